@@ -1,0 +1,8 @@
+/**
+ * The only runner of external programs, so that each one this program starts can be found here.
+ *
+ * Invariant: no shell; the words of a command arrive as they are given.
+ *
+ * @module
+ */
+export { type Finished, requireProgram, runProgram, type RunOptions } from "./run.ts";

