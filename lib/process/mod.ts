@@ -5,4 +5,4 @@
  *
  * @module
  */
-export { type Finished, requireProgram, runProgram, type RunOptions } from "./run.ts";
+export { type Finished, requireProgram, type RunOptions, runProgram } from "./run.ts";
