@@ -1,0 +1,23 @@
+/**
+ * The waist: what the host can ask of the pod, as an interface, as messages on streams, and as a client of both.
+ *
+ * Invariant: knows neither Kubernetes nor who asks.
+ *
+ * @module
+ */
+export {
+  type Address,
+  type Answer,
+  DialError,
+  EAI_NAMES,
+  type EaiName,
+  ERRNO_NAMES,
+  type ErrnoName,
+  type Family,
+  LookupError,
+  type LookupOptions,
+  type Pod,
+  type PodConnection,
+  type PodListener,
+  type Waiting,
+} from "./pod.ts";

@@ -1,0 +1,116 @@
+import type { Duplex } from "@/util/mod.ts";
+
+/** Where to connect: a name as the pod's resolver knows it or an address, and a TCP port. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What a wait can be given up by. */
+export interface Waiting {
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The pod as seen from the host: everything that the user's process can ask of it. The narrow waist of the program:
+ * what is above (capture, env, expose) knows nothing else, what is below knows nothing of it.
+ */
+export interface Pod {
+  /**
+   * Connects from inside the pod.
+   *
+   * @throws {DialError} with the pod's own errno, or {LookupError} where the host is a name that does not resolve
+   */
+  dial(address: Address, options?: Waiting): Promise<Duplex>;
+
+  /**
+   * Resolves a name to addresses as a process in the pod would: its resolver, search list, ndots and hosts file.
+   *
+   * @throws {LookupError} with getaddrinfo's code
+   */
+  lookup(name: string, options?: LookupOptions): Promise<Answer>;
+
+  /**
+   * Listens on a TCP port of the pod, on all of its addresses.
+   *
+   * @throws {DialError} with the errno of the failed bind (EADDRINUSE, EACCES)
+   */
+  listen(port: number, options?: Waiting): Promise<PodListener>;
+
+  /** The environment that the agent's container was started with. */
+  environment(options?: Waiting): Promise<Record<string, string>>;
+}
+
+/** Options of {@linkcode Pod.lookup}. */
+export interface LookupOptions extends Waiting {
+  /** Which addresses are wanted. @default {"any"} */
+  readonly family?: Family;
+}
+
+/** IPv4 addresses alone, IPv6 addresses alone, or whichever there are. */
+export type Family = 4 | 6 | "any";
+
+/** What a name resolves to. Never empty: no address is an error. */
+export interface Answer {
+  /** Addresses in the order of preference of the pod's resolver, without zone. */
+  readonly addresses: readonly string[];
+}
+
+/** A TCP port of the pod that hands its connections to the host. Disposing it closes the port. */
+export interface PodListener extends AsyncDisposable {
+  readonly port: number;
+  /** The connections, each with the caller's address; ends when the listener is disposed, throws when the tunnel is lost. */
+  accepted(): AsyncIterable<PodConnection>;
+}
+
+/** A connection that somebody in the cluster made to an exposed port. */
+export interface PodConnection {
+  readonly duplex: Duplex;
+  readonly from: Address;
+}
+
+/** Names of the errors of connect, bind and read that travel from the pod; values differ by machine, names do not. */
+export const ERRNO_NAMES = [
+  "EACCES",
+  "EADDRINUSE",
+  "EADDRNOTAVAIL",
+  "EAFNOSUPPORT",
+  "ECONNABORTED",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTUNREACH",
+  "EINVAL",
+  "EMFILE",
+  "ENETUNREACH",
+  "EPERM",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EIO",
+] as const;
+/** The name of an errno that travels; EIO stands for every other. */
+export type ErrnoName = typeof ERRNO_NAMES[number];
+
+/** Names of getaddrinfo's errors (RFC 3493, section 6.1). */
+export const EAI_NAMES = ["EAI_NONAME", "EAI_AGAIN", "EAI_FAIL", "EAI_FAMILY"] as const;
+/** The name of an error of getaddrinfo. */
+export type EaiName = typeof EAI_NAMES[number];
+
+/** A connect or bind that the pod's kernel refused; `code` is its errno. */
+export class DialError extends Error {
+  override readonly name = "DialError";
+  readonly code: ErrnoName;
+  constructor(code: ErrnoName, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** A name that the pod's resolver could not resolve; `code` is getaddrinfo's. */
+export class LookupError extends Error {
+  override readonly name = "LookupError";
+  readonly code: EaiName;
+  constructor(code: EaiName, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
