@@ -1,0 +1,238 @@
+import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
+import { type Duplex, duplexPair, readFull, splice, writeAll } from "@/util/mod.ts";
+import { encodeFrame, FrameType, HEADER_BYTES, ProtocolError } from "./frame.ts";
+import { type Incoming, LinkLost, type Mux, type MuxOptions, openMux } from "./mux.ts";
+import { type MuxStream, StreamReset, WINDOW_BYTES } from "./mux_stream.ts";
+
+const text = (value: string) => new TextEncoder().encode(value);
+const words = (value: Uint8Array) => new TextDecoder().decode(value);
+
+/** The carriers over which each promise must hold: memory, memory cut into single bytes, TCP on loopback. */
+const CARRIERS: { name: string; open: () => Promise<[Duplex, Duplex]> }[] = [
+  { name: "memory", open: () => Promise.resolve(duplexPair()) },
+  { name: "memory, 7 bytes at a time", open: () => Promise.resolve(duplexPair({ chunkBytes: 7 })) },
+  { name: "TCP", open: tcpPair },
+];
+
+async function tcpPair(): Promise<[Duplex, Duplex]> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  return await Promise.all([Deno.connect({ hostname: "127.0.0.1", port }), listener.accept()]);
+}
+
+interface Ends {
+  host: Mux;
+  agent: Mux;
+}
+
+/** Runs `body` with both ends of a tunnel over each carrier; the agent does with its streams what `onOpen` says. */
+function check(name: string, onOpen: (incoming: Incoming) => void, body: (ends: Ends) => Promise<void>): void {
+  Deno.test(`openMux() ${name}`, async (t) => {
+    for (const carrier of CARRIERS) {
+      await t.step(`over ${carrier.name}`, async () => {
+        const [a, b] = await carrier.open();
+        await using agent = openMux(b, { role: "agent", onOpen });
+        await using host = openMux(a, { role: "host", onOpen: (incoming) => incoming.refuse(NO) });
+        await body({ host, agent });
+      });
+    }
+  });
+}
+
+const NO = { code: "EPERM", message: "not here" };
+
+/** Gives back what it is sent. */
+const echo = (incoming: Incoming) => {
+  const stream = incoming.accept(text(`for ${words(incoming.request)}`));
+  splice(stream, loop());
+};
+
+/** A duplex that reads what was written to it. */
+function loop(): Duplex {
+  const [a, b] = duplexPair({ capacityBytes: 1024 });
+  return {
+    read: (into) => b.read(into),
+    write: (from) => a.write(from),
+    closeWrite: () => a.closeWrite(),
+    close: a.close,
+  };
+}
+
+async function readAll(stream: Duplex): Promise<Uint8Array> {
+  const parts: number[] = [];
+  const buffer = new Uint8Array(100_000);
+  for (let count; (count = await stream.read(buffer)) !== null;) {
+    for (const b of buffer.subarray(0, count)) parts.push(b);
+  }
+  return new Uint8Array(parts);
+}
+
+check("carries a request, an answer, bytes both ways and both ends of stream", echo, async ({ host, agent }) => {
+  const stream = await host.open(text("tea"));
+  equals(words(stream.reply), "for tea");
+  const sent = crypto.getRandomValues(new Uint8Array(50_000));
+  const [received] = await Promise.all([readAll(stream), writeAll(stream, sent).then(() => stream.closeWrite())]);
+  equals(received, sent);
+  equals(host.streamCount, 0);
+  equals(agent.streamCount, 0);
+});
+
+check("keeps many streams apart", echo, async ({ host, agent }) => {
+  await Promise.all(Array.from({ length: 200 }, async (_, index) => {
+    const stream = await host.open(text(`${index}`));
+    await writeAll(stream, text(`stream ${index}`));
+    await stream.closeWrite();
+    equals(words(await readAll(stream)), `stream ${index}`);
+  }));
+  equals([host.streamCount, agent.streamCount], [0, 0]);
+});
+
+check("tells why a stream was refused", (incoming) => incoming.refuse(NO), async ({ host }) => {
+  await rejects(host.open(text("x")), (error: unknown) => error instanceof StreamReset && error.code === "EPERM");
+});
+
+check("passes a reset on, with its code, to a reader and to a writer", (incoming) => {
+  const stream = incoming.accept();
+  if (words(incoming.request) === "reset") stream.reset({ code: "ECONNRESET", message: "by peer" });
+}, async ({ host }) => {
+  const stream = await host.open(text("reset"));
+  const isReset = (error: unknown) => error instanceof StreamReset && error.code === "ECONNRESET";
+  await rejects(stream.read(new Uint8Array(1)), isReset);
+  await rejects(stream.write(text("x")), isReset);
+  equals(host.streamCount, 0);
+});
+
+check("gives up an unanswered stream when its signal says so", () => {}, async ({ host, agent }) => {
+  const controller = new AbortController();
+  const opening = host.open(text("never"), { signal: controller.signal });
+  controller.abort(new Error("enough"));
+  await rejects(opening, /enough/);
+  equals(host.streamCount, 0);
+  while (agent.streamCount > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+});
+
+Deno.test("a stream whose reader stops holds one window and does not hold up another", async () => {
+  const [a, b] = duplexPair();
+  await using agent = openMux(b, { role: "agent", onOpen: echoOrStall });
+  await using host = openMux(a, { role: "host", onOpen: (incoming) => incoming.refuse(NO) });
+  const stalled = await host.open(text("stall"));
+  let written = 0;
+  const filling = (async () => {
+    const chunk = new Uint8Array(65536);
+    while (true) written += await stalled.write(chunk);
+  })();
+  filling.catch(() => {}); // looked at below
+  const other = await host.open(text("echo"));
+  const message = new Uint8Array(3 * WINDOW_BYTES).map((_, index) => index * 31 >> 3);
+  const answer = new Uint8Array(message.length);
+  await Promise.all([writeAll(other, message), readFull(other, answer)]);
+  equals(answer, message);
+  equals(written, WINDOW_BYTES);
+  stalled.close();
+  await rejects(filling, StreamReset);
+  await other.closeWrite();
+  await readAll(other);
+  equals([host.streamCount, agent.streamCount], [0, 0]);
+});
+
+function echoOrStall(incoming: Incoming): void {
+  if (words(incoming.request) === "stall") incoming.accept();
+  else echo(incoming);
+}
+
+Deno.test("the end of the carrier ends every stream, every opening and the mux, with one reason", async () => {
+  const [a, b] = duplexPair();
+  const mux = openMux(a, { role: "host", onOpen: (incoming) => incoming.refuse(NO) });
+  const { promise: accepted, resolve } = Promise.withResolvers<MuxStream>();
+  const peer = openMux(b, {
+    role: "agent",
+    onOpen: (i) => words(i.request) === "yes" ? resolve(i.accept()) : undefined,
+  });
+  const stream = await mux.open(text("yes"));
+  const opening = mux.open(text("maybe"));
+  const reading = stream.read(new Uint8Array(1));
+  await accepted;
+  b.close();
+  const isLost = (error: unknown) => error instanceof LinkLost;
+  await rejects(reading, isLost);
+  await rejects(opening, isLost);
+  await rejects(mux.closed, isLost);
+  await rejects(mux.open(text("late")), isLost);
+  await mux[Symbol.asyncDispose]();
+  await peer[Symbol.asyncDispose]();
+});
+
+Deno.test("disposing one end says goodbye to the other", async () => {
+  const [a, b] = duplexPair();
+  const host = openMux(a, { role: "host", onOpen: (incoming) => incoming.refuse(NO) });
+  const agent = openMux(b, { role: "agent", onOpen: echo });
+  await host[Symbol.asyncDispose]();
+  await host.closed;
+  await rejects(agent.closed, /The other end is done/);
+  await agent[Symbol.asyncDispose]();
+});
+
+Deno.test("a silent peer is dead after the time for silence; one that pings is not", async () => {
+  const options: MuxOptions = { role: "host", onOpen: () => {}, heartbeatMs: 5, silenceMs: 60 };
+  const [a] = duplexPair();
+  const alone = openMux(a, options);
+  await rejects(alone.closed, /has been silent/);
+  const [c, d] = duplexPair();
+  await using first = openMux(c, options);
+  await using second = openMux(d, { ...options, role: "agent" });
+  const verdict = Promise.race(
+    [first.closed, second.closed].map((closed) => closed.then(() => "ended", () => "ended")),
+  );
+  const waited = new Promise((resolve) => setTimeout(resolve, 200, "alive"));
+  equals(await Promise.race([verdict, waited]), "alive");
+});
+
+Deno.test("a peer that breaks the protocol is told so, and the link ends", async (t) => {
+  const frame = (type: FrameType, stream: number, payload = new Uint8Array()) => {
+    const wire = new Uint8Array(HEADER_BYTES + payload.length);
+    encodeFrame({ type, stream, payload }, wire);
+    return wire;
+  };
+  const chunk = new Uint8Array(65536);
+  const cases = [
+    { name: "DATA for a stream that was never opened", wire: [frame(FrameType.DATA, 5)] },
+    { name: "OPEN with a number of ours", wire: [frame(FrameType.OPEN, 2)] },
+    { name: "OPEN with a number used before", wire: [frame(FrameType.OPEN, 3), frame(FrameType.OPEN, 3)] },
+    { name: "ACCEPT of nothing", wire: [frame(FrameType.ACCEPT, 2)] },
+    {
+      name: "DATA beyond the window",
+      wire: [frame(FrameType.OPEN, 1), ...Array(17).fill(frame(FrameType.DATA, 1, chunk))],
+    },
+    { name: "FIN twice", wire: [frame(FrameType.OPEN, 1), frame(FrameType.FIN, 1), frame(FrameType.FIN, 1)] },
+    {
+      name: "CREDIT beyond the window",
+      wire: [frame(FrameType.OPEN, 1), frame(FrameType.CREDIT, 1, new Uint8Array([0, 0, 0, 1]))],
+    },
+    { name: "an unknown type", wire: [new Uint8Array([77, 0, 0, 0, 0, 0, 0, 0])] },
+  ];
+  for (const { name, wire } of cases) {
+    await t.step(name, async () => {
+      const [a, b] = duplexPair({ capacityBytes: 4 << 20 });
+      await using mux = openMux(a, { role: "agent", onOpen: (incoming) => incoming.accept() });
+      for (const part of wire) await writeAll(b, part);
+      await rejects(mux.closed, ProtocolError);
+      const told = new Uint8Array(4096);
+      const count = await b.read(told);
+      ok(words(told.subarray(0, count ?? 0)).length > HEADER_BYTES, "GOAWAY with a sentence");
+    });
+  }
+});
+
+Deno.test("10 000 streams opened and closed leave nothing", async () => {
+  const [a, b] = duplexPair();
+  await using agent = openMux(b, { role: "agent", onOpen: (incoming) => incoming.accept().closeWrite() });
+  await using host = openMux(a, { role: "host", onOpen: (incoming) => incoming.refuse(NO) });
+  for (let round = 0; round < 100; round++) {
+    await Promise.all(Array.from({ length: 100 }, async () => {
+      const stream = await host.open(text("x"));
+      await stream.closeWrite();
+      equals(await stream.read(new Uint8Array(1)), null);
+    }));
+  }
+  equals([host.streamCount, agent.streamCount], [0, 0]);
+});
