@@ -92,6 +92,8 @@ class LinkedMux implements Mux {
   #lastReadMs = performance.now();
   #ended: { error: Error } | undefined;
   #pongWaiting = false;
+  /** We said goodbye: that the peer closes the carrier now is no loss. */
+  #leaving = false;
 
   constructor(carrier: Duplex, options: MuxOptions) {
     this.#carrier = carrier;
@@ -133,6 +135,7 @@ class LinkedMux implements Mux {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#ended) {
+      this.#leaving = true;
       this.#send(FrameType.GOAWAY, 0, new TextEncoder().encode("The other end is done"));
       // What is still to be written goes out, but a carrier that takes nothing does not hold up the end.
       const late = Promise.withResolvers<void>();
@@ -307,9 +310,9 @@ class LinkedMux implements Mux {
     this.#incoming.clear();
     for (const stream of [...this.#open.values()]) stream.fail(reason);
     this.#carrier.close();
-    if (error) this.#log.info(`Tunnel ended: ${error.message}`);
-    if (error) this.#settled.reject(error);
-    else this.#settled.resolve();
+    if (error === undefined || this.#leaving) return this.#settled.resolve();
+    this.#log.info(`Tunnel ended: ${error.message}`);
+    this.#settled.reject(error);
   }
 }
 
