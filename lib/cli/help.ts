@@ -1,0 +1,97 @@
+import { type Flag, isLater, ROWS } from "./flags.ts";
+import { wrap } from "./_wrap.ts";
+
+/** Width of the usage and the help where no terminal says another one. */
+const DEFAULT_COLUMNS = 80;
+/** Where the second column of the list of options begins, as in argparse. */
+const HELP_COLUMN = 24;
+
+/** The usage line, in as many lines as it takes: only what is built. */
+export function usage(columns = DEFAULT_COLUMNS): string {
+  const lead = "usage: telepresence ";
+  const parts: string[] = [];
+  for (const flag of ROWS.filter((row) => !isLater(row))) {
+    const twin = parts.at(-1);
+    const both = ROWS.find((row) => !isLater(row) && row.group === flag.group && row.long !== flag.long);
+    const shown = formOf(flag, flag.long === "--help" ? "-h" : flag.long);
+    if (flag.group !== undefined && both !== undefined && twin?.startsWith(`[${both.long}`)) {
+      parts[parts.length - 1] = `${twin.slice(0, -1)} | ${shown}]`;
+    } else parts.push(`[${shown}]`);
+  }
+  const lines: string[] = [];
+  for (const part of parts) {
+    const line = lines.at(-1);
+    const longer = line === undefined ? lead + part : `${line} ${part}`;
+    if (line === undefined) lines.push(longer);
+    else if (longer.length > columns - 2) lines.push(" ".repeat(lead.length) + part);
+    else lines[lines.length - 1] = longer;
+  }
+  return lines.join("\n");
+}
+
+/** All that `--help` says. */
+export function help(columns = DEFAULT_COLUMNS): string {
+  const width = Math.max(60, Math.min(columns, 100)) - 2;
+  const text = (words: string) => wrap(words, width).join("\n");
+  return [
+    usage(width + 2),
+    text(
+      "Telepresence: a process on your machine behaves as if it ran in a pod of a Kubernetes cluster. Its connections " +
+        "and names are those of the pod, and ports of the pod arrive at it. When it ends, the cluster is as it was.",
+    ),
+    "== Examples ==",
+    ...EXAMPLES.map(([words, command]) => `${text(words)}\n\n  $ ${command}`),
+    "== Detailed usage ==",
+    `options:\n${ROWS.filter((row) => !isLater(row)).map((row) => describe(row, width)).join("\n")}`,
+    text(
+      "Standard input, output and exit status are the command's own; what telepresence says goes to the standard " +
+        "error, marked with T:. One thing is left behind, the session's log: telepresence.log in the current " +
+        "directory, readable by you alone; where that cannot be written, it goes to ~/.local/state/telepresence.",
+    ),
+    `exit status:\n${EXIT_CODES.map(([code, words]) => row(`  ${code}`, words, width)).join("\n")}`,
+    text(
+      `Options of Telepresence 1 that are not built yet: ${ROWS.filter(isLater).map(({ long }) => long).join(", ")}. ` +
+        "Each says what works instead.",
+    ),
+  ].join("\n\n") + "\n";
+}
+
+const EXAMPLES: readonly (readonly [string, string])[] = [
+  [
+    'Ask the Service "helloworld" in the namespace "default", as a pod would:',
+    "telepresence --run curl http://helloworld.default",
+  ],
+  [
+    'Let the cluster reach a web server on this machine, under the name "myserver" and at port 80:',
+    "telepresence --new-deployment myserver --expose 8080:80 --run python3 -m http.server 8080",
+  ],
+  ["Work in a shell whose commands are in the cluster:", "telepresence --run-shell"],
+  [
+    "Choose the cluster and the namespace; both stand before --run:",
+    "telepresence --context staging --namespace shop --run ./server --port 8080",
+  ],
+];
+
+const EXIT_CODES: readonly (readonly [string, string])[] = [
+  ["the command's own", "when the command ended the session"],
+  ["255", "telepresence failed, or lost the cluster"],
+  ["2", "the command line has no meaning, or one that is not built yet"],
+  ["1", "a bug in telepresence, which is said so"],
+  ["129, 130, 143", "after SIGHUP, Ctrl-C and SIGTERM, unless the command chose another code"],
+];
+
+function describe(flag: Flag, width: number): string {
+  const forms = [flag.long, ...(flag.short === undefined ? [] : [flag.short])];
+  return row(`  ${forms.map((form) => formOf(flag, form)).join(", ")}`, flag.help, width);
+}
+
+function formOf(flag: Flag, form: string): string {
+  return flag.value === undefined ? form : `${form} ${flag.value}`;
+}
+
+/** Two columns: what it is, and beside or below it what it does. */
+function row(left: string, right: string, width: number): string {
+  const lines = wrap(right, width - HELP_COLUMN).map((line) => " ".repeat(HELP_COLUMN) + line);
+  if (left.length > HELP_COLUMN - 2) return [left, ...lines].join("\n");
+  return left + lines.join("\n").slice(left.length);
+}

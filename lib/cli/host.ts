@@ -1,0 +1,45 @@
+import { homedir } from "node:os";
+import type { Host } from "./main.ts";
+
+/** The machine as it is, for the program's own `main.ts`; tests have a {@linkcode Host} of their own. */
+export function systemHost(own: Pick<Host, "version" | "reportTo" | "exit" | "run">): Host {
+  return {
+    ...own,
+    env: Deno.env.toObject(),
+    home: homedir(),
+    cwd: Deno.cwd,
+    stderrIsTerminal: Deno.stderr.isTerminal(),
+    columns: columnsOfTerminal,
+    writeStdout: (text) => writeAllTo(Deno.stdout, text),
+    writeStderr: (text) => writeAllTo(Deno.stderr, text),
+  };
+}
+
+function columnsOfTerminal(): number | undefined {
+  try {
+    return Deno.consoleSize().columns;
+  } catch {
+    return undefined; // none of our three streams is a terminal
+  }
+}
+
+/** How long a reader that does not read may hold us up, in steps of {@linkcode PAUSE_MS}. */
+const PATIENCE = 400;
+const PAUSE_MS = 5;
+
+/**
+ * Writes all of it, or gives up in silence: a reader that is gone (`telepresence --help | head -1`, a closed terminal)
+ * is no reason to break a session's clean-up. The stream may be non-blocking, as the user's command shares it and may
+ * have set it so.
+ */
+function writeAllTo(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let offset = 0, waits = 0; offset < bytes.length;) {
+    try {
+      offset += stream.writeSync(bytes.subarray(offset));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.WouldBlock) || ++waits > PATIENCE) return;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+    }
+  }
+}

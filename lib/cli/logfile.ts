@@ -1,0 +1,133 @@
+import { type Log, makeLog } from "@/log/mod.ts";
+import { messageOf, UserError } from "@/util/mod.ts";
+
+/** The log of one session, open until it is disposed of. */
+export interface Logfile extends Disposable {
+  /** Where rooms write. */
+  readonly log: Log;
+  /** Its absolute path; `-` for the standard output. */
+  readonly path: string;
+  /** The last `count` lines, at most the twelve that a report shows. */
+  lastLines(count: number): string[];
+}
+
+/** Options of {@linkcode openLogfile}. */
+export interface LogfileOptions {
+  /** The `--logfile`: a path, or `-` for the standard output. @default {telepresence.log} */
+  readonly path?: string;
+  /** Whether debug lines are written. */
+  readonly verbose: boolean;
+  /** The environment, which may name the state directory. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The user's home directory. */
+  readonly home: string;
+  /** The current directory; throws when there is none. */
+  readonly cwd: () => string;
+  /** Tells the user, in one line, when the log is not where it was to be. */
+  readonly say: (line: string) => void;
+  /** Writes to the standard output. */
+  readonly writeStdout: (text: string) => void;
+}
+
+const NAME = "telepresence.log";
+/** As many lines as Telepresence 1 showed when it crashed. */
+const KEPT_LINES = 12;
+
+/**
+ * Opens the session's log, empty and readable by its owner alone. Each line is one write that has happened when the
+ * call returns, so that no end of the process loses one. When the disk is full the session goes on without its log.
+ *
+ * @throws {UserError} when there is no current directory, or the log cannot be opened anywhere it may be
+ */
+export function openLogfile(options: LogfileOptions): Logfile {
+  const cwd = currentDirectory(options.cwd);
+  const kept: string[] = [];
+  const { path, write, close } = options.path === "-"
+    ? { path: "-", write: options.writeStdout, close: () => {} }
+    : openSomewhere(cwd, options);
+  const log = makeLog((line) => {
+    kept.push(line);
+    if (kept.length > KEPT_LINES) kept.shift();
+    write(`${line}\n`);
+  }, { verbose: options.verbose });
+  return { log, path, lastLines: (count) => count > 0 ? kept.slice(-count) : [], [Symbol.dispose]: close };
+}
+
+interface Target {
+  readonly path: string;
+  write(text: string): void;
+  close(): void;
+}
+
+function openSomewhere(cwd: string, options: LogfileOptions): Target {
+  if (options.path !== undefined) {
+    const path = absolute(cwd, options.path);
+    try {
+      return openFile(path, options.say);
+    } catch (cause) {
+      throw new UserError(`Failed to open logfile (${path}): ${reasonOf(cause)}`, { cause });
+    }
+  }
+  try {
+    return openFile(absolute(cwd, NAME), options.say);
+  } catch (cause) {
+    const target = openState(options);
+    options.say(`Cannot write ${NAME} in the current directory (${reasonOf(cause)}): the log is ${target.path}`);
+    return target;
+  }
+}
+
+/** The log in the user's state directory, which is made for the user alone. */
+function openState({ env, home, say }: LogfileOptions): Target {
+  const hints = ["telepresence --logfile PATH writes the log elsewhere, --logfile /dev/null nowhere"];
+  const failed = `Cannot write ${NAME} in the current directory`;
+  // The XDG base directory specification has a relative path ignored.
+  const named = env["XDG_STATE_HOME"];
+  const folder = `${named?.startsWith("/") ? named : `${home}/.local/state`}/telepresence`;
+  try {
+    Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    return openFile(`${folder}/${NAME}`, say);
+  } catch (cause) {
+    throw new UserError(`${failed}, nor in ${folder}: ${reasonOf(cause)}`, { hints, cause });
+  }
+}
+
+function openFile(path: string, say: (line: string) => void): Target {
+  using stack = new DisposableStack();
+  const file = stack.use(Deno.openSync(path, { write: true, create: true, mode: 0o600 }));
+  const { isFile, mode } = file.statSync();
+  // A device or a pipe is not ours to change. A file may be there with wider rights: narrowed before it is written.
+  if (isFile && ((mode ?? 0) & 0o777) !== 0o600) Deno.chmodSync(path, 0o600);
+  if (isFile) file.truncateSync(0);
+  const owned = stack.move();
+  const encoder = new TextEncoder();
+  let broken = false;
+  const write = (text: string) => {
+    if (broken || owned.disposed) return;
+    try {
+      const bytes = encoder.encode(text);
+      for (let offset = 0; offset < bytes.length;) offset += file.writeSync(bytes.subarray(offset));
+    } catch (error) {
+      broken = true; // set first: what is said comes back here as a line of the log
+      say(`Cannot write the log ${path}: ${reasonOf(error)}. The session goes on without it.`);
+    }
+  };
+  return { path, write, close: () => owned.dispose() };
+}
+
+function currentDirectory(cwd: () => string): string {
+  try {
+    return cwd();
+  } catch (cause) {
+    throw new UserError("Current working directory does not exist.", { cause });
+  }
+}
+
+function absolute(cwd: string, path: string): string {
+  return path.startsWith("/") ? path : `${cwd}/${path}`;
+}
+
+/** The system's words alone: "Permission denied", without what was being done and the error's number. */
+function reasonOf(error: unknown): string {
+  return messageOf(error).replace(/ \(os error \d+\).*$/s, "");
+}

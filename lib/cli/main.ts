@@ -1,0 +1,135 @@
+import type { Log } from "@/log/mod.ts";
+import { type Flags, type Subcommand, SUBCOMMANDS } from "./flags.ts";
+import { help } from "./help.ts";
+import { type Logfile, openLogfile } from "./logfile.ts";
+import { type Invocation, parse } from "./parse.ts";
+import { report, stacksOf } from "./report.ts";
+import { type SignalName, untilSignal } from "./signals.ts";
+import { makeTerminal, type Screen, type Teller, type Terminal } from "./terminal.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** What the command line needs of the machine and of the program around it. */
+export interface Host extends Screen {
+  /** The environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The user's home directory. */
+  readonly home: string;
+  /** The current directory. @throws when there is none */
+  cwd(): string;
+  /** The program's version. */
+  readonly version: string;
+  /** Where a bug is reported. */
+  readonly reportTo: string;
+  /** Ends the process at once; only a third signal does so. */
+  exit(code: number): void;
+  /** Runs a session. */
+  readonly run: RunSession;
+  /** Calls back at each signal, until disposed of. @default {those of the system} */
+  listen?(callback: (signal: SignalName) => void): Disposable;
+}
+
+/**
+ * Runs a session to its end: everything is given back when it returns or throws.
+ *
+ * @returns the exit code that the user's command chose, even if a signal ended the session
+ * @throws {UserError} when it cannot be, {@linkcode Interrupted} (the signal's reason) when a signal ended it first
+ */
+export type RunSession = (flags: Flags, around: Around) => Promise<number>;
+
+/** What a session gets from the command line beside its flags. */
+export interface Around {
+  /** The session's log. */
+  readonly log: Log;
+  /** Who tells the user. */
+  readonly teller: Teller;
+  /** Aborts with {@linkcode Interrupted} when a signal came; clean-up does not listen to it. */
+  readonly signal: AbortSignal;
+  /** The environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The user's home directory. */
+  readonly home: string;
+  /** Takes a getter of what would be left if the process ended now, as words for the user: `deployment/x`. */
+  onLeftovers(names: () => readonly string[]): void;
+}
+
+/** Does what the command line asks for, and says with which exit code to end. Never throws. */
+export async function main(argv: readonly string[], host: Host): Promise<number> {
+  const terminal = makeTerminal(host);
+  try {
+    return await act(parse(argv), terminal, host);
+  } catch (error) {
+    return report(error, terminal, host);
+  }
+}
+
+async function act(invocation: Invocation, terminal: Terminal, host: Host): Promise<number> {
+  switch (invocation.kind) {
+    case "help":
+      terminal.print(help(host.columns()));
+      return 0;
+    case "version":
+      terminal.print(`${host.version}\n`);
+      return 0;
+    case "subcommand":
+      return runSubcommand(invocation.name, invocation.args, terminal, host);
+    case "run":
+      return await runFlags(invocation, terminal, host);
+  }
+}
+
+function runSubcommand(name: Subcommand, args: readonly string[], terminal: Terminal, host: Host): number {
+  if (name !== "version") throw new UsageError(`${name}: not built yet: ${SUBCOMMANDS[name].later}`);
+  if (args.length > 0) throw new UsageError(`unrecognized arguments: ${args.join(" ")}`);
+  terminal.print(`${host.version}\n`);
+  return 0;
+}
+
+/** A session with all that is around it: the log from before the first word, the signals, and the end in words. */
+async function runFlags(
+  { flags, warnings }: Invocation & { kind: "run" },
+  silent: Terminal,
+  host: Host,
+): Promise<number> {
+  using logfile = openLog(flags, silent, host);
+  const { log } = logfile;
+  const terminal = silent.heardBy(log);
+  log.info(`telepresence ${host.version} (${Deno.build.os} ${Deno.build.arch}), ${JSON.stringify(masked(flags))}`);
+  warnings.forEach(terminal.say);
+  const { env, home } = host;
+  let leftovers: () => readonly string[] = () => [];
+  const around = { log, teller: terminal, env, home, onLeftovers: (names: typeof leftovers) => leftovers = names };
+  try {
+    const code = await untilSignal((signal) => host.run(flags, { ...around, signal }), {
+      say: terminal.say,
+      leftovers: () => leftovers(),
+      exit: host.exit,
+      ...(host.listen && { listen: host.listen }),
+    });
+    log.info(`Ends with exit code ${code}`);
+    return code;
+  } catch (error) {
+    log.debug(stacksOf(error));
+    const code = report(error, terminal, { ...host, logfile });
+    log.info(`Ends with exit code ${code}`);
+    return code;
+  }
+}
+
+function openLog(flags: Flags, terminal: Terminal, host: Host): Logfile {
+  return openLogfile({
+    ...(flags.logfile !== undefined && { path: flags.logfile }),
+    verbose: flags.verbose,
+    env: host.env,
+    home: host.home,
+    cwd: () => host.cwd(),
+    say: terminal.say,
+    writeStdout: (text) => host.writeStdout(text),
+  });
+}
+
+/** The flags as the log has them: of the command its name alone, as any of its words may be a password. */
+function masked(flags: Flags): unknown {
+  if (flags.run.kind === "shell") return flags;
+  const [name, ...args] = flags.run.words;
+  return { ...flags, run: `${name} and ${args.length} more words` };
+}

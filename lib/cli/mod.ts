@@ -1,0 +1,32 @@
+/**
+ * The command line: flags and their words, the terminal, the log file, signals, and how an end is told.
+ *
+ * ```ts ignore
+ * Deno.exitCode = await main(Deno.args, systemHost({ version, reportTo, exit: Deno.exit, run: runSession }));
+ * ```
+ *
+ * Invariants: nothing else in the program reads its arguments or environment, or writes to the terminal; the standard
+ * output belongs to the user's command.
+ *
+ * @module
+ */
+export {
+  type Exposed,
+  type Flag,
+  FLAGS,
+  type Flags,
+  type Long,
+  type Method,
+  type Operation,
+  ROWS,
+  type Run,
+  type Subcommand,
+  SUBCOMMANDS,
+} from "./flags.ts";
+export { systemHost } from "./host.ts";
+export { type Around, type Host, main, type RunSession } from "./main.ts";
+export { type Invocation, parse } from "./parse.ts";
+export { EXIT } from "./report.ts";
+export { Interrupted, type SignalName, SIGNALS } from "./signals.ts";
+export { type Screen, type Teller } from "./terminal.ts";
+export { UsageError } from "./usage_error.ts";

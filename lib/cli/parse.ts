@@ -1,0 +1,162 @@
+/**
+ * From the words of the command line to what they mean, by the rules of Telepresence 1: those of Python's argparse
+ * without abbreviations. Words are read from left to right and the first one that is wrong is told; `--help` and
+ * `--version` act where they stand; words that nobody takes are told at the end, all of them; and a flag that is not
+ * built yet is refused last, so that a line that was wrong before is wrong in the same words.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+import { type Flag, type Flags, isSubcommand, type Long, nameOf, readFlags, ROWS } from "./flags.ts";
+import { type Subcommand, SUBCOMMANDS, type Typed } from "./flags.ts";
+import { nearest } from "./_nearest.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** What a command line asks for. */
+export type Invocation =
+  | { readonly kind: "help" }
+  | { readonly kind: "version" }
+  | {
+    readonly kind: "run";
+    readonly flags: Flags;
+    /** Sentences for the user about what is allowed and probably not meant. */
+    readonly warnings: readonly string[];
+  }
+  | { readonly kind: "subcommand"; readonly name: Subcommand; readonly args: readonly string[] };
+
+/**
+ * Reads a command line.
+ *
+ * @throws {UsageError} when it has no meaning, or one that is not built yet
+ */
+export function parse(argv: readonly string[]): Invocation {
+  const [name, ...args] = argv;
+  if (isSubcommand(name)) return { kind: "subcommand", name, args };
+  const words = readWords(argv);
+  if (words.kind !== "typed") return words;
+  if (words.strays.length > 0) throw unrecognized(words.strays, argv);
+  for (const { flag, value } of words.given) {
+    const sentence = flag.later?.(value);
+    if (sentence !== undefined) throw new UsageError(`argument ${nameOf(flag)}: ${sentence}`);
+  }
+  const flags = readFlags(words);
+  return { kind: "run", flags, warnings: warningsOf(flags) };
+}
+
+/** One flag as it was given. */
+interface Given {
+  readonly flag: Flag & { readonly long: Long };
+  /** Its value; empty for a switch. */
+  readonly value: string;
+}
+
+interface Words extends Typed {
+  readonly kind: "typed";
+  readonly given: readonly Given[];
+  /** Words that no flag takes. */
+  readonly strays: readonly string[];
+}
+
+type Token = ReturnType<typeof tokensOf>[number];
+
+/** Takes the words from left to right. @throws {UsageError} at the first that is wrong by itself */
+function readWords(argv: readonly string[]): Words | { readonly kind: "help" } | { readonly kind: "version" } {
+  const given: Given[] = [];
+  const strays: string[] = [];
+  let rest: readonly string[] = [];
+  let unknown = -1; // the word that is not a flag: of `-xyz`, each letter is a token
+  for (const token of tokensOf(argv)) {
+    if (token.index === unknown) continue;
+    const flag = token.kind === "option" ? ROWS.find(({ long }) => long === `--${token.name}`) : undefined;
+    if (token.kind !== "option" || flag === undefined) {
+      unknown = token.index;
+      strays.push(argv[token.index] ?? "");
+      continue;
+    }
+    const value = valueOf(flag, token);
+    const problem = flag.choices?.includes(value) === false
+      ? `invalid choice: '${value}' (choose from ${flag.choices.map((choice) => `'${choice}'`).join(", ")})`
+      : flag.check?.(value);
+    if (problem !== undefined) throw new UsageError(`argument ${nameOf(flag)}: ${problem}`);
+    refuseTogether(flag, given);
+    if (flag.long === "--help") return { kind: "help" };
+    if (flag.long === "--version") return { kind: "version" };
+    given.push({ flag, value });
+    if (flag.rest && token.value !== undefined) rest = [token.value]; // `--run=ls` is one word and the line goes on
+    else if (flag.rest) {
+      rest = argv.slice(token.index + 1);
+      // Nobody has a command of that name, and `--run -- ls -l` is what other programs teach.
+      if (rest[0] === "--") rest = rest.slice(1);
+      break;
+    }
+  }
+  const all = (long: Long) => given.filter(({ flag }) => flag.long === long).map(({ value }) => value);
+  return { kind: "typed", given, strays, rest, all, last: (long) => all(long).at(-1) };
+}
+
+/** The words cut by the platform: `--a=b`, `--a b`, `-ab` and `-a b` come out alike. It is told the forms, no rules. */
+function tokensOf(argv: readonly string[]) {
+  const options = Object.fromEntries(ROWS.map(({ long, short, value, rest }) => [long.slice(2), {
+    // A flag that takes the rest is a switch for the platform: what stands behind it is cut off by its index.
+    type: value === undefined || rest ? "boolean" as const : "string" as const,
+    ...(short !== undefined && { short: short.slice(1) }),
+  }]));
+  return parseArgs({ args: [...argv], options, strict: false, allowPositionals: true, tokens: true }).tokens;
+}
+
+function valueOf(flag: Flag, token: Token & { kind: "option" }): string {
+  const { value, inlineValue, rawName } = token;
+  if (flag.rest) return value ?? "";
+  if (flag.value === undefined) {
+    if (value === undefined) return "";
+    throw new UsageError(`argument ${nameOf(flag)}: ignored explicit argument '${value}'`);
+  }
+  // The platform takes whatever follows for the value; a word that looks like a flag is one (`-` alone does not).
+  if (value === undefined || (!inlineValue && /^-./.test(value))) {
+    throw new UsageError(`argument ${nameOf(flag)}: expected one argument`);
+  }
+  return inlineValue && rawName === flag.short && value.startsWith("=") ? value.slice(1) : value; // `-n=NAME`
+}
+
+function refuseTogether(flag: Flag, given: readonly Given[]): void {
+  const other = given.find((earlier) => flag.group === earlier.flag.group && flag.long !== earlier.flag.long);
+  if (flag.group === undefined || other === undefined) return;
+  throw new UsageError(`argument ${nameOf(flag)}: not allowed with argument ${nameOf(other.flag)}`);
+}
+
+function unrecognized(strays: readonly string[], argv: readonly string[]): UsageError {
+  return new UsageError(`unrecognized arguments: ${strays.join(" ")}`, hintsFor(strays, argv));
+}
+
+/** What may have been meant by the first word that nobody takes. */
+function hintsFor(strays: readonly string[], argv: readonly string[]): string[] {
+  const [stray = "", ...others] = strays;
+  if (stray.startsWith("-")) {
+    const meant = nearest(stray.replace(/=.*/, ""), ROWS.map(({ long }) => long));
+    return meant === undefined ? [] : [`did you mean ${meant}?`];
+  }
+  if (isSubcommand(stray)) return [`${stray} stands first: telepresence ${stray}`];
+  const meant = nearest(stray, Object.keys(SUBCOMMANDS));
+  if (argv[0] === stray && meant !== undefined) return [`did you mean telepresence ${meant}?`];
+  if (stray === "" || others.length + 1 !== argv.length) return [];
+  return [`to run a command: telepresence --run ${argv.join(" ")}`];
+}
+
+/** Programs whose own flags are called like ours. */
+const NAMESAKES = ["kubectl", "oc", "helm"];
+
+/** `--run curl x --namespace y` gives the namespace to curl: allowed, as ever, and often not meant. */
+function warningsOf({ run }: Flags): string[] {
+  if (run.kind === "shell" || NAMESAKES.includes(run.words[0].split("/").at(-1) ?? "")) return [];
+  const ends = [run.words.at(-1)?.replace(/=.*/s, ""), run.words.at(-2)];
+  // Only long flags with a value: each program has a --verbose of its own.
+  const flag = ROWS.find(({ long, value, rest }) => {
+    if (value === undefined || rest) return false;
+    return ends[1] === long || (ends[0] === long && run.words.at(-1) !== long);
+  });
+  if (flag === undefined || run.words.length < 2) return [];
+  return [
+    `Warning: ${flag.long} behind --run belongs to "${run.words[0]}". ` +
+    "If it was meant for telepresence, put it before --run.",
+  ];
+}
