@@ -21,3 +21,13 @@ export {
   type PodListener,
   type Waiting,
 } from "./pod.ts";
+export {
+  AgentRequest,
+  decodeMessage,
+  encodeMessage,
+  HostRequest,
+  LookupReply,
+  toEaiName,
+  toErrnoName,
+} from "./messages.ts";
+export { type LinkedPod, openPod } from "./pod_client.ts";

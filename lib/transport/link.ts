@@ -1,5 +1,5 @@
 import * as z from "zod/mini";
-import { abortable, deadline, type Duplex, messageOf, readFull, writeAll } from "@/util/mod.ts";
+import { abortable, closeQuietly, deadline, type Duplex, messageOf, readFull, writeAll } from "@/util/mod.ts";
 
 /** The protocol that this program speaks (spec.md). Goes up when an older peer could not follow. */
 export const PROTOCOL = 1;
@@ -108,7 +108,7 @@ async function within<T>(carrier: Duplex, options: HandshakeOptions, shake: () =
   try {
     return await abortable(shake(), signal);
   } catch (error) {
-    carrier.close();
+    closeQuietly(carrier);
     throw error;
   }
 }

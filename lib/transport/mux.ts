@@ -1,5 +1,5 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { abortable, type Duplex, messageOf } from "@/util/mod.ts";
+import { abortable, closeQuietly, type Duplex, messageOf } from "@/util/mod.ts";
 import {
   decodeCredit,
   decodeReset,
@@ -309,7 +309,7 @@ class LinkedMux implements Mux {
     this.#opening.clear();
     this.#incoming.clear();
     for (const stream of [...this.#open.values()]) stream.fail(reason);
-    this.#carrier.close();
+    closeQuietly(this.#carrier);
     if (error === undefined || this.#leaving) return this.#settled.resolve();
     this.#log.info(`Tunnel ended: ${error.message}`);
     this.#settled.reject(error);

@@ -12,8 +12,17 @@ export interface Duplex {
   write(bytes: Uint8Array): Promise<number>;
   /** Ends our direction in order (FIN); the peer's direction stays open. */
   closeWrite(): Promise<void>;
-  /** Gives the connection up, both directions; bytes still under way may be lost. Calling it twice does nothing. */
+  /** Gives the connection up, both directions; bytes still under way may be lost. Once: see {@linkcode closeQuietly}. */
   close(): void;
+}
+
+/** Closes a connection that may be closed already (`Deno.Conn` throws then). */
+export function closeQuietly(duplex: Pick<Duplex, "close">): void {
+  try {
+    duplex.close();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BadResource)) throw error;
+  }
 }
 
 /** Writes all of `bytes`. */

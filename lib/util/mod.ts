@@ -5,7 +5,7 @@
  *
  * @module
  */
-export { type Duplex, readFull, UnexpectedEnd, writeAll } from "./duplex.ts";
+export { closeQuietly, type Duplex, readFull, UnexpectedEnd, writeAll } from "./duplex.ts";
 export { duplexPair, type DuplexPairOptions } from "./duplex_pair.ts";
 export { messageOf, unfold, UserError } from "./fault.ts";
 export { abortable, deadline, sleep } from "./life.ts";

@@ -1,0 +1,65 @@
+/**
+ * What is said between host and agent: the requests in OPEN and the answers in ACCEPT, as JSON. Wire types only; the
+ * rest of the program sees the interface {@linkcode Pod}.
+ *
+ * | ask | direction | the stream then |
+ * | --- | --- | --- |
+ * | dial | host to agent | is the connection |
+ * | lookup | host to agent | carries nothing: the answer is in ACCEPT |
+ * | listen | host to agent | stands for the listener: its end closes the port |
+ * | environment | host to agent | carries the environment as one JSON object, to the end of stream |
+ * | accepted | agent to host | is a connection that came to the listener of that number |
+ *
+ * @module
+ */
+import * as z from "zod/mini";
+import { EAI_NAMES, type EaiName, ERRNO_NAMES, type ErrnoName } from "./pod.ts";
+
+const Port = z.int().check(z.gte(1), z.lte(65535));
+const Host = z.string().check(z.minLength(1), z.maxLength(1024));
+
+/** What the host may ask of the agent. */
+export const HostRequest = z.discriminatedUnion("ask", [
+  z.object({ ask: z.literal("dial"), host: Host, port: Port }),
+  z.object({ ask: z.literal("lookup"), name: Host, family: z.union([z.literal(4), z.literal(6), z.literal("any")]) }),
+  z.object({ ask: z.literal("listen"), port: Port, listener: z.int() }),
+  z.object({ ask: z.literal("environment") }),
+]);
+/** What the host may ask of the agent. */
+export type HostRequest = z.infer<typeof HostRequest>;
+
+/** What the agent may ask of the host. */
+export const AgentRequest = z.discriminatedUnion("ask", [
+  z.object({ ask: z.literal("accepted"), listener: z.int(), from: z.object({ host: z.string(), port: z.int() }) }),
+]);
+/** What the agent may ask of the host. */
+export type AgentRequest = z.infer<typeof AgentRequest>;
+
+/** The answer to "lookup". */
+export const LookupReply = z.object({ addresses: z.array(z.string()).check(z.minLength(1)) });
+/** The body of "environment". */
+export const Environment = z.record(z.string(), z.string());
+
+/** A message as bytes. */
+export function encodeMessage(message: HostRequest | AgentRequest | z.infer<typeof LookupReply>): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(message));
+}
+
+/**
+ * Bytes as the message that they must be.
+ *
+ * @throws {SyntaxError} when they are not JSON, or {z.core.$ZodError} when they are another message
+ */
+export function decodeMessage<T>(schema: z.ZodMiniType<T>, bytes: Uint8Array): T {
+  return z.parse(schema, JSON.parse(new TextDecoder().decode(bytes)));
+}
+
+/** The errno that travels for a code that some machine gave; EIO where it is none of those that travel. */
+export function toErrnoName(code: unknown): ErrnoName {
+  return ERRNO_NAMES.find((name) => name === code) ?? "EIO";
+}
+
+/** getaddrinfo's code as it travels, or undefined when `code` is none of them. */
+export function toEaiName(code: unknown): EaiName | undefined {
+  return EAI_NAMES.find((name) => name === code);
+}

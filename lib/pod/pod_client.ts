@@ -1,0 +1,165 @@
+import { type Log, silentLog } from "@/log/mod.ts";
+import { type Incoming, type Mux, type MuxStream, openMux, StreamReset } from "@/transport/mod.ts";
+import { type Duplex, messageOf } from "@/util/mod.ts";
+import {
+  AgentRequest,
+  decodeMessage,
+  encodeMessage,
+  Environment,
+  type HostRequest,
+  LookupReply,
+  toEaiName,
+  toErrnoName,
+} from "./messages.ts";
+import {
+  type Address,
+  type Answer,
+  DialError,
+  LookupError,
+  type LookupOptions,
+  type Pod,
+  type PodConnection,
+  type PodListener,
+  type Waiting,
+} from "./pod.ts";
+
+/** A pod at the other end of a link. Disposing it ends the link. */
+export interface LinkedPod extends Pod, AsyncDisposable {
+  /** Resolves when we ended the link; rejects with the reason when it was lost. */
+  readonly closed: Promise<void>;
+}
+
+/** The pod whose agent is at the other end of `carrier`, after the handshake. It owns the carrier from here. */
+export function openPod(carrier: Duplex, options: { log?: Log } = {}): LinkedPod {
+  return new PodClient(carrier, options.log ?? silentLog);
+}
+
+class PodClient implements LinkedPod {
+  readonly #mux: Mux;
+  readonly #log: Log;
+  readonly #listeners = new Map<number, Listener>();
+  #nextListener = 1;
+
+  constructor(carrier: Duplex, log: Log) {
+    this.#log = log;
+    this.#mux = openMux(carrier, { role: "host", onOpen: (incoming) => this.#accept(incoming), log });
+  }
+
+  get closed(): Promise<void> {
+    return this.#mux.closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#mux[Symbol.asyncDispose]();
+  }
+
+  async dial(address: Address, options: Waiting = {}): Promise<Duplex> {
+    const { host, port } = address;
+    return await this.#ask({ ask: "dial", host, port }, options);
+  }
+
+  async lookup(name: string, options: LookupOptions = {}): Promise<Answer> {
+    const { family = "any" } = options;
+    const stream = await this.#ask({ ask: "lookup", name, family }, options);
+    await stream.closeWrite();
+    return decodeMessage(LookupReply, stream.reply);
+  }
+
+  async listen(port: number, options: Waiting = {}): Promise<PodListener> {
+    const number = this.#nextListener++;
+    const listener = new Listener(port, () => this.#listeners.delete(number));
+    this.#listeners.set(number, listener); // before the agent is asked: the first connection may be quick
+    try {
+      listener.open(await this.#ask({ ask: "listen", port, listener: number }, options));
+      return listener;
+    } catch (error) {
+      this.#listeners.delete(number);
+      throw error;
+    }
+  }
+
+  async environment(options: Waiting = {}): Promise<Record<string, string>> {
+    const stream = await this.#ask({ ask: "environment" }, options);
+    await stream.closeWrite();
+    return decodeMessage(Environment, await readToEnd(stream));
+  }
+
+  async #ask(request: HostRequest, options: Waiting): Promise<MuxStream> {
+    try {
+      return await this.#mux.open(encodeMessage(request), options);
+    } catch (error) {
+      if (!(error instanceof StreamReset)) throw error;
+      const eai = toEaiName(error.code);
+      throw eai ? new LookupError(eai, error.message) : new DialError(toErrnoName(error.code), error.message);
+    }
+  }
+
+  #accept(incoming: Incoming): void {
+    try {
+      const { listener, from } = decodeMessage(AgentRequest, incoming.request);
+      const taker = this.#listeners.get(listener);
+      if (taker === undefined) return incoming.refuse({ code: "ECONNREFUSED", message: "Nobody listens any more" });
+      taker.push({ duplex: incoming.accept(), from });
+    } catch (error) {
+      this.#log.info(`A request of the agent was not understood: ${messageOf(error)}`);
+      incoming.refuse({ code: "EINVAL", message: `The host did not understand the request: ${messageOf(error)}` });
+    }
+  }
+}
+
+/** A port of the pod; the stream that asked for it stands for it. */
+class Listener implements PodListener {
+  readonly port: number;
+  readonly #forget: () => void;
+  readonly #waiting: PodConnection[] = [];
+  #stream: MuxStream | undefined;
+  #ended: { error?: unknown } | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(port: number, forget: () => void) {
+    this.port = port;
+    this.#forget = forget;
+  }
+
+  open(stream: MuxStream): void {
+    this.#stream = stream;
+    // The agent sends nothing on this stream: its end is the listener's.
+    stream.read(new Uint8Array(1)).then(() => this.#end({}), (error) => this.#end({ error }));
+  }
+
+  push(connection: PodConnection): void {
+    if (this.#ended) return connection.duplex.close();
+    this.#waiting.push(connection);
+    this.#wake?.();
+  }
+
+  async *accepted(): AsyncIterable<PodConnection> {
+    while (true) {
+      for (let next; (next = this.#waiting.shift());) yield next;
+      if (this.#ended) break;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+    if (this.#ended.error !== undefined) throw this.#ended.error;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end({});
+    await this.#stream?.closeWrite();
+    this.#stream?.close();
+  }
+
+  #end(how: { error?: unknown }): void {
+    if (this.#ended) return;
+    this.#ended = how;
+    this.#forget();
+    for (const { duplex } of this.#waiting.splice(0)) duplex.close();
+    this.#wake?.();
+  }
+}
+
+async function readToEnd(stream: Duplex): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  const buffer = new Uint8Array(65536);
+  for (let count; (count = await stream.read(buffer)) !== null;) parts.push(buffer.slice(0, count));
+  return new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
+}

@@ -1,0 +1,171 @@
+import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
+import { listenForHosts } from "@/agent/mod.ts";
+import { greetAgent, HandshakeError, makeSessionKey } from "@/transport/mod.ts";
+import { readFull, splice, writeAll } from "@/util/mod.ts";
+import { DialError, type LinkedPod, LookupError, openPod } from "./mod.ts";
+
+/** Runs `body` with a pod whose agent is the real one, in this process, over TCP on loopback. */
+function check(name: string, body: (pod: LinkedPod) => Promise<void>): void {
+  Deno.test(`Pod ${name}`, async () => {
+    const { privateKey, publicKey } = await makeSessionKey();
+    const environment = { GREETING: "hello\nworld", EMPTY: "" };
+    await using agent = listenForHosts(0, { publicKey, version: "1", environment });
+    const carrier = await Deno.connect({ hostname: "127.0.0.1", port: agent.port });
+    await greetAgent(carrier, privateKey, { version: "1" });
+    await using pod = openPod(carrier);
+    await body(pod);
+  });
+}
+
+/** A server that gives back what it is sent. */
+function startEcho(): { port: number } & AsyncDisposable {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serving = (async () => {
+    const open: Promise<unknown>[] = [];
+    for await (const connection of listener) {
+      const buffer = new Uint8Array(65536);
+      open.push((async () => {
+        for (let count; (count = await connection.read(buffer)) !== null;) {
+          await writeAll(connection, buffer.subarray(0, count));
+        }
+        connection.close();
+      })());
+    }
+    await Promise.all(open);
+  })();
+  return {
+    port: listener.addr.port,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await serving;
+    },
+  };
+}
+
+check("dial() connects from the agent and carries bytes and both ends", async (pod) => {
+  await using echo = startEcho();
+  const connection = await pod.dial({ host: "127.0.0.1", port: echo.port });
+  const sent = new Uint8Array(3_000_000).map((_, index) => index * 7 >> 2);
+  const received = new Uint8Array(sent.length);
+  await Promise.all([writeAll(connection, sent), readFull(connection, received)]);
+  equals(received, sent);
+  await connection.closeWrite();
+  equals(await connection.read(new Uint8Array(1)), null);
+});
+
+check("dial() takes names that only the agent's resolver knows", async (pod) => {
+  await using echo = startEcho();
+  const connection = await pod.dial({ host: "localhost", port: echo.port });
+  await connection.closeWrite();
+  equals(await connection.read(new Uint8Array(1)), null);
+});
+
+check("dial() rejects with the agent's errno, or getaddrinfo's code", async (pod) => {
+  const isRefused = (error: unknown) => error instanceof DialError && error.code === "ECONNREFUSED";
+  await rejects(pod.dial({ host: "127.0.0.1", port: 1 }), isRefused);
+  const isUnreachable = (error: unknown) => error instanceof DialError && error.code === "ENETUNREACH";
+  await rejects(pod.dial({ host: "255.255.255.255", port: 80 }), isUnreachable);
+  await rejects(pod.dial({ host: "no..name", port: 80 }), LookupError);
+});
+
+check("dial() gives up when its signal says so", async (pod) => {
+  await rejects(pod.dial({ host: "127.0.0.1", port: 1 }, { signal: AbortSignal.abort(new Error("stop")) }), /stop/);
+});
+
+check("lookup() resolves as the agent's libc does", async (pod) => {
+  equals((await pod.lookup("localhost", { family: 4 })).addresses, ["127.0.0.1"]);
+  equals((await pod.lookup("192.0.2.7")).addresses, ["192.0.2.7"]);
+  const isNoName = (error: unknown) => error instanceof LookupError && error.code === "EAI_NONAME";
+  await rejects(pod.lookup("bad..name"), isNoName);
+});
+
+check("environment() gives every value as it is", async (pod) => {
+  equals(await pod.environment(), { GREETING: "hello\nworld", EMPTY: "" });
+});
+
+check("listen() hands connections over until it is disposed", async (pod) => {
+  const port = freePort();
+  {
+    await using listener = await pod.listen(port);
+    const accepting = (async () => {
+      for await (const { duplex, from } of listener.accepted()) {
+        equals(from.host, "127.0.0.1");
+        await writeAll(duplex, new TextEncoder().encode("welcome"));
+        await duplex.closeWrite();
+        equals(await duplex.read(new Uint8Array(1)), null);
+        return;
+      }
+    })();
+    const caller = await Deno.connect({ hostname: "127.0.0.1", port });
+    const words = new Uint8Array(7);
+    ok(await readFull(caller, words));
+    equals(new TextDecoder().decode(words), "welcome");
+    await caller.closeWrite();
+    equals(await caller.read(new Uint8Array(1)), null);
+    await accepting;
+    caller.close();
+  }
+  while (await isListening(port)) await new Promise((resolve) => setTimeout(resolve, 1));
+});
+
+check("listen() rejects with the errno of the bind", async (pod) => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr as Deno.NetAddr;
+  await rejects(pod.listen(port), (error: unknown) => error instanceof DialError && error.code === "EADDRINUSE");
+});
+
+check("closed rejects when the agent is gone, and so does what waits", async (pod) => {
+  await using echo = startEcho();
+  const connection = await pod.dial({ host: "127.0.0.1", port: echo.port });
+  await pod[Symbol.asyncDispose]();
+  await rejects(connection.read(new Uint8Array(1)));
+  await rejects(pod.lookup("localhost"), /tunnel was closed/);
+  await pod.closed;
+});
+
+Deno.test("the agent lets in only who holds the session's key", async () => {
+  const [{ publicKey }, stranger] = [await makeSessionKey(), await makeSessionKey()];
+  await using agent = listenForHosts(0, { publicKey, version: "1", environment: {} });
+  const carrier = await Deno.connect({ hostname: "127.0.0.1", port: agent.port });
+  await rejects(greetAgent(carrier, stranger.privateKey, { version: "1" }), HandshakeError);
+});
+
+Deno.test("two connections of the pod can be joined to each other", async () => {
+  const { privateKey, publicKey } = await makeSessionKey();
+  await using agent = listenForHosts(0, { publicKey, version: "1", environment: {} });
+  const carrier = await Deno.connect({ hostname: "127.0.0.1", port: agent.port });
+  await greetAgent(carrier, privateKey, { version: "1" });
+  await using pod = openPod(carrier);
+  await using echo = startEcho();
+  const port = freePort();
+  await using listener = await pod.listen(port);
+  const joining = (async () => {
+    for await (const { duplex } of listener.accepted()) {
+      return await splice(duplex, await pod.dial({ host: "127.0.0.1", port: echo.port }));
+    }
+    throw new Error("Nobody came");
+  })();
+  const caller = await Deno.connect({ hostname: "127.0.0.1", port });
+  const sent = new Uint8Array(1_000_000).fill(7);
+  const received = new Uint8Array(sent.length);
+  await Promise.all([writeAll(caller, sent), readFull(caller, received)]);
+  equals(received, sent);
+  await caller.closeWrite();
+  equals(await caller.read(new Uint8Array(1)), null);
+  equals(await joining, undefined);
+  caller.close();
+});
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return (listener.addr as Deno.NetAddr).port;
+}
+
+async function isListening(port: number): Promise<boolean> {
+  try {
+    (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
