@@ -1,0 +1,86 @@
+import { type Log, silentLog } from "@/log/mod.ts";
+import type { Pod } from "@/pod/mod.ts";
+import { messageOf } from "@/util/mod.ts";
+import type { Capture } from "../method.ts";
+import { connDuplex } from "./conn_duplex.ts";
+import { type Control, serveControl } from "./control.ts";
+import { openGate } from "./gate.ts";
+import { placeShim } from "./place.ts";
+import { makePolicy } from "./policy.ts";
+
+/** Options of {@linkcode startInject}. */
+export interface InjectOptions {
+  /** The shim for this machine's architecture and libc: the bytes of the shared library. */
+  readonly shim: Uint8Array<ArrayBuffer>;
+  /** Directories for the shim and the control socket, the most wanted first. @default {["/tmp"]} */
+  readonly directories?: readonly string[];
+  /** Addresses, ranges (CIDR) and names that stay on the host, beside its own: the API server, `--never-proxy`. */
+  readonly neverProxy?: readonly string[];
+  /** The host's own name. @default {Deno.hostname()} */
+  readonly hostname?: string;
+  /** The addresses of the host's interfaces, whenever it is called. @default {those of Deno.networkInterfaces} */
+  readonly ownAddresses?: () => readonly string[];
+  readonly log?: Log;
+  /** Stops the capture, as disposing it does. */
+  readonly signal?: AbortSignal;
+}
+
+/** The environment variable that tells the shim where we are (shim/README.md). */
+export const SOCKET_VARIABLE = "TELEPRESENCE_SHIM_SOCKET";
+
+/**
+ * Starts carrying processes by the preload shim: a gate for their connections, a control socket for their questions,
+ * and the shim as a file that the loader can find.
+ *
+ * @throws {UserError} when the shim cannot be placed
+ */
+export async function startInject(pod: Pod, options: InjectOptions): Promise<Capture> {
+  const { shim, directories = ["/tmp"], neverProxy = [], log = silentLog, signal } = options;
+  const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses } = options;
+  signal?.throwIfAborted();
+  await using stack = new AsyncDisposableStack();
+  const place = stack.use(await placeShim(shim, directories));
+  const gate = stack.use(openGate());
+  const listener = stack.use(Deno.listen({ transport: "unix", path: place.socket }));
+
+  const ending = new AbortController();
+  const control: Control = {
+    pod,
+    gate,
+    policy: makePolicy({ neverProxy, hostname, ownAddresses }),
+    log,
+    signal: ending.signal,
+  };
+  const serving = new Set<Promise<void>>();
+  const serve = async (): Promise<void> => {
+    for await (const conn of listener) {
+      const call = serveControl(connDuplex(conn), control).finally(() => serving.delete(call));
+      serving.add(call);
+    }
+  };
+  const closed = Promise.race([serve(), gate.closed]);
+  closed.catch((error) => log.info(`inject-tcp ended: ${messageOf(error)}`));
+
+  const end = () => ending.abort(new Error("inject-tcp has ended"));
+  stack.defer(async () => {
+    end();
+    await Promise.allSettled(serving);
+  });
+  signal?.addEventListener("abort", end, { once: true });
+  stack.defer(() => signal?.removeEventListener("abort", end));
+  log.info(`inject-tcp: shim ${place.shim}, gates ${gate.port4} ${gate.port6}`);
+  const owned = stack.move();
+  return {
+    closed,
+    environment: (inherited) => ({
+      ...inherited,
+      LD_PRELOAD: inherited.LD_PRELOAD ? `${inherited.LD_PRELOAD}:${place.shim}` : place.shim,
+      [SOCKET_VARIABLE]: place.socket,
+    }),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function interfaceAddresses(): string[] {
+  return Deno.networkInterfaces().map(({ address }) => address);
+}

@@ -1,0 +1,90 @@
+import { messageOf, UserError } from "@/util/mod.ts";
+
+/** The shim as a file, and a place for the control socket beside it. Disposing it removes both. */
+export interface Place extends AsyncDisposable {
+  /** Path of the shim, which any process of this user may map. */
+  readonly shim: string;
+  /** Path for the control socket. */
+  readonly socket: string;
+}
+
+/** Longest path of a Unix socket, without its terminating zero. */
+const SOCKET_PATH_BYTES = 107;
+
+/**
+ * Writes the shim to a new directory that only this user enters, under a name made of its content's hash.
+ *
+ * @param shim the bytes of the shared library
+ * @param parents directories to try, the most wanted first
+ * @throws {UserError} when none of them can hold it, with the reason of each
+ */
+export async function placeShim(shim: Uint8Array<ArrayBuffer>, parents: readonly string[]): Promise<Place> {
+  const reasons: string[] = [];
+  for (const parent of parents) {
+    const reason = await refusal(parent);
+    if (reason) {
+      reasons.push(`${parent} ${reason}`);
+      continue;
+    }
+    try {
+      return await placeIn(parent, shim);
+    } catch (error) {
+      reasons.push(`${parent}: ${messageOf(error)}`);
+    }
+  }
+  throw new UserError(`Cannot place the shim: ${reasons.join("; ")}`, {
+    hints: ["Set TMPDIR to a directory of your own on a file system without the noexec option"],
+  });
+}
+
+async function placeIn(parent: string, shim: Uint8Array<ArrayBuffer>): Promise<Place> {
+  const directory = await Deno.makeTempDir({ dir: parent, prefix: "telepresence-" }); // 0700, as mkdtemp makes it
+  const remove = () => Deno.remove(directory, { recursive: true });
+  try {
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", shim)).toHex().slice(0, 16);
+    const path = `${directory}/telepresence-shim-${hash}.so`;
+    await Deno.writeFile(path, shim, { mode: 0o755 });
+    await Deno.chmod(path, 0o755); // whatever the umask is
+    return { shim: path, socket: `${directory}/control`, [Symbol.asyncDispose]: remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+/** Why a directory cannot hold the shim, as far as that can be known beforehand. */
+async function refusal(parent: string): Promise<string | undefined> {
+  if (/[\s:]/.test(parent)) return "has a blank or colon in its path, at which the loader cuts LD_PRELOAD";
+  if (`${parent}/telepresence-0123456789abcdef/control`.length > SOCKET_PATH_BYTES) {
+    return "has a path that is too long for a Unix socket";
+  }
+  let path: string;
+  try {
+    path = await Deno.realPath(parent);
+  } catch {
+    return "does not exist";
+  }
+  return isNoexec(path, await Deno.readTextFile("/proc/self/mountinfo").catch(() => ""))
+    ? "is mounted noexec"
+    : undefined;
+}
+
+/**
+ * Whether files under a path cannot be mapped as code.
+ *
+ * @param path absolute and without symbolic links
+ * @param mountinfo the text of `/proc/self/mountinfo`: field 5 is the mount point, field 6 its options (proc(5))
+ */
+export function isNoexec(path: string, mountinfo: string): boolean {
+  let best = -1;
+  let noexec = false;
+  for (const line of mountinfo.split("\n")) {
+    const fields = line.split(" ");
+    const point = fields[4]?.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+    if (point === undefined || !`${path}/`.startsWith(point.endsWith("/") ? point : `${point}/`)) continue;
+    if (point.length < best) continue; // a later line with the same point lies over the earlier one
+    best = point.length;
+    noexec = fields[5]?.split(",").includes("noexec") ?? false;
+  }
+  return noexec;
+}

@@ -1,0 +1,60 @@
+import ipaddr from "ipaddr.js";
+import { canonicalAddress } from "./protocol.ts";
+
+/** What stays on the host. */
+export interface Policy {
+  /** Why connections to an address stay on the host; undefined when they go through the pod. */
+  address(address: string): string | undefined;
+  /** Why a name is resolved on the host; undefined when the pod resolves it. */
+  name(name: string): string | undefined;
+}
+
+/** What a policy is made of. */
+export interface PolicyOptions {
+  /** Addresses, ranges (CIDR) and names that are never proxied, beside the host's own: the API server, `--never-proxy`. */
+  readonly neverProxy: readonly string[];
+  /** The host's own name. */
+  readonly hostname: string;
+  /** The addresses of the host's interfaces, asked for each time: they change while a session runs. */
+  readonly ownAddresses: () => readonly string[];
+}
+
+/** Everything goes through the pod but what means this host, and what the caller excludes. */
+export function makePolicy({ neverProxy, hostname, ownAddresses }: PolicyOptions): Policy {
+  const names = new Map(ownNames(hostname).map((name) => [name, "the host's own name"]));
+  const ranges: Array<[ipaddr.IPv4 | ipaddr.IPv6, number]> = [];
+  for (const entry of neverProxy) {
+    const range = parseRange(entry);
+    if (range === undefined) names.set(plainName(entry), "never proxied");
+    else ranges.push(range);
+  }
+  return {
+    address(address) {
+      const parsed = ipaddr.process(address);
+      if (parsed.range() === "loopback" || parsed.range() === "unspecified") return "loopback";
+      if (ownAddresses().some((own) => canonicalAddress(own) === parsed.toString())) return "the host's own address";
+      return ranges.some(([base, bits]) => contains(base, bits, parsed)) ? "never proxied" : undefined;
+    },
+    name: (name) => names.get(plainName(name)),
+  };
+}
+
+function ownNames(hostname: string): string[] {
+  return [...new Set(["localhost", plainName(hostname)])].filter((name) => name !== "");
+}
+
+function plainName(name: string): string {
+  return name.toLowerCase().replace(/\.$/, "");
+}
+
+/** An address or CIDR; undefined for what is a name. */
+function parseRange(entry: string): [ipaddr.IPv4 | ipaddr.IPv6, number] | undefined {
+  if (ipaddr.isValidCIDR(entry)) return ipaddr.parseCIDR(entry);
+  if (!ipaddr.isValid(entry)) return undefined;
+  const address = ipaddr.process(entry);
+  return [address, address.kind() === "ipv4" ? 32 : 128];
+}
+
+function contains(base: ipaddr.IPv4 | ipaddr.IPv6, bits: number, address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
+  return base.kind() === address.kind() && address.match(base, bits);
+}

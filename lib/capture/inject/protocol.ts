@@ -1,0 +1,115 @@
+/**
+ * The control protocol between the shim and the session: one line of text each way, words between single blanks.
+ * shim/README.md is its specification; the other end is shim/line.c.
+ *
+ * Invariant: pure. What is malformed becomes a `ProtocolError`, whatever the bytes are.
+ */
+import ipaddr from "ipaddr.js";
+import type { EaiName, ErrnoName, Family } from "@/pod/mod.ts";
+
+/** The version word that every request begins with. */
+export const PROTOCOL = "shim/1";
+
+/** Longest request, newline included (shim/README.md, "Lines"). */
+export const REQUEST_BYTES = 512;
+
+/** Longest answer, newline included. */
+export const ANSWER_BYTES = 4096;
+
+/** An IP address and a TCP port. Addresses are in their one canonical form, v4-mapped ones as IPv4. */
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What the shim asks for. */
+export type Request =
+  | { readonly verb: "connect"; readonly to: Endpoint }
+  | { readonly verb: "claim"; readonly from: Endpoint }
+  | { readonly verb: "lookup"; readonly family: Family; readonly name: string };
+
+/** What it is told. */
+export type Answer =
+  | { readonly verb: "local" }
+  | { readonly verb: "connected"; readonly port4: number; readonly port6: number }
+  | { readonly verb: "addresses"; readonly addresses: readonly string[] }
+  | { readonly verb: "failed"; readonly code: ErrnoName | EaiName }
+  | { readonly verb: "error"; readonly message: string };
+
+/** A request that is none; the message is the answer's text. */
+export class ProtocolError extends Error {
+  override readonly name = "ProtocolError";
+}
+
+/**
+ * Reads a request.
+ *
+ * @param line the line without its newline
+ * @throws {ProtocolError}
+ */
+export function parseRequest(line: string): Request {
+  const [version, verb, ...words] = line.split(" ");
+  if (version !== PROTOCOL) throw new ProtocolError(`version is not ${PROTOCOL}`);
+  const [first = "", second = ""] = words;
+  if (words.length !== 2) throw new ProtocolError("a request has two words after its verb");
+  switch (verb) {
+    case "connect":
+      return { verb, to: parseEndpoint(first, second) };
+    case "claim":
+      return { verb, from: parseEndpoint(first, second) };
+    case "lookup":
+      return { verb, family: parseFamily(first), name: parseName(second) };
+    default:
+      throw new ProtocolError("unknown verb");
+  }
+}
+
+/** Writes an answer, newline included; addresses that do not fit are left out, the last ones first. */
+export function formatAnswer(answer: Answer): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${answerText(answer).slice(0, ANSWER_BYTES - 1)}\n`);
+}
+
+function answerText(answer: Answer): string {
+  switch (answer.verb) {
+    case "local":
+      return "local";
+    case "connected":
+      return `connected ${answer.port4} ${answer.port6}`;
+    case "failed":
+      return `failed ${answer.code}`;
+    case "error":
+      return `error ${answer.message.replaceAll(/[^\x20-\x7e]/g, "?")}`;
+    case "addresses": {
+      let text = "addresses";
+      for (const address of answer.addresses) {
+        if (text.length + 1 + address.length >= ANSWER_BYTES) break;
+        text += ` ${address}`;
+      }
+      return text;
+    }
+  }
+}
+
+/** The one canonical form of a literal address, v4-mapped ones as IPv4; undefined for what is none. */
+export function canonicalAddress(text: string): string | undefined {
+  return ipaddr.isValid(text) ? ipaddr.process(text).toString() : undefined;
+}
+
+function parseEndpoint(address: string, port: string): Endpoint {
+  const canonical = /^[0-9a-f.:]+$/i.test(address) ? canonicalAddress(address) : undefined;
+  if (canonical === undefined) throw new ProtocolError("not an address");
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) throw new ProtocolError("not a port");
+  return { address: canonical, port: Number(port) };
+}
+
+function parseFamily(word: string): Family {
+  if (word === "4") return 4;
+  if (word === "6") return 6;
+  if (word === "any") return word;
+  throw new ProtocolError("not a family");
+}
+
+function parseName(word: string): string {
+  if (!/^[\x21-\x7e]{1,254}$/.test(word)) throw new ProtocolError("not a name");
+  return word;
+}

@@ -1,0 +1,37 @@
+import type { Pod } from "@/pod/mod.ts";
+
+/**
+ * A way to make a process use the pod's network. Each is a value of this shape; which one a session uses is a flag.
+ */
+export interface Method {
+  /** The word after `--method`. */
+  readonly name: "inject-tcp" | "vpn-tcp" | "namespace" | "container";
+  /** What it cannot do, one sentence each; help and docs print them from here. */
+  readonly limits: readonly string[];
+  /**
+   * Refuses a program that the method cannot carry, before anything is started: a program that would go around the pod
+   * in silence is worse than one that does not start.
+   *
+   * @param program the first word of the command, as a shell would look it up
+   * @throws {UserError} that names the reason and what will work
+   */
+  requireCarriable(program: string, options: ProgramOptions): Promise<void>;
+  /** Starts carrying: from here on a process that is launched with `environment` uses the pod's network. */
+  start(pod: Pod, options?: { readonly signal?: AbortSignal }): Promise<Capture>;
+}
+
+/** Where a program is looked for. */
+export interface ProgramOptions {
+  /** The value of `PATH` that the program will be launched with. */
+  readonly path: string;
+  /** The directory that it will be launched in. @default {the current one} */
+  readonly cwd?: string;
+}
+
+/** A method at work. Disposing it ends every connection that goes through it. */
+export interface Capture extends AsyncDisposable {
+  /** The environment for the process that is to be carried: what it would be launched with, and what makes it ours. */
+  environment(inherited: Readonly<Record<string, string>>): Record<string, string>;
+  /** Resolves at disposal; rejects when the method cannot go on, with the first reason. */
+  readonly closed: Promise<void>;
+}

@@ -1,0 +1,141 @@
+/*
+ * init.c - finds the real functions, reads the environment, guards against re-entry
+ */
+#include "shim.h"
+
+#include <dlfcn.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#ifdef OLD_DLSYM
+/* glibc 2.34 moved dlsym into libc under a new version; the old version name is understood by all. */
+__asm__(".symver dlsym, dlsym@" OLD_DLSYM);
+#endif
+
+struct real real;
+
+static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+
+/* Where libc was entered by us: shim_enter(). Initial-exec: a preloaded library has its place in the static block, where access never allocates. */
+static __thread const char *libc_frame __attribute__((tls_model("initial-exec")));
+
+/**
+ * find() - Looks a real function up
+ * @name:	Name of the function
+ * @ours:	Our own hook, which must not come back
+ * @place:	Set to the function; a void pointer and a function pointer have the same form on POSIX systems
+ */
+static void find(const char *name, const void *ours, void *place)
+{
+    void *found = dlsym(RTLD_NEXT, name);
+
+    if (found == ours)
+        found = NULL;
+    memcpy(place, &found, sizeof(found));
+}
+
+/**
+ * address_of() - A function as a data pointer, to compare with what dlsym() gives
+ * @function:	Address of the function pointer
+ *
+ * Return: the pointer
+ */
+static const void *address_of(const void *function)
+{
+    const void *address;
+
+    memcpy(&address, function, sizeof(address));
+    return address;
+}
+
+/**
+ * set_up() - Fills what the hooks read; runs once
+ */
+static void set_up(void)
+{
+    const char *path = getenv(SOCKET_VARIABLE);
+    const char *wanted = getenv(LOG_VARIABLE);
+
+#define HOOK(type, name, parameters, arguments) \
+    { \
+        type(*ours) parameters = name; \
+        find(#name, address_of(&ours), &real.name); \
+    }
+    HOOKS(HOOK)
+#undef HOOK
+    if (path && strlen(path) < sizeof(socket_path))
+        strcpy(socket_path, path);
+    log_verdicts = wanted && !strcmp(wanted, "1");
+}
+
+/**
+ * shim_ready() - Makes sure that set_up() has run
+ *
+ * Called by the loader, and by each hook, since a constructor of another library can come before ours. No pthread_once:
+ * its symbol changed its version, and this needs no more than two flags.
+ */
+__attribute__((constructor)) static void shim_ready(void)
+{
+    enum { FRESH, RUNNING, DONE };
+    static _Atomic int state = FRESH;
+    int expected = FRESH;
+
+    if (atomic_load_explicit(&state, memory_order_acquire) == DONE)
+        return;
+    if (atomic_compare_exchange_strong(&state, &expected, RUNNING)) {
+        set_up();
+        atomic_store_explicit(&state, DONE, memory_order_release);
+        return;
+    }
+    while (atomic_load_explicit(&state, memory_order_acquire) != DONE)
+        sched_yield();
+}
+
+/**
+ * shim_enter() - Begins the work of a hook
+ *
+ * The guard against re-entry is the place on the stack from which libc was called by us, not a flag: a program that
+ * leaves a resolver call by longjmp() (time-outs by alarm() do that) would leave a flag set, and everything after it
+ * would go around the pod. A mark that is deeper than the caller is such a left one.
+ *
+ * Return: false when the call comes from inside libc (a resolver module that connects to its server, say) and has to go
+ *	   to the real function
+ */
+bool shim_enter(void)
+{
+    const char *here = __builtin_frame_address(0);
+
+    shim_ready();
+    if (libc_frame && here > libc_frame)
+        libc_frame = NULL;
+    return !libc_frame;
+}
+
+/**
+ * libc_begin() - Marks what follows as the work of libc, whose calls are not the program's
+ */
+void libc_begin(void)
+{
+    libc_frame = __builtin_frame_address(0);
+}
+
+/**
+ * libc_end() - Takes the mark away
+ */
+void libc_end(void)
+{
+    libc_frame = NULL;
+}
+
+/**
+ * shim_socket_path() - Where the session listens
+ *
+ * Return: path of the control socket; empty when the environment does not tell it
+ */
+const char *shim_socket_path(void)
+{
+    return socket_path;
+}

@@ -1,0 +1,110 @@
+/*
+ * shim.h - what the parts of the shim share
+ *
+ * DOC: Theory of Operation
+ *
+ * The shim is a preloaded library. It stands between a program on the host and its libc, and makes the program's TCP
+ * connections and its name lookups happen in a pod. It holds no policy: it asks the host process ("the session") over a
+ * private Unix socket and does what the answer says. README.md beside this file is the contract of both sides.
+ *
+ * A call goes through three layers:
+ *
+ *   exported symbol    passes the guard: what libc does on our behalf is not caught (hooks.h, connect.c, resolve.c)
+ *   judge              what can be decided without asking: loopback, Unix sockets, datagrams (judge.c)
+ *   control            everything else is a line of text to the session and a line back (control.c, line.c)
+ *
+ * How a connect reaches the pod
+ *
+ *   program          shim                          session                        pod
+ *   connect(fd) ---> "connect 10.96.7.7 80" -----> policy, then dial -----------> connect()
+ *                    "connected 41001 41002" <---- the ports of its gates <------ connected
+ *                    connect(fd, 127.0.0.1:41001)  accepts, holds
+ *                    "claim 127.0.0.1 55555" ----> joins the held connection
+ *   0 <------------- closes the control socket     that came from 55555 to the pod's
+ *
+ * The program keeps its own descriptor, so that everything it did to it (options, epoll, dup, fork) stays true. Where
+ * the pod says no, the descriptor was never touched: the program may connect it again, as after a refused connect.
+ * The gates are loopback listeners, reachable by every user of the machine, so a connection that nobody claims over the
+ * private socket within a short time gets nothing and is closed.
+ *
+ * What must hold everywhere
+ *
+ *  - No state per descriptor: a program may dup, close, pass and inherit descriptors as it likes.
+ *  - errno stays as it was when a call succeeds.
+ *  - No malloc but for what the API hands to the program; stack and static memory with stated sizes.
+ *  - Never exit, never abort, never block but for the answer to the call that was made.
+ *  - Never around the cluster in silence: where the session cannot be asked, the call fails, and one line on standard
+ *    error says why (once in a process).
+ */
+#ifndef TELEPRESENCE_SHIM_H
+#define TELEPRESENCE_SHIM_H
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "hooks.h"
+#include "line.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* Where the session listens; set by it in the environment of the program it starts. */
+#define SOCKET_VARIABLE "TELEPRESENCE_SHIM_SOCKET"
+/* "1": one line on standard error for each verdict, with its reason. */
+#define LOG_VARIABLE "TELEPRESENCE_SHIM_LOG"
+
+/* struct real - the functions we stand before, as the next library in line has them */
+struct real {
+#define HOOK(type, name, parameters, arguments) type(*name) parameters;
+    HOOKS(HOOK)
+#undef HOOK
+};
+
+/* init.c */
+extern struct real real;
+bool shim_enter(void);
+void libc_begin(void);
+void libc_end(void);
+const char *shim_socket_path(void);
+
+/* log.c */
+extern bool log_verdicts;
+void log_once(const char *text);
+void log_verdict(const char *call, const char *subject, const char *verdict, const char *reason);
+
+/* enum verdict - where a call goes; LOCAL always comes with a reason */
+enum verdict { VERDICT_LOCAL, VERDICT_ASK };
+
+/* struct endpoint - an address and port of TCP, out of the several forms that sockaddr has for it
+ * @v6:     The address is IPv6; a v4-mapped one is not
+ * @mapped: The program wrote it as a v4-mapped IPv6 address
+ * @bytes:  The address in network order: 4 or 16 bytes
+ * @port:   The port in host order
+ */
+struct endpoint {
+    bool v6;
+    bool mapped;
+    uint8_t bytes[16];
+    uint16_t port;
+};
+
+/* judge.c */
+bool endpoint_from(struct endpoint *endpoint, const struct sockaddr *address, socklen_t length);
+bool endpoint_text(const struct endpoint *endpoint, char text[INET6_ADDRSTRLEN]);
+enum verdict judge_endpoint(const struct endpoint *endpoint, const char **reason);
+enum verdict judge_name(const char *name, const char **reason);
+int errno_of(const char *name);
+const char *errno_name(int value);
+int eai_of(const char *name);
+const char *eai_name(int value);
+
+/* control.c */
+int control_open(void);
+int control_send(int fd, struct line *line);
+ssize_t control_receive(int fd, char *answer, size_t size);
+
+#endif

@@ -1,0 +1,71 @@
+import { type Address, DialError, type ErrnoName, LookupError, type Pod } from "@/pod/mod.ts";
+import type { Duplex } from "@/util/mod.ts";
+
+/** What a fake pod can reach. */
+export interface FakeCluster {
+  /** Where "address port" leads: a port of a server on the host's loopback, an errno, or "silence" for no answer. */
+  readonly services: Record<string, number | ErrnoName | "silence">;
+  /** What names resolve to; a name that is not there is EAI_NONAME. */
+  readonly names: Record<string, readonly string[]>;
+}
+
+/** A pod in this process: its cluster is a table. It keeps what it was asked. */
+export interface FakePod extends Pod {
+  /** The dials, as "address port". */
+  readonly dials: string[];
+  /** The lookups, as "family name". */
+  readonly lookups: string[];
+  /** Dials that were given up by their signal. */
+  readonly givenUp: string[];
+}
+
+/** Makes a pod whose cluster is `cluster`, which may be changed while it is used. */
+export function makeFakePod(cluster: FakeCluster): FakePod {
+  const dials: string[] = [];
+  const lookups: string[] = [];
+  const givenUp: string[] = [];
+  return {
+    dials,
+    lookups,
+    givenUp,
+    async dial({ host, port }: Address, { signal } = {}): Promise<Duplex> {
+      const subject = `${host} ${port}`;
+      dials.push(subject);
+      const target = cluster.services[subject] ?? "ECONNREFUSED";
+      if (target === "silence") {
+        const { promise, reject } = Promise.withResolvers<never>();
+        signal?.addEventListener("abort", () => {
+          givenUp.push(subject);
+          reject(new DialError("ETIMEDOUT", "Given up"));
+        });
+        return await promise;
+      }
+      if (typeof target === "string") throw new DialError(target, `Cannot connect to ${subject}: ${target}`);
+      return duplexOf(await Deno.connect({ hostname: "127.0.0.1", port: target }));
+    },
+    lookup(name, { family = "any" } = {}) {
+      lookups.push(`${family} ${name}`);
+      const addresses = (cluster.names[name] ?? []).filter((address) =>
+        family === "any" || (family === 6) === address.includes(":")
+      );
+      if (addresses.length > 0) return Promise.resolve({ addresses });
+      const code = name.endsWith(".again") ? "EAI_AGAIN" : name.endsWith(".fail") ? "EAI_FAIL" : "EAI_NONAME";
+      return Promise.reject(new LookupError(code, `Cannot resolve "${name}": ${code}`));
+    },
+    listen: () => Promise.reject(new DialError("EACCES", "This pod does not listen")),
+    environment: () => Promise.resolve({}),
+  };
+}
+
+function duplexOf(conn: Deno.Conn): Duplex {
+  let open = true;
+  return {
+    read: (into) => conn.read(into),
+    write: (bytes) => conn.write(bytes),
+    closeWrite: () => conn.closeWrite(),
+    close() {
+      if (open) conn.close();
+      open = false;
+    },
+  };
+}

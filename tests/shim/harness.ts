@@ -1,0 +1,152 @@
+import { type Capture, type InjectOptions, startInject } from "@/capture/mod.ts";
+import { makeLog } from "@/log/mod.ts";
+import { type FakeCluster, type FakePod, makeFakePod } from "./fake_pod.ts";
+
+const here = new URL(".", import.meta.url).pathname;
+
+/** A program under the shim: what it wrote and how it ended. */
+export interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A capture over a fake pod, and programs to run in it. */
+export interface World extends AsyncDisposable {
+  readonly pod: FakePod;
+  readonly capture: Capture;
+  /** The lines of the session's log. */
+  readonly log: readonly string[];
+  /** Runs a program under the shim to its end. */
+  run(command: readonly [string, ...string[]], options?: RunOptions): Promise<Ran>;
+  /** Compiles a C program of this folder and gives its path. */
+  compile(source: string, flags?: readonly string[]): Promise<string>;
+}
+
+/** Options of {@linkcode World.run}. */
+export interface RunOptions {
+  readonly env?: Record<string, string>;
+  readonly input?: Uint8Array<ArrayBuffer>;
+}
+
+let built: Promise<Uint8Array<ArrayBuffer>> | undefined;
+
+/** The shim, made by its own Makefile; once in a test file. */
+export function buildShim(): Promise<Uint8Array<ArrayBuffer>> {
+  return built ??= (async () => {
+    const out = await Deno.makeTempDir({ prefix: "telepresence-test-" });
+    try {
+      await requireRun("make", ["-s", "-C", `${here}../../shim`, `OUT=${out}`]);
+      return await Deno.readFile(`${out}/libtelepresence.so`);
+    } finally {
+      await Deno.remove(out, { recursive: true });
+    }
+  })();
+}
+
+/** Starts a capture over a fake cluster. */
+export async function openWorld(cluster: FakeCluster, options: Partial<InjectOptions> = {}): Promise<World> {
+  await using stack = new AsyncDisposableStack();
+  const pod = makeFakePod(cluster);
+  const log: string[] = [];
+  const capture = stack.use(
+    await startInject(pod, {
+      shim: await buildShim(),
+      log: makeLog((line) => log.push(line), { verbose: true }),
+      ...options,
+    }),
+  );
+  const programs = await Deno.makeTempDir({ prefix: "telepresence-test-" });
+  stack.defer(() => Deno.remove(programs, { recursive: true }));
+  const owned = stack.move();
+  return {
+    pod,
+    capture,
+    log,
+    run: (command, { env = {}, input } = {}) =>
+      runToEnd(command, capture.environment({ PATH: Deno.env.get("PATH") ?? "", ...env }), input),
+    async compile(source, flags = []) {
+      const program = `${programs}/${source.replace(/\.c$/, "")}`;
+      const gcc = ["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-pthread"];
+      await requireRun("gcc", [...gcc, ...flags, `${here}${source}`, "-o", program]);
+      return program;
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Runs a program with exactly this environment to its end. */
+export async function runToEnd(
+  [program, ...args]: readonly [string, ...string[]],
+  env: Record<string, string>,
+  input?: Uint8Array<ArrayBuffer>,
+): Promise<Ran> {
+  const child = new Deno.Command(program, {
+    args,
+    env,
+    clearEnv: true,
+    stdin: input ? "piped" : "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const [{ code, stdout, stderr }] = await Promise.all([child.output(), feed(child, input)]);
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+async function feed(child: Deno.ChildProcess, input: Uint8Array<ArrayBuffer> | undefined): Promise<void> {
+  if (input) await ReadableStream.from([input]).pipeTo(child.stdin);
+}
+
+async function requireRun(program: string, args: string[]): Promise<void> {
+  const { code, stderr } = await new Deno.Command(program, { args, stdout: "null", stderr: "piped" }).output();
+  if (code !== 0) throw new Error(`${program} ended with ${code}: ${new TextDecoder().decode(stderr)}`);
+}
+
+/** Whether a program can be found, for tests of programs that not every machine has. */
+export async function hasProgram(program: string): Promise<boolean> {
+  const { success } = await new Deno.Command("sh", { args: ["-c", `command -v ${program}`], stdout: "null" }).output();
+  return success;
+}
+
+/** A server on the host's loopback, which stands for a service of the cluster. */
+export interface Service extends AsyncDisposable {
+  readonly port: number;
+}
+
+/** Serves a text over HTTP. */
+export function serveText(text: string): Service {
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => new Response(text));
+  return { port: server.addr.port, [Symbol.asyncDispose]: () => server.shutdown() };
+}
+
+/** Serves TCP connections, each by a function that owns it. */
+export function serveTcp(serve: (conn: Deno.TcpConn) => Promise<void>): Service {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 4096 });
+  const serving = new Set<Promise<void>>();
+  const loop = (async () => {
+    for await (const conn of listener) {
+      const call = serve(conn).catch(() => {}).finally(() => serving.delete(call));
+      serving.add(call);
+    }
+  })();
+  return {
+    port: listener.addr.port,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await loop;
+      await Promise.all(serving);
+    },
+  };
+}
+
+/** Serves an echo that ends its direction when the peer has ended its own. */
+export function serveEcho(): Service {
+  return serveTcp(async (conn) => {
+    using echo = conn;
+    const buffer = new Uint8Array(64 * 1024);
+    for (let count; (count = await echo.read(buffer)) !== null;) {
+      for (let offset = 0; offset < count;) offset += await echo.write(buffer.subarray(offset, count));
+    }
+  });
+}
