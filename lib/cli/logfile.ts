@@ -1,5 +1,6 @@
 import { type Log, makeLog } from "@/log/mod.ts";
-import { messageOf, UserError } from "@/util/mod.ts";
+import { UserError } from "@/util/mod.ts";
+import { reasonOf } from "./_reason.ts";
 
 /** The log of one session, open until it is disposed of. */
 export interface Logfile extends Disposable {
@@ -118,16 +119,11 @@ function openFile(path: string, say: (line: string) => void): Target {
 function currentDirectory(cwd: () => string): string {
   try {
     return cwd();
-  } catch (cause) {
-    throw new UserError("Current working directory does not exist.", { cause });
+  } catch {
+    throw new UserError("Current working directory does not exist."); // the cause says no more than that
   }
 }
 
 function absolute(cwd: string, path: string): string {
   return path.startsWith("/") ? path : `${cwd}/${path}`;
-}
-
-/** The system's words alone: "Permission denied", without what was being done and the error's number. */
-function reasonOf(error: unknown): string {
-  return messageOf(error).replace(/ \(os error \d+\).*$/s, "");
 }

@@ -108,8 +108,8 @@ async function runFlags(
     log.info(`Ends with exit code ${code}`);
     return code;
   } catch (error) {
-    log.debug(stacksOf(error));
     const code = report(error, terminal, { ...host, logfile });
+    log.debug(stacksOf(error)); // after the report, which shows the end of the log
     log.info(`Ends with exit code ${code}`);
     return code;
   }

@@ -66,7 +66,10 @@ function readWords(argv: readonly string[]): Words | { readonly kind: "help" } |
   let rest: readonly string[] = [];
   let unknown = -1; // the word that is not a flag: of `-xyz`, each letter is a token
   for (const token of tokensOf(argv)) {
-    if (token.index === unknown) continue;
+    if (token.index === unknown) {
+      if (token.kind === "option" && token.inlineValue === false) strays.push(token.value); // `-xn foo`
+      continue;
+    }
     const flag = token.kind === "option" ? ROWS.find(({ long }) => long === `--${token.name}`) : undefined;
     if (token.kind !== "option" || flag === undefined) {
       unknown = token.index;
@@ -148,13 +151,14 @@ const NAMESAKES = ["kubectl", "oc", "helm"];
 /** `--run curl x --namespace y` gives the namespace to curl: allowed, as ever, and often not meant. */
 function warningsOf({ run }: Flags): string[] {
   if (run.kind === "shell" || NAMESAKES.includes(run.words[0].split("/").at(-1) ?? "")) return [];
-  const ends = [run.words.at(-1)?.replace(/=.*/s, ""), run.words.at(-2)];
+  const [, ...args] = run.words;
+  const [last, before] = [args.at(-1), args.at(-2)];
   // Only long flags with a value: each program has a --verbose of its own.
   const flag = ROWS.find(({ long, value, rest }) => {
     if (value === undefined || rest) return false;
-    return ends[1] === long || (ends[0] === long && run.words.at(-1) !== long);
+    return before === long || last?.startsWith(`${long}=`);
   });
-  if (flag === undefined || run.words.length < 2) return [];
+  if (flag === undefined) return [];
   return [
     `Warning: ${flag.long} behind --run belongs to "${run.words[0]}". ` +
     "If it was meant for telepresence, put it before --run.",

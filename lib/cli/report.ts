@@ -1,4 +1,5 @@
 import { messageOf, unfold, UserError } from "@/util/mod.ts";
+import { reasonOf } from "./_reason.ts";
 import { usage } from "./help.ts";
 import { Interrupted } from "./signals.ts";
 import type { Terminal } from "./terminal.ts";
@@ -40,9 +41,11 @@ export function report(error: unknown, terminal: Terminal, options: ReportOption
 
 /** Tells what happened: of several at once a bug first, then the signal, whose echoes all others are. */
 function tell(happened: readonly unknown[], terminal: Terminal, options: ReportOptions): number {
-  const bug = happened.find((error) => !(error instanceof UserError || error instanceof UsageError || signalOf(error)));
-  if (bug !== undefined) {
-    tellBug(bug, terminal, options);
+  const bugs = happened.filter((error) => {
+    return !(error instanceof UserError || error instanceof UsageError || signalOf(error));
+  });
+  if (bugs.length > 0) {
+    tellBug(bugs, terminal, options);
     return EXIT.bug;
   }
   const interrupted = happened.map(signalOf).find((signal) => signal !== undefined);
@@ -71,7 +74,7 @@ function tellSentence(lead: string, error: unknown, terminal: Terminal): void {
   const chain = unfold(error);
   for (const cause of chain.slice(1)) {
     if (cause instanceof AggregateError || cause instanceof SuppressedError) continue; // those in it come by themselves
-    const words = messageOf(cause);
+    const words = reasonOf(cause);
     if (told.includes(words)) continue;
     terminal.say(`Cause: ${words}`);
     told += `\n${words}`;
@@ -80,10 +83,10 @@ function tellSentence(lead: string, error: unknown, terminal: Terminal): void {
   for (const hint of new Set(hints)) terminal.copy(`Hint: ${hint}`);
 }
 
-function tellBug(error: unknown, terminal: Terminal, { logfile, reportTo, version }: ReportOptions): void {
+function tellBug(bugs: readonly unknown[], terminal: Terminal, { logfile, reportTo, version }: ReportOptions): void {
   const lines = logfile?.lastLines(LOG_LINES) ?? []; // before what is said here becomes part of the log
   terminal.say("Looks like there's a bug in our code. Sorry about that!");
-  terminal.copy(stacksOf(error));
+  terminal.copy(bugs.map(stacksOf).join("\n"));
   if (lines.length > 0) terminal.copy(["The last lines of the log:", ...lines].join("\n"));
   if (logfile !== undefined && logfile.path !== "-") terminal.copy(`The whole log: ${logfile.path}`);
   terminal.copy(`Please report it with the lines above (telepresence ${version}): ${reportTo}`);
@@ -91,7 +94,8 @@ function tellBug(error: unknown, terminal: Terminal, { logfile, reportTo, versio
 
 /** All there is to know about an error, for the log: the stacks of each error inside. */
 export function stacksOf(error: unknown): string {
-  return unfold(error).map(stackOf).join("\n");
+  const inside = unfold(error);
+  return (inside.length > 0 ? inside : [error]).map(stackOf).join("\n"); // even undefined can be thrown
 }
 
 function stackOf(error: unknown): string {

@@ -6,6 +6,8 @@
  * @module
  */
 
+import { unfold } from "@/util/mod.ts";
+
 /** The signals that end a session, with their numbers (the same on Linux and macOS). */
 export const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
@@ -54,6 +56,8 @@ const ONE_WISH_MS = 250;
 /**
  * Runs `body` under one signal that SIGINT, SIGTERM or SIGHUP aborts with {@linkcode Interrupted}, and an error that
  * nobody waited for with itself: Deno would end the process at it, without giving anything back.
+ *
+ * @throws what the body throws, and the errors that nobody waited for, even if the body returned
  */
 export async function untilSignal<T>(
   body: (signal: AbortSignal) => Promise<T>,
@@ -78,8 +82,18 @@ export async function untilSignal<T>(
       exit(reason.exitCode);
     }
   });
-  using _strays = listenToStrays((error) => controller.abort(error));
-  return await body(controller.signal);
+  const strays: unknown[] = [];
+  using _strays = listenToStrays((error) => {
+    if (controller.signal.aborted && error === controller.signal.reason) return; // an echo of the end, and no news
+    strays.push(error);
+    controller.abort(error);
+  });
+  const [ended] = await Promise.allSettled([body(controller.signal)]);
+  if (ended.status === "fulfilled" && strays.length === 0) return ended.value;
+  const known = ended.status === "rejected" ? unfold(ended.reason) : [];
+  const errors = strays.filter((stray) => !known.includes(stray));
+  if (ended.status === "rejected") errors.unshift(ended.reason);
+  throw errors.length === 1 ? errors[0] : new AggregateError(errors);
 }
 
 function farewell(names: readonly string[]): string[] {

@@ -1,0 +1,185 @@
+import { deepStrictEqual as equals, match, ok, strictEqual as equal } from "node:assert/strict";
+import { UserError } from "@/util/mod.ts";
+import { type Around, type Host, main } from "./main.ts";
+import type { Flags } from "./flags.ts";
+import type { SignalName } from "./signals.ts";
+
+/** A machine in a folder of its own, and what was written and run. */
+function setUp(run: (around: Around, flags: Flags) => number | Promise<number> = () => 0) {
+  const cwd = Deno.makeTempDirSync({ prefix: "cli-" });
+  const seen = { stdout: "", stderr: "", runs: [] as Flags[], exits: [] as number[] };
+  let send: (signal: SignalName) => void = () => ok(false, "nobody listens");
+  const host: Host = {
+    env: { XDG_STATE_HOME: `${cwd}/state` },
+    home: `${cwd}/home`,
+    cwd: () => cwd,
+    version: "1.2.3",
+    reportTo: "https://example.com/issues",
+    stderrIsTerminal: false,
+    columns: () => undefined,
+    writeStdout: (text) => void (seen.stdout += text),
+    writeStderr: (text) => void (seen.stderr += text),
+    exit: (code) => void seen.exits.push(code),
+    listen(callback) {
+      send = callback;
+      return { [Symbol.dispose]() {} };
+    },
+    async run(flags, around) {
+      seen.runs.push(flags);
+      return await run(around, flags);
+    },
+  };
+  return {
+    cwd,
+    host,
+    seen,
+    send: (signal: SignalName) => send(signal),
+    main: (...argv: string[]) => main(argv, host),
+    readLog: () => Deno.readTextFileSync(`${cwd}/telepresence.log`),
+    hasLog: () => [...Deno.readDirSync(cwd)].some(({ name }) => name === "telepresence.log"),
+    [Symbol.dispose]: () => Deno.removeSync(cwd, { recursive: true }),
+  };
+}
+
+Deno.test("main() writes what was asked for to the standard output, and nothing else anywhere", async (t) => {
+  for (const argv of [["--version"], ["version"]]) {
+    await t.step(argv.join(" "), async () => {
+      using test = setUp();
+      equal(await test.main(...argv), 0);
+      equals(test.seen, { stdout: "1.2.3\n", stderr: "", runs: [], exits: [] });
+      equal(test.hasLog(), false);
+    });
+  }
+  for (const argv of [["--help"], ["-h"]]) {
+    await t.step(argv.join(" "), async () => {
+      using test = setUp();
+      equal(await test.main(...argv), 0);
+      match(test.seen.stdout, /^usage: telepresence [^]*== Examples ==[^]*== Detailed usage ==/);
+      equals([test.seen.stderr, test.hasLog()], ["", false]);
+    });
+  }
+});
+
+Deno.test("main() ends with 2 at a line without a meaning, before it touches anything", async (t) => {
+  const table = [
+    [["--bogus"], "unrecognized arguments: --bogus"],
+    [["version", "x"], "unrecognized arguments: x"],
+    [
+      ["recover"],
+      "recover: not built yet: each object that a session makes carries its name: kubectl delete removes it",
+    ],
+    [["status"], "status: not built yet: telepresence.log tells what a session does"],
+    [["agent-manifest"], "agent-manifest: not built yet: --new-deployment NAME makes the proxy for the session"],
+    [["doctor"], "doctor: not built yet: --verbose has the log tell everything"],
+    [["completion", "bash"], "completion: not built yet: telepresence --help lists all options"],
+  ] as const;
+  for (const [argv, message] of table) {
+    await t.step(argv.join(" "), async () => {
+      using test = setUp();
+      equal(await test.main(...argv), 2);
+      ok(test.seen.stderr.startsWith("usage: telepresence [-h]"));
+      ok(test.seen.stderr.endsWith(`\ntelepresence: error: ${message}\n`), test.seen.stderr);
+      equals([test.seen.stdout, test.seen.runs, test.hasLog()], ["", [], false]);
+    });
+  }
+});
+
+Deno.test("main() runs a session and ends with the command's own exit code", async () => {
+  using test = setUp(({ log, teller, env, home, signal }) => {
+    log.info("token: abc");
+    log.debug("everything");
+    teller.say("Setup complete");
+    teller.chat("for people");
+    equals([Object.keys(env), home.endsWith("/home"), signal.aborted], [["XDG_STATE_HOME"], true, false]);
+    return 113;
+  });
+  equal(await test.main("-nweb", "--verbose", "--run", "curl", "--user", "me:secret"), 113);
+  equals(test.seen.stdout, "");
+  equals(test.seen.stderr, "T: Setup complete\n");
+  equals(test.seen.runs[0]?.operation, { kind: "new", name: "web" });
+  const log = test.readLog();
+  for (
+    const words of ["telepresence 1.2.3 ", "token: Masked", "everything", ">>>  | Setup complete", ">>>  | for people"]
+  ) {
+    ok(log.includes(words), log);
+  }
+  ok(log.endsWith("Ends with exit code 113\n"), log);
+  ok(!log.includes("secret"), "words of the command stay out of the log");
+});
+
+Deno.test("main() warns before the session starts", async () => {
+  using test = setUp(({ teller }) => (teller.say("Started"), 0));
+  await test.main("--run", "curl", "x", "--namespace", "foo");
+  match(test.seen.stderr, /^T: Warning: --namespace behind --run belongs to "curl"\..*\nT: Started\n$/);
+});
+
+Deno.test("main() tells why a session failed, on the terminal and with the stack in the log", async (t) => {
+  await t.step("what the user can fix ends with 255", async () => {
+    using test = setUp(() => Promise.reject(new UserError("Cannot go on: why", { hints: ["do this"] })));
+    equal(await test.main("--verbose"), 255);
+    equal(test.seen.stderr, "T: Error: Cannot go on: why\nT: Hint: do this\n");
+    match(test.readLog(), /UserError: Cannot go on[^]* at [^]*Ends with exit code 255\n$/);
+  });
+  await t.step("a bug ends with 1 and shows the log", async () => {
+    using test = setUp(({ log }) => {
+      log.info("the last thing");
+      throw new TypeError("odd");
+    });
+    equal(await test.main(), 1);
+    const bug = /^T: Looks like there's a bug in our code[^]*TypeError: odd[^]*\| the last thing\n[^]*issues\n$/;
+    match(test.seen.stderr, bug);
+    ok(test.seen.stderr.includes(`T: The whole log: ${test.cwd}/telepresence.log\n`));
+  });
+});
+
+Deno.test("main() ends with 255 where there is no current directory", async () => {
+  using test = setUp();
+  const cwd = () => {
+    throw new Deno.errors.NotFound("gone");
+  };
+  equal(await main([], { ...test.host, cwd }), 255);
+  equal(test.seen.stderr, "T: Error: Current working directory does not exist.\n");
+  equals(test.seen.runs, []);
+});
+
+Deno.test("main() with --logfile - has the log on the standard output", async () => {
+  using test = setUp(({ teller }) => (teller.say("Hello"), 0));
+  equal(await test.main("--logfile", "-"), 0);
+  match(test.seen.stdout, />>> {2}\| Hello\n/);
+  equals([test.seen.stderr, test.hasLog()], ["T: Hello\n", false]);
+});
+
+Deno.test("main() after a signal", async (t) => {
+  const waitFor = ({ signal }: Around) => {
+    const { promise, reject } = Promise.withResolvers<never>();
+    signal.addEventListener("abort", () => reject(signal.reason));
+    return promise;
+  };
+  for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
+    await t.step(`${name} ends with ${code}`, async () => {
+      using test = setUp(waitFor);
+      const running = test.main();
+      test.send(name);
+      equal(await running, code);
+      match(test.seen.stderr, /^T: [^\n]* Cleaning up \.\.\.\n$/);
+    });
+  }
+  await t.step("the command's own code wins", async () => {
+    using test = setUp((around) => waitFor(around).catch(() => 7));
+    const running = test.main();
+    test.send("SIGINT");
+    equal(await running, 7);
+  });
+  await t.step("a clean-up that failed is told", async () => {
+    using test = setUp(async (around) => {
+      await using _undo = {
+        [Symbol.asyncDispose]: () => Promise.reject(new UserError('Cannot delete Deployment "x": timed out')),
+      };
+      return await waitFor(around);
+    });
+    const running = test.main();
+    test.send("SIGTERM");
+    equal(await running, 143);
+    ok(test.seen.stderr.endsWith('T: Cleanup failed: Cannot delete Deployment "x": timed out\n'), test.seen.stderr);
+  });
+});
