@@ -1,0 +1,304 @@
+/**
+ * Requests to one API server: connections that are used again, identity, impersonation, another try where the server
+ * asks for one. Knows HTTP and `Status`, not resources.
+ *
+ * @module
+ */
+import { type Log, silentLog } from "@/log/mod.ts";
+import { type Duplex, messageOf, sleep, UserError } from "@/util/mod.ts";
+import { ByteReader } from "./byte_reader.ts";
+import type { ClusterConfig } from "./cluster_config.ts";
+import { type CredentialSource, type Identity, openCredentials } from "./credentials.ts";
+import { dial } from "./dial.ts";
+import { type HttpHead, type HttpResponse, openBody, readHead, sendRequest } from "./http.ts";
+import { KubeError, parseStatusText } from "./status.ts";
+
+/** One request, in the API's terms. */
+export interface ApiRequest {
+  readonly method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
+  /** Path below the server's own, already escaped, with a slash at its start. */
+  readonly path: string;
+  readonly query?: readonly (readonly [string, string])[];
+  readonly headers?: readonly (readonly [string, string])[];
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  /** The sort of JSON that `body` is. @default {"application/json"} */
+  readonly contentType?: string;
+  /** What is being done, for the message of an error: `get pod "web"`. */
+  readonly action: string;
+}
+
+/** An answer with a status of success. Disposing it before its end gives its connection up. */
+export interface ApiResponse extends Disposable {
+  readonly headers: Headers;
+  /** Reads some of the body; `null` at its end. */
+  read(into: Uint8Array): Promise<number | null>;
+  /** The rest of the body. */
+  text(): Promise<string>;
+}
+
+/** A connection that changed its protocol. */
+export interface Upgraded {
+  readonly duplex: Duplex;
+  /** In front of `duplex`: may hold its first bytes already. */
+  readonly reader: ByteReader;
+  readonly headers: Headers;
+}
+
+/** The way to one API server. Disposing it closes the connections that wait for a next request. */
+export interface Api extends Disposable {
+  /** @throws {KubeError} for an answer that is no success, {UserError} when there is no connection */
+  request(request: ApiRequest, signal?: AbortSignal): Promise<ApiResponse>;
+  /** Asks for another protocol; `request.headers` has `Upgrade` and what belongs to it. Throws as `request` does. */
+  upgrade(request: ApiRequest, signal?: AbortSignal): Promise<Upgraded>;
+}
+
+/** A body that is no stream ends here; a page of a list of the largest objects (1.5 MiB each) stays below. */
+const MAX_BODY_BYTES = 1024 * 1024 * 1024;
+/** Load balancers drop idle connections from 20 s on, some without a word. */
+const IDLE_MS = 15_000;
+/** As client-go. */
+const MAX_RETRIES = 10;
+const MAX_RETRY_AFTER_S = 60;
+
+interface Line {
+  readonly duplex: Duplex;
+  readonly reader: ByteReader;
+  readonly identity: Identity;
+  idleSince: number;
+}
+
+/** Opens the way to an API server. Nothing is sent before the first request. */
+export function openApi(
+  cluster: ClusterConfig,
+  options: { log?: Log; credentials?: CredentialSource } = {},
+): Api {
+  const { log = silentLog, credentials = openCredentials(cluster) } = options;
+  const base = new URL(cluster.server);
+  const prefix = base.pathname.replace(/\/+$/, "");
+  const idle: Line[] = [];
+
+  return {
+    async request(request, signal) {
+      for (let tries = 0;; tries++) {
+        const { response, line, release } = await exchange(request, signal);
+        if (response.status >= 200 && response.status < 300) return apiResponse(response, line, release);
+        const error = await refusal(request, response, await rest(response));
+        release();
+        if (!await again(error, response.headers, line.identity, tries, signal)) throw error;
+      }
+    },
+    async upgrade(request, signal) {
+      for (let tries = 0;; tries++) {
+        const line = await open(signal);
+        const stop = () => line.duplex.close();
+        signal?.addEventListener("abort", stop, { once: true });
+        try {
+          await send(line, request);
+          const head = await headOf(line);
+          signal?.throwIfAborted();
+          if (head.status === 101) return { duplex: line.duplex, reader: line.reader, headers: head.headers };
+          const response = openBody(line.reader, head, request.method);
+          const error = await refusal(request, response, await rest(response));
+          line.duplex.close();
+          if (!await again(error, head.headers, line.identity, tries, signal)) throw error;
+        } catch (error) {
+          line.duplex.close();
+          signal?.throwIfAborted();
+          throw error;
+        } finally {
+          signal?.removeEventListener("abort", stop);
+        }
+      }
+    },
+    [Symbol.dispose]() {
+      for (const line of idle.splice(0)) line.duplex.close();
+    },
+  };
+
+  /** Sends a request and reads the head of its answer, over a waiting connection where that is safe. */
+  async function exchange(request: ApiRequest, signal: AbortSignal | undefined) {
+    for (;;) {
+      const used = await reuse(request, signal);
+      const line = used ?? await open(signal);
+      const stop = () => line.duplex.close();
+      signal?.addEventListener("abort", stop, { once: true });
+      const release = () => {
+        signal?.removeEventListener("abort", stop);
+        if (response?.reusable && !signal?.aborted) {
+          line.idleSince = performance.now();
+          idle.push(line);
+        } else {
+          line.duplex.close();
+        }
+      };
+      let response: HttpResponse | undefined;
+      try {
+        await send(line, request);
+        response = openBody(line.reader, await headOf(line), request.method);
+        return { response: abortableBody(response, signal), line, release };
+      } catch (error) {
+        release();
+        signal?.throwIfAborted();
+        // The server had closed a connection that waited: nothing is known to be wrong, and `reuse` allowed this.
+        if (used === undefined) throw error;
+        log.debug(`connection was closed while idle: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  /**
+   * A connection that waits. A request that must not be done twice (POST) gets a new one: when a used one breaks, one
+   * cannot know whether the server has seen the request.
+   */
+  async function reuse(request: ApiRequest, signal: AbortSignal | undefined): Promise<Line | undefined> {
+    const identity = await credentials.identity(signal);
+    const now = performance.now();
+    for (let line; (line = idle.pop()) !== undefined;) {
+      const same = line.identity.clientCertificate === identity.clientCertificate;
+      if (same && now - line.idleSince < IDLE_MS) {
+        if (request.method !== "POST") return { ...line, identity };
+        idle.push(line);
+        return undefined;
+      }
+      line.duplex.close();
+    }
+    return undefined;
+  }
+
+  async function open(signal: AbortSignal | undefined): Promise<Line> {
+    const identity = await credentials.identity(signal);
+    const started = performance.now();
+    const duplex = await dial(cluster, { clientCertificate: identity.clientCertificate, signal });
+    log.debug(`connected to ${base.host} in ${Math.round(performance.now() - started)} ms`);
+    return { duplex, reader: new ByteReader(duplex), identity, idleSince: 0 };
+  }
+
+  async function send(line: Line, request: ApiRequest): Promise<void> {
+    const query = new URLSearchParams((request.query ?? []).map(([name, value]) => [name, value])).toString();
+    const body = request.body === undefined ? undefined : new TextEncoder().encode(JSON.stringify(request.body));
+    const target = prefix + request.path + (query && `?${query}`);
+    log.debug(`${request.method} ${target}`);
+    await sendRequest(line.duplex, {
+      method: request.method,
+      target,
+      headers: [
+        ["Host", base.host],
+        ["User-Agent", "kube-client (deno)"],
+        ["Accept", "application/json"],
+        ...(body === undefined ? [] : [["Content-Type", request.contentType ?? "application/json"] as const]),
+        ...line.identity.headers,
+        ...impersonation(cluster),
+        ...request.headers ?? [],
+      ],
+      body,
+    });
+  }
+
+  async function headOf(line: Line): Promise<HttpHead> {
+    const head = await readHead(line.reader);
+    if (head !== null) return head;
+    throw new UserError(`Cannot talk to the API server at ${base.host}: it closed the connection without an answer`);
+  }
+
+  /** Whether the request is to be sent again: after 401 with a new identity, after 429 and 503 when the server says so. */
+  async function again(
+    error: KubeError,
+    headers: Headers,
+    identity: Identity,
+    tries: number,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    if (error.status === 401 && tries === 0) return credentials.refused(identity);
+    const seconds = Number(headers.get("retry-after") ?? NaN);
+    const asked = (error.status === 429 || error.status >= 500) && seconds >= 0;
+    if (!asked || tries >= MAX_RETRIES) return false;
+    log.debug(`${error.message}; again in ${seconds} s`);
+    await sleep(Math.min(seconds, MAX_RETRY_AFTER_S) * 1000, signal);
+    return true;
+  }
+}
+
+/** Headers that say whom to act as. */
+function impersonation({ impersonate }: ClusterConfig): [string, string][] {
+  if (impersonate === undefined) return [];
+  const headers: [string, string][] = [["Impersonate-User", impersonate.user]];
+  if (impersonate.uid !== undefined) headers.push(["Impersonate-Uid", impersonate.uid]);
+  for (const group of impersonate.groups) headers.push(["Impersonate-Group", group]);
+  for (const [key, values] of Object.entries(impersonate.extra)) {
+    // Keys may hold what a header's name may not; the server takes percent escapes off.
+    for (const value of values) headers.push([`Impersonate-Extra-${encodeURIComponent(key)}`, value]);
+  }
+  return headers;
+}
+
+/** The same body; when `signal` ended the connection, reads throw the signal's reason. */
+function abortableBody(response: HttpResponse, signal: AbortSignal | undefined): HttpResponse {
+  if (signal === undefined) return response;
+  return {
+    status: response.status,
+    headers: response.headers,
+    get reusable() {
+      return response.reusable;
+    },
+    async read(into) {
+      try {
+        return await response.read(into);
+      } catch (error) {
+        signal.throwIfAborted();
+        throw error;
+      }
+    },
+  };
+}
+
+function apiResponse(response: HttpResponse, _line: Line, release: () => void): ApiResponse {
+  let released = false;
+  const done = () => {
+    if (!released) release();
+    released = true;
+  };
+  return {
+    headers: response.headers,
+    async read(into) {
+      const count = await response.read(into);
+      if (count === null) done();
+      return count;
+    },
+    async text() {
+      try {
+        return await rest(response);
+      } finally {
+        done();
+      }
+    },
+    [Symbol.dispose]: done,
+  };
+}
+
+/** All that is left of a body, as text. */
+async function rest(response: HttpResponse): Promise<string> {
+  const decoder = new TextDecoder();
+  const buffer = new Uint8Array(64 * 1024);
+  let text = "";
+  for (let total = 0, count; (count = await response.read(buffer)) !== null;) {
+    total += count;
+    if (total > MAX_BODY_BYTES) throw new UserError("Cannot read the API server's answer: it is larger than 1 GiB");
+    text += decoder.decode(buffer.subarray(0, count), { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+/** The error for an answer that is no success, in the API's own words where it has any. */
+function refusal(request: ApiRequest, { status }: HttpHead, text: string): KubeError {
+  const told = parseStatusText(text);
+  const page = /^\s*</.test(text) ? "" : text.trim().slice(0, 300);
+  const words = told?.message || page || `HTTP status ${status}`;
+  return new KubeError(`Cannot ${request.action}: ${words}`, {
+    status,
+    reason: told?.reason ?? "",
+    words,
+    causes: told?.causes ?? [],
+    hints: [],
+  });
+}

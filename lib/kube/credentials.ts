@@ -1,0 +1,72 @@
+import { messageOf, UserError } from "@/util/mod.ts";
+import type { ClientCertificate, ClusterConfig } from "./cluster_config.ts";
+
+/** What a request is sent with. */
+export interface Identity {
+  readonly headers: readonly (readonly [string, string])[];
+  /** A certificate that takes the place of the configuration's own. */
+  readonly clientCertificate?: ClientCertificate;
+}
+
+/** Where requests get their identity from; asks again when what it has is too old or was refused. */
+export interface CredentialSource {
+  /** @throws {UserError} when the file or program behind it fails */
+  identity(signal?: AbortSignal): Promise<Identity>;
+  /** Drops what the server refused with 401. @returns whether asking again can give something else */
+  refused(identity: Identity): boolean;
+}
+
+/** How long a token from a file is taken for the current one, as client-go does. */
+const TOKEN_FILE_MS = 60_000;
+
+/** The source for `cluster`. Nothing is attached on the way to a server without TLS, as kubectl does. */
+export function openCredentials(cluster: ClusterConfig): CredentialSource {
+  const { credentials } = cluster;
+  if (!cluster.server.startsWith("https:")) return fixed([]);
+  switch (credentials.kind) {
+    case "none":
+      return fixed([]);
+    case "token":
+      return fixed([["Authorization", `Bearer ${credentials.token}`]]);
+    case "basic":
+      return fixed([["Authorization", `Basic ${basic(credentials.username, credentials.password)}`]]);
+    case "token-file":
+      return tokenFile(credentials.path);
+    case "exec":
+      throw new UserError("Cannot use exec credential plugins");
+  }
+}
+
+/** User and password as HTTP wants them (RFC 7617, UTF-8). */
+export function basic(username: string, password: string): string {
+  return new TextEncoder().encode(`${username}:${password}`).toBase64();
+}
+
+function fixed(headers: Identity["headers"]): CredentialSource {
+  const identity = { headers };
+  return { identity: () => Promise.resolve(identity), refused: () => false };
+}
+
+function tokenFile(path: string): CredentialSource {
+  let held: { identity: Identity; until: number } | undefined;
+  return {
+    async identity() {
+      if (held !== undefined && performance.now() < held.until) return held.identity;
+      let token: string;
+      try {
+        token = (await Deno.readTextFile(path)).trim();
+      } catch (cause) {
+        throw new UserError(`Cannot read the token file "${path}": ${messageOf(cause)}`, { cause });
+      }
+      if (token === "") throw new UserError(`Cannot use the token file "${path}": it is empty`);
+      const identity = { headers: [["Authorization", `Bearer ${token}`]] as const };
+      held = { identity, until: performance.now() + TOKEN_FILE_MS };
+      return identity;
+    },
+    refused(identity) {
+      const current = held?.identity === identity;
+      if (current) held = undefined;
+      return true;
+    },
+  };
+}

@@ -1,0 +1,157 @@
+/**
+ * The text of kubeconfig files: YAML to exact types, the list of files merged as client-go does.
+ * {@link https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/}
+ *
+ * @module
+ */
+import { messageOf, UserError } from "@/util/mod.ts";
+import { FAILSAFE_SCHEMA, load, nullCoreTag } from "js-yaml";
+import { dirname } from "node:path";
+import * as z from "zod/mini";
+
+/**
+ * Every scalar stays the text that is written (a token of digits alone is no number), but for null: `kubectl config`
+ * writes it where it means nothing.
+ */
+const YAML_SCHEMA = FAILSAFE_SCHEMA.withTags(nullCoreTag);
+
+const text = z.pipe(z.nullish(z.string()), z.transform((value) => value ?? ""));
+/** As kubectl's parser (YAML 1.1) reads them. */
+const flag = z.pipe(
+  z.nullish(z.string().check(z.regex(/^(?:true|false|yes|no|on|off|y|n|)$/i))),
+  z.transform((value) => /^(?:true|yes|on|y)$/i.test(value ?? "")),
+);
+const texts = list(z.string());
+
+const clusterSchema = z.object({
+  server: text,
+  "tls-server-name": text,
+  "insecure-skip-tls-verify": flag,
+  "certificate-authority": text,
+  "certificate-authority-data": text,
+  "proxy-url": text,
+});
+
+const execSchema = z.object({
+  apiVersion: text,
+  command: text,
+  args: texts,
+  env: list(z.object({ name: z.string(), value: text })),
+  installHint: text,
+  provideClusterInfo: flag,
+  interactiveMode: text,
+});
+
+const userSchema = z.object({
+  "client-certificate": text,
+  "client-certificate-data": text,
+  "client-key": text,
+  "client-key-data": text,
+  token: text,
+  tokenFile: text,
+  username: text,
+  password: text,
+  as: text,
+  "as-uid": text,
+  "as-groups": texts,
+  "as-user-extra": z.pipe(z.nullish(z.record(z.string(), texts)), z.transform((map) => map ?? {})),
+  exec: z.nullish(execSchema),
+  "auth-provider": z.nullish(z.object({ name: text })),
+});
+
+const contextSchema = z.object({ cluster: text, user: text, namespace: text });
+
+const fileSchema = z.object({
+  "current-context": text,
+  clusters: list(z.object({ name: text, cluster: orEmpty(clusterSchema) })),
+  users: list(z.object({ name: text, user: orEmpty(userSchema) })),
+  contexts: list(z.object({ name: text, context: orEmpty(contextSchema) })),
+});
+
+/** An entry of a kubeconfig, and where it stands. */
+export interface Entry<T> {
+  readonly name: string;
+  readonly value: T;
+  /** The file that it stands in; relative paths in it begin at that file's folder. */
+  readonly file: string;
+  readonly folder: string;
+}
+
+/** A cluster as it is written. */
+export type ClusterEntry = Entry<z.infer<typeof clusterSchema>>;
+/** A user as it is written. */
+export type UserEntry = Entry<z.infer<typeof userSchema>>;
+/** A context as it is written. */
+export type ContextEntry = Entry<z.infer<typeof contextSchema>>;
+
+/** Kubeconfig files, merged. */
+export interface Kubeconfig {
+  readonly currentContext: string;
+  readonly clusters: ReadonlyMap<string, ClusterEntry>;
+  readonly users: ReadonlyMap<string, UserEntry>;
+  readonly contexts: ReadonlyMap<string, ContextEntry>;
+}
+
+/**
+ * Parses one file's text.
+ *
+ * @param file its path, absolute
+ * @throws {UserError} when it is no YAML, or not of a kubeconfig's shape; names file and place
+ */
+export function parseKubeconfig(content: string, file: string): Kubeconfig {
+  const document = parseYaml(content, file);
+  const parsed = fileSchema.safeParse(document);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const place = (issue?.path ?? []).map((step) => typeof step === "number" ? `[${step}]` : `.${String(step)}`).join(
+      "",
+    );
+    throw new UserError(`Cannot use the kubeconfig "${file}": ${place.slice(1) || "it"} is not what it should be`, {
+      hints: [`Compare with: kubectl config view --raw --kubeconfig ${file}`],
+      cause: parsed.error,
+    });
+  }
+  const { clusters, users, contexts, "current-context": currentContext } = parsed.data;
+  const place = { file, folder: dirname(file) };
+  return {
+    currentContext,
+    clusters: byName(clusters.map(({ name, cluster: value }) => ({ name, value, ...place }))),
+    users: byName(users.map(({ name, user: value }) => ({ name, value, ...place }))),
+    contexts: byName(contexts.map(({ name, context: value }) => ({ name, value, ...place }))),
+  };
+}
+
+/** Merges files, the most important one first: a name is what the first file with it says, whole. */
+export function mergeKubeconfigs(files: readonly Kubeconfig[]): Kubeconfig {
+  return {
+    currentContext: files.map(({ currentContext }) => currentContext).find((name) => name !== "") ?? "",
+    clusters: byName(files.flatMap(({ clusters }) => [...clusters.values()])),
+    users: byName(files.flatMap(({ users }) => [...users.values()])),
+    contexts: byName(files.flatMap(({ contexts }) => [...contexts.values()])),
+  };
+}
+
+function parseYaml(content: string, file: string): unknown {
+  if (content.trim() === "") return {};
+  try {
+    return load(content, { schema: YAML_SCHEMA }) ?? {};
+  } catch (cause) {
+    // The parser's message goes on with lines of the file, which may hold secrets.
+    const [words = ""] = messageOf(cause).split("\n");
+    throw new UserError(`Cannot read the kubeconfig "${file}": it is not YAML: ${words}`, { cause: undefined });
+  }
+}
+
+function byName<T>(entries: readonly Entry<T>[]): Map<string, Entry<T>> {
+  const map = new Map<string, Entry<T>>();
+  for (const entry of entries) if (!map.has(entry.name)) map.set(entry.name, entry);
+  return map;
+}
+
+function list<T extends z.core.$ZodType>(item: T) {
+  return z.pipe(z.nullish(z.array(item)), z.transform((items): z.output<T>[] => items ?? []));
+}
+
+function orEmpty<T extends z.ZodMiniType>(schema: T) {
+  return z.pipe(z.nullish(schema), z.transform((value) => value ?? schema.parse({})));
+}

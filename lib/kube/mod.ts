@@ -1,0 +1,63 @@
+/**
+ * A client of the Kubernetes API that goes where kubectl goes: kubeconfig files, credentials, requests, watches, and
+ * streams to pods.
+ *
+ * ```ts
+ * import { loadKubeconfig, openKubeClient, pods } from "@/kube/mod.ts";
+ *
+ * const config = await loadKubeconfig({ env: Deno.env.toObject() });
+ * await using kube = openKubeClient(config);
+ * const { items } = await kube.list(pods, { labelSelector: "app=web" });
+ * ```
+ *
+ * Invariant: no word of the product; what is here could be published alone.
+ *
+ * @module
+ */
+export { ProtocolError } from "./byte_reader.ts";
+export {
+  type CallOptions,
+  type ChangeOptions,
+  type ContainerName,
+  type DeleteOptions,
+  type KubeClient,
+  type KubeVersion,
+  type LogOptions,
+  type NewObject,
+  openKubeClient,
+  type Patch,
+} from "./client.ts";
+export type {
+  ClientCertificate,
+  ClusterConfig,
+  Credentials,
+  ExecCredentials,
+  Impersonation,
+  TlsConfig,
+} from "./cluster_config.ts";
+export type { ExecOptions, ExecResult } from "./exec.ts";
+export { type KubeconfigOptions, loadKubeconfig } from "./kubeconfig.ts";
+export * from "./objects.ts";
+export { PortForwardError } from "./port_forward.ts";
+export {
+  apiVersionOf,
+  type KeptObject,
+  type KubeObject,
+  type Metadata,
+  type ObjectName,
+  type OwnerReference,
+  type Resource,
+  untyped,
+} from "./resource.ts";
+export {
+  isAlreadyExists,
+  isConflict,
+  isForbidden,
+  isGone,
+  isInvalid,
+  isNotFound,
+  isUnauthorized,
+  KubeError,
+  type StatusCause,
+} from "./status.ts";
+export type { Selection, WatchEvent, WatchSelection } from "./watch.ts";
