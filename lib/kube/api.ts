@@ -185,7 +185,8 @@ export function openApi(
       headers: [
         ["Host", base.host],
         ["User-Agent", "kube-client (deno)"],
-        ["Accept", "application/json"],
+        // An upgrade answers with a stream: the server refuses (406) to make JSON of it.
+        ...(request.headers?.some(([name]) => name === "Upgrade") ? [] : [["Accept", "application/json"] as const]),
         ...(body === undefined ? [] : [["Content-Type", request.contentType ?? "application/json"] as const]),
         ...line.identity.headers,
         ...impersonation(cluster),

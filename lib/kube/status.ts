@@ -1,4 +1,5 @@
 import * as z from "zod/mini";
+import { UserError } from "@/util/mod.ts";
 
 /**
  * The body of an answer that is not a success, as far as we use it.
@@ -72,7 +73,7 @@ export function parseStatusText(text: string): Status | undefined {
 /**
  * What the API server refused, with its own words. The message is "Cannot <act> <what>: <the server's words>".
  */
-export class KubeError extends Error {
+export class KubeError extends UserError {
   override readonly name = "KubeError";
   /** The HTTP status. */
   readonly status: number;
@@ -81,8 +82,6 @@ export class KubeError extends Error {
   /** The server's own words. */
   readonly words: string;
   readonly causes: readonly StatusCause[];
-  /** Next steps, one per line; may be empty. */
-  readonly hints: readonly string[];
 
   constructor(
     message: string,
@@ -94,12 +93,11 @@ export class KubeError extends Error {
       hints?: readonly string[];
     },
   ) {
-    super(message);
+    super(message, { hints: fields.hints ?? [] });
     this.status = fields.status;
     this.reason = fields.reason ?? "";
     this.words = fields.words ?? "";
     this.causes = fields.causes ?? [];
-    this.hints = fields.hints ?? [];
   }
 }
 

@@ -3,7 +3,7 @@
  * that can be pasted into a shell. Anything else that reaches the top is a bug of ours and is told as one.
  */
 export class UserError extends Error {
-  override readonly name = "UserError";
+  override readonly name: string = "UserError";
   /** Next steps, one per line; each is a command or a sentence. */
   readonly hints: readonly string[];
 
