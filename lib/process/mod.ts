@@ -6,3 +6,4 @@
  * @module
  */
 export { type Finished, requireProgram, type RunOptions, runProgram } from "./run.ts";
+export { type Child, type ChildExit, type ChildOptions, startChild } from "./child.ts";

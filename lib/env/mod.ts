@@ -1,0 +1,6 @@
+/**
+ * The environment of the user's process, made of the host's and the pod's.
+ *
+ * @module
+ */
+export { childEnvironment, type Environments } from "./child_environment.ts";

@@ -1,0 +1,123 @@
+/**
+ * The objects that a session makes, as plain data: pure functions of the plan.
+ *
+ * @module
+ */
+import type { Plan } from "./plan.ts";
+
+/** The label that is on everything a session makes; its value is the session's id. */
+export const SESSION_LABEL = "telepresence";
+/** The proxy's container. */
+export const CONTAINER = "telepresence";
+
+/** A new object of the API, as it is sent. */
+export interface Manifest {
+  readonly metadata: { readonly name: string; readonly namespace: string; readonly [field: string]: unknown };
+  readonly [field: string]: unknown;
+}
+
+function metadata(plan: Plan, name: string) {
+  const labels = { [SESSION_LABEL]: plan.sessionId, "app.kubernetes.io/managed-by": "telepresence" };
+  return { name, namespace: plan.namespace, labels };
+}
+
+/** The agent's program, for a stock image of its runtime to run. */
+export function agentConfigMap(plan: Plan, agentSource: string): Manifest {
+  return { metadata: metadata(plan, plan.configMapName), data: { "agent.js": agentSource } };
+}
+
+/**
+ * The proxy: one pod with the agent, allowed by the Pod Security Standard *restricted*
+ * ({@link https://kubernetes.io/docs/concepts/security/pod-security-standards/}).
+ */
+export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
+  const labels = { [SESSION_LABEL]: plan.sessionId };
+  return {
+    metadata: metadata(plan, plan.name),
+    spec: {
+      replicas: 1,
+      strategy: { type: "Recreate" },
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: {
+          terminationGracePeriodSeconds: 5,
+          securityContext: {
+            runAsNonRoot: true,
+            runAsUser: 1000,
+            runAsGroup: 1000,
+            seccompProfile: { type: "RuntimeDefault" },
+            // A safe sysctl: low ports without a root image and without a capability; asked for only when needed.
+            ...(plan.expose.some(({ pod }) => pod < 1024) &&
+              { sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }] }),
+          },
+          containers: [{
+            name: CONTAINER,
+            image: plan.image,
+            imagePullPolicy: "IfNotPresent",
+            command: agentCommand(plan, publicKey),
+            // The runtime's cache goes where it can be written: the root file system is read-only.
+            env: [{ name: "DENO_DIR", value: "/tmp/deno" }, { name: "DENO_NO_UPDATE_CHECK", value: "1" }],
+            ...(plan.expose.length > 0 && {
+              ports: plan.expose.map(({ pod }) => ({ name: portName(pod), containerPort: pod, protocol: "TCP" })),
+            }),
+            resources: {
+              requests: { cpu: "25m", memory: "96Mi" },
+              limits: { cpu: "1", memory: "256Mi" },
+            },
+            securityContext: {
+              allowPrivilegeEscalation: false,
+              readOnlyRootFilesystem: true,
+              capabilities: { drop: ["ALL"] },
+            },
+            terminationMessagePolicy: "FallbackToLogsOnError",
+            volumeMounts: [
+              { name: "agent", mountPath: "/telepresence", readOnly: true },
+              { name: "tmp", mountPath: "/tmp" },
+            ],
+          }],
+          volumes: [
+            { name: "agent", configMap: { name: plan.configMapName } },
+            { name: "tmp", emptyDir: { sizeLimit: "64Mi" } },
+          ],
+        },
+      },
+    },
+  };
+}
+
+/** How the agent is started, with no more permissions than it needs: the network, and the environment to tell it. */
+function agentCommand(plan: Plan, publicKey: string): string[] {
+  return [
+    "deno",
+    "run",
+    "--no-prompt",
+    "--no-config",
+    "--no-lock",
+    "--no-npm",
+    "--no-remote",
+    "--allow-net",
+    "--allow-env",
+    "/telepresence/agent.js",
+    "--port",
+    String(plan.agentPort),
+    "--key",
+    publicKey,
+  ];
+}
+
+/** The Service by which the rest of the cluster finds the exposed ports, under the Deployment's name. */
+export function exposedService(plan: Plan): Manifest {
+  return {
+    metadata: metadata(plan, plan.name),
+    spec: {
+      type: "ClusterIP",
+      selector: { [SESSION_LABEL]: plan.sessionId },
+      ports: plan.expose.map(({ pod }) => ({ name: portName(pod), port: pod, targetPort: pod, protocol: "TCP" })),
+    },
+  };
+}
+
+function portName(port: number): string {
+  return `port-${port}`;
+}

@@ -1,0 +1,165 @@
+import { type Deployment, deployments, type KubeClient, type Pod, pods, type WatchEvent } from "@/kube/mod.ts";
+import type { Log } from "@/log/mod.ts";
+import { deadline, messageOf, UserError } from "@/util/mod.ts";
+import { CONTAINER, SESSION_LABEL } from "./manifest.ts";
+import type { Plan } from "./plan.ts";
+import { type FailureCause, judgeProxy, type ProxyState } from "./proxy_state.ts";
+
+/** As Telepresence 1. */
+const READY_MS = 120_000;
+/** How many of the agent's last lines an error shows. */
+const LOG_LINES = 10;
+
+/** What waiting needs. */
+export interface WaitOptions {
+  readonly kube: KubeClient;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** Tells the user about an obstacle that may pass. */
+  readonly say: (line: string) => void;
+  /** @default {120 s} */
+  readonly readyMs?: number;
+}
+
+/**
+ * Waits until the proxy's container runs.
+ *
+ * @returns the pod's name
+ * @throws {UserError} that says why it does not run, in the API's own words, with a next step
+ */
+export async function waitForProxy(plan: Plan, options: WaitOptions): Promise<string> {
+  const { readyMs = READY_MS, log, say } = options;
+  let state: ProxyState = { kind: "waiting" };
+  let told: string | undefined;
+  using late = deadline(readyMs, () => tooLate(plan, state, readyMs));
+  const done = new AbortController();
+  const signal = AbortSignal.any([options.signal, late.signal, done.signal]);
+  try {
+    for await (state of proxyStates(plan, options.kube, signal)) {
+      log.debug(`The proxy is ${state.kind}${"why" in state ? `: ${state.why}` : ""}`);
+      if (state.kind === "running") return state.pod;
+      if (state.kind === "failed") throw await failure(plan, state, options);
+      if (state.why !== undefined && state.why !== told) say(`Still waiting for the proxy: ${told = state.why}`);
+    }
+    throw tooLate(plan, state, readyMs);
+  } finally {
+    done.abort(); // an iterator that waits for its next event is ended by its signal alone
+  }
+}
+
+type Change = { readonly pod: WatchEvent<Pod> } | { readonly deployment: WatchEvent<Deployment> };
+
+/** Each change of the proxy's state. Two watches, one loop: the Deployment tells why there is no pod. */
+async function* proxyStates(plan: Plan, kube: KubeClient, signal: AbortSignal): AsyncIterable<ProxyState> {
+  const { namespace, name, sessionId } = plan;
+  const ours = kube.watch(pods, { namespace, labelSelector: `${SESSION_LABEL}=${sessionId}` }, { signal });
+  const its = kube.watch(deployments, { namespace, fieldSelector: `metadata.name=${name}` }, { signal });
+  let deployment: Deployment | undefined;
+  const known = new Map<string, Pod>();
+  const changes: AsyncIterable<Change>[] = [
+    mapped(ours, (pod) => ({ pod })),
+    mapped(its, (event) => ({ deployment: event })),
+  ];
+  for await (const change of merge(changes)) {
+    if ("deployment" in change) {
+      deployment = change.deployment.object;
+    } else {
+      const { type, object } = change.pod;
+      if (type === "DELETED" || object.metadata.deletionTimestamp) known.delete(object.metadata.name);
+      else known.set(object.metadata.name, object);
+    }
+    yield judgeProxy(deployment, [...known.values()].at(-1));
+  }
+}
+
+async function* mapped<T, U>(source: AsyncIterable<T>, map: (value: T) => U): AsyncIterable<U> {
+  for await (const value of source) yield map(value);
+}
+
+/** What several iterables give, as it comes. Whoever leaves the loop over it ends them by their signal. */
+async function* merge<T>(sources: readonly AsyncIterable<T>[]): AsyncIterable<T> {
+  const iterators = sources.map((source) => source[Symbol.asyncIterator]());
+  const next = (index: number) => iterators[index]?.next().then((result) => ({ index, result }));
+  const pending = new Map(iterators.map((_, index) => [index, next(index)]));
+  try {
+    while (pending.size > 0) {
+      const first = await Promise.race(pending.values());
+      if (first === undefined) return;
+      const { index, result } = first;
+      if (result.done) {
+        pending.delete(index);
+      } else {
+        pending.set(index, next(index));
+        yield result.value;
+      }
+    }
+  } finally {
+    for (const waiting of pending.values()) waiting?.catch(() => {}); // their end is ours, and known
+  }
+}
+
+const SENTENCES: Readonly<Record<FailureCause, string>> = {
+  image: "its image cannot be had",
+  quota: "the namespace's quota does not allow its pod",
+  admission: "its pod is not admitted",
+  configuration: "its container cannot be started",
+  crash: "the agent does not stay up",
+  evicted: "its pod was taken away",
+};
+
+/** The error for a state that will not pass. */
+export async function failure(
+  plan: Plan,
+  state: ProxyState & { kind: "failed" },
+  { kube, signal }: Pick<WaitOptions, "kube" | "signal">,
+): Promise<UserError> {
+  const lines = state.cause === "crash" && state.pod ? await lastLines(plan, state.pod, kube, signal) : [];
+  return new UserError(
+    [`The proxy does not start: ${SENTENCES[state.cause]}: ${state.why}`, ...lines].join("\n"),
+    { hints: hintsFor(plan, state.cause) },
+  );
+}
+
+function hintsFor({ image, namespace }: Plan, cause: FailureCause): string[] {
+  switch (cause) {
+    case "image":
+      return [
+        `The cluster's nodes must be able to pull ${image}, or have it`,
+        "TELEPRESENCE_REGISTRY=HOST/PATH names another registry that has the image",
+      ];
+    case "quota":
+      return [`kubectl describe resourcequota,limitrange --namespace ${namespace}`];
+    case "admission":
+      return [
+        `kubectl get events --namespace ${namespace} --field-selector reason=FailedCreate`,
+        'The proxy meets the Pod Security Standard "restricted": ask who set up the policy that refuses it',
+      ];
+    case "configuration":
+    case "evicted":
+      return [`kubectl get events --namespace ${namespace} --sort-by .lastTimestamp`];
+    case "crash":
+      return ["--verbose and telepresence.log tell more; please report what you see"];
+  }
+}
+
+async function lastLines(plan: Plan, pod: string, kube: KubeClient, signal: AbortSignal): Promise<string[]> {
+  const where = { namespace: plan.namespace, name: pod, container: CONTAINER };
+  try {
+    const text = await kube.logs(where, { tailLines: LOG_LINES, signal }).catch(async () => {
+      return await kube.logs(where, { tailLines: LOG_LINES, previous: true, signal });
+    });
+    const lines = text.trimEnd().split("\n").filter((line) => line !== "");
+    return lines.length === 0 ? ["It wrote no log"] : ["Its last lines:", ...lines.map((line) => `  ${line}`)];
+  } catch (error) {
+    return [`Its log could not be read: ${messageOf(error)}`];
+  }
+}
+
+function tooLate({ namespace, sessionId }: Plan, state: ProxyState, readyMs: number): UserError {
+  const why = state.kind === "waiting" && state.why ? state.why : "its pod is still being started";
+  return new UserError(`The proxy did not start within ${Math.round(readyMs / 1000)} s: ${why}`, {
+    hints: [
+      `kubectl describe pod --namespace ${namespace} --selector ${SESSION_LABEL}=${sessionId} (while telepresence waits)`,
+    ],
+  });
+}
