@@ -11,4 +11,5 @@
  * @module
  */
 export type { Capture, Method, ProgramOptions } from "./method.ts";
+export { type CarriableOptions, requireCarriable } from "./inject/carriable.ts";
 export { type InjectOptions, startInject } from "./inject/inject.ts";

@@ -12,6 +12,8 @@ const MOST_UNCLAIMED = 1024;
 export interface GateOptions {
   /** How long a connection and its claim wait for each other. @default {5000} */
   readonly claimMs?: number;
+  /** How many connections may wait; the oldest goes first. @default {1024} */
+  readonly mostUnclaimed?: number;
 }
 
 /**
@@ -30,7 +32,7 @@ export interface Gate extends Disposable {
 
 /** Opens the gate on 127.0.0.1 and, where there is one, ::1. */
 export function openGate(options: GateOptions = {}): Gate {
-  const { claimMs = CLAIM_MS } = options;
+  const { claimMs = CLAIM_MS, mostUnclaimed = MOST_UNCLAIMED } = options;
   using stack = new DisposableStack();
   const held = new Map<string, Deno.TcpConn>();
   const claims = new Map<string, (conn: Deno.TcpConn) => void>();
@@ -59,7 +61,7 @@ export function openGate(options: GateOptions = {}): Gate {
     const take = claims.get(key);
     if (take) return take(conn);
     const [oldest] = held;
-    if (held.size >= MOST_UNCLAIMED && oldest) drop(...oldest);
+    if (held.size >= mostUnclaimed && oldest) drop(...oldest);
     held.set(key, conn);
     later(() => drop(key, conn));
   };

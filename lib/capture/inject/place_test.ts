@@ -1,0 +1,45 @@
+import { ok, rejects, strictEqual as equal } from "node:assert/strict";
+import { isNoexec, placeShim } from "./place.ts";
+
+Deno.test("placeShim() writes the shim where only this user enters, and removes it", async () => {
+  const parent = await Deno.makeTempDir({ prefix: "telepresence-test-" });
+  try {
+    {
+      await using place = await placeShim(new Uint8Array([1, 2, 3]), [
+        `${parent}/absent`,
+        `${parent}/has blank`,
+        parent,
+      ]);
+      ok(place.shim.startsWith(`${parent}/telepresence-`));
+      equal((await Deno.stat(place.shim)).mode, 0o100755);
+      equal((await Deno.stat(place.shim.replace(/\/[^/]*$/, ""))).mode, 0o040700);
+      equal((await Deno.readFile(place.shim)).join(), "1,2,3");
+    }
+    equal((await Array.fromAsync(Deno.readDir(parent))).length, 0);
+  } finally {
+    await Deno.remove(parent, { recursive: true });
+  }
+});
+
+Deno.test("placeShim() names each directory that it cannot use, with the reason", async () => {
+  await rejects(
+    placeShim(new Uint8Array(1), ["/absent", `/tmp/${"x".repeat(90)}`, "/a b"]),
+    /Cannot place the shim: \/absent does not exist; .*too long for a Unix socket; \/a b has a blank/,
+  );
+});
+
+Deno.test("isNoexec() takes the mount that lies on top", () => {
+  const mounts = [
+    "22 1 0:1 / / rw,relatime shared:1 - ext4 /dev/vda rw",
+    "23 22 0:2 / /tmp rw,nosuid,noexec - tmpfs tmpfs rw",
+    "24 23 0:3 / /tmp/a\\040b rw - tmpfs tmpfs rw",
+    "25 22 0:4 / /home rw - ext4 /dev/vdb rw",
+    "26 25 0:5 / /home rw,noexec - ext4 /dev/vdc rw",
+  ].join("\n");
+  const cases: [string, boolean][] = [["/tmp", true], ["/tmp/x", true], ["/tmpx", false], ["/tmp/a b/c", false], [
+    "/home/x",
+    true,
+  ]];
+  for (const [path, want] of cases) equal(isNoexec(path, mounts), want, path);
+  equal(isNoexec("/tmp", ""), false);
+});

@@ -1,0 +1,89 @@
+import { deepStrictEqual as equals, ok, rejects, strictEqual as equal } from "node:assert/strict";
+import { readLines } from "./lines.ts";
+import { canonicalAddress, formatAnswer, parseRequest, ProtocolError } from "./protocol.ts";
+
+Deno.test("parseRequest() reads each request", () => {
+  equals(parseRequest("shim/1 connect 10.96.7.7 80"), { verb: "connect", to: { address: "10.96.7.7", port: 80 } });
+  equals(parseRequest("shim/1 connect ::ffff:10.96.7.7 80"), {
+    verb: "connect",
+    to: { address: "10.96.7.7", port: 80 },
+  });
+  equals(parseRequest("shim/1 connect 2001:DB8:0:0::1 0"), {
+    verb: "connect",
+    to: { address: "2001:db8::1", port: 0 },
+  });
+  equals(parseRequest("shim/1 claim ::1 65535"), { verb: "claim", from: { address: "::1", port: 65535 } });
+  equals(parseRequest("shim/1 lookup any a.b"), { verb: "lookup", family: "any", name: "a.b" });
+  equals(parseRequest("shim/1 lookup 6 a"), { verb: "lookup", family: 6, name: "a" });
+});
+
+Deno.test("parseRequest() throws nothing but ProtocolError, whatever the bytes", () => {
+  const alphabet = [
+    "shim/1",
+    "connect",
+    "claim",
+    "lookup",
+    " ",
+    "80",
+    "10.1.1.1",
+    "::",
+    "any",
+    "\0",
+    "é",
+    "-1",
+    "9".repeat(30),
+  ];
+  let state = 1;
+  const random = () => (state = state * 48271 % 0x7fffffff);
+  for (let i = 0; i < 20_000; i++) {
+    const line = Array.from({ length: random() % 8 }, () => alphabet[random() % alphabet.length]).join(
+      random() % 2 ? " " : "",
+    );
+    try {
+      parseRequest(line);
+    } catch (error) {
+      ok(error instanceof ProtocolError);
+    }
+  }
+});
+
+Deno.test("formatAnswer() writes one line, never longer than the shim reads", () => {
+  const text = (...args: Parameters<typeof formatAnswer>) => new TextDecoder().decode(formatAnswer(...args));
+  equal(text({ verb: "local" }), "local\n");
+  equal(text({ verb: "connected", port4: 1, port6: 0 }), "connected 1 0\n");
+  equal(text({ verb: "failed", code: "EHOSTUNREACH" }), "failed EHOSTUNREACH\n");
+  equal(text({ verb: "addresses", addresses: ["10.1.1.1", "::1"] }), "addresses 10.1.1.1 ::1\n");
+  equal(text({ verb: "error", message: "a\nb" }), "error a?b\n");
+  const many = text({
+    verb: "addresses",
+    addresses: Array.from({ length: 500 }, (_, i) => `10.1.${i >> 8}.${i & 255}`),
+  });
+  ok(many.length <= 4096 && /10\.1\.\d+\.\d+\n$/.test(many));
+});
+
+Deno.test("canonicalAddress() has one form for each address", () => {
+  equals(["1.2.3.4", "::ffff:1.2.3.4", "::FFFF:102:304"].map(canonicalAddress), ["1.2.3.4", "1.2.3.4", "1.2.3.4"]);
+  equals(["0:0::1", "name", ""].map(canonicalAddress), ["::1", undefined, undefined]);
+});
+
+Deno.test("readLines() gives the same lines however the bytes are cut", async () => {
+  const bytes = new TextEncoder().encode("one two\n\nthree\nrest");
+  for (let size = 1; size <= bytes.length; size++) {
+    const next = readLines({ read: chunks(bytes, size) });
+    const lines: (string | undefined)[] = [];
+    do lines.push(await next()); while (lines.at(-1) !== undefined);
+    equals(lines, ["one two", "", "three", undefined]);
+  }
+  await rejects(readLines({ read: chunks(new Uint8Array(600).fill(65), 7) }), ProtocolError);
+  await rejects(readLines({ read: chunks(new Uint8Array([0xc3, 0xa9, 10]), 1) }), ProtocolError);
+});
+
+function chunks(bytes: Uint8Array, size: number) {
+  let at = 0;
+  return (into: Uint8Array): Promise<number | null> => {
+    const part = bytes.subarray(at, at + Math.min(size, into.length));
+    into.set(part);
+    at += part.length;
+    return Promise.resolve(part.length || null);
+  };
+}
