@@ -121,6 +121,8 @@ export function componentsOf(instance: Instance, options: { snapshotter: string 
  */
 function containerdConfig(etc: string, snapshotter: string): string {
   return `version = 2
+[plugins."io.containerd.internal.v1.opt"]
+  path = "/var/lib/containerd/opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "docker.io/library/pause:1"
   restrict_oom_score_adj = true
@@ -168,6 +170,7 @@ function kubeletConfig({ state, nodeAddress, dnsService, cgroup }: Instance): un
     clusterDNS: [dnsService],
     clusterDomain: "cluster.local",
     resolvConf: `${state}/etc/resolv.conf`,
+    volumePluginDir: "/var/lib/kubelet/volume-plugins",
     containerRuntimeEndpoint: "unix:///run/containerd/containerd.sock",
     cgroupDriver: "cgroupfs",
     cgroupRoot: `/${cgroup}`,

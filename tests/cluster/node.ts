@@ -13,8 +13,8 @@
  *
  * /run, /var and /tmp inside are folders of the instance: containerd, kubelet and CNI plugins keep their well-known
  * paths, and the machine's files of the same names (another containerd's socket, say) are neither seen nor touched.
- * The instance's own folder has the same path inside and outside. The sysctls that kubelet sets for the whole machine
- * are covered by files, so that it sets those.
+ * The instance's own folder has the same path inside and outside, and all else of the machine's root file system is
+ * read-only inside. The sysctls that kubelet sets for the whole machine are covered by files, so that it sets those.
  *
  * @module
  */
@@ -29,6 +29,7 @@ import { until } from "./wait.ts";
 const PREPARE = `
 set -eu
 state=$1 program=$2
+export LIBMOUNT_UTAB="$state/utab"
 for path in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops \\
   kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
   [ -e "/proc/sys/$path" ] || continue
@@ -43,6 +44,7 @@ mount --rbind "$state" "$state/var/lib/\${state#/var/lib/}"
 mount --bind "$state/run" /run
 mount --bind "$state/tmp" /tmp
 mount --rbind "$state/var" /var
+mount -o remount,bind,ro /
 mount --make-rshared /
 shift 2
 exec /run/pause "$@"

@@ -55,7 +55,7 @@ export async function chooseSnapshotter(folder: string): Promise<"overlayfs" | "
   const script = `cd "$1" && mkdir -p try/a try/b try/c try/d &&
     mount -t overlay overlay -o lowerdir=try/a,upperdir=try/b,workdir=try/c try/d`;
   const command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", folder] as const;
-  const { code } = await runProgram(command);
+  const { code } = await runProgram(command, { env: { LIBMOUNT_UTAB: `${folder}/utab` } });
   await Deno.remove(`${folder}/try`, { recursive: true });
   return code === 0 ? "overlayfs" : "native";
 }

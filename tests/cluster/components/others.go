@@ -21,7 +21,7 @@ import (
 	"k8s.io/kubectl/pkg/cmd/util"
 )
 
-func runEtcd() { etcdmain.Main([]string{"etcd"}) }
+func runEtcd() { etcdmain.Main(os.Args) }
 
 // CoreDNS with the plugins that a cluster's zone needs, in the order in which a query passes them.
 func runCoreDNS() {
