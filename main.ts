@@ -6,11 +6,8 @@
 import { main, systemHost } from "@/cli/mod.ts";
 import { runSession } from "@/session/mod.ts";
 import agentSource from "./build/agent.js" with { type: "text" };
-import shimBase64 from "./build/shim/libtelepresence.so.b64" with { type: "text" };
+import shims from "./build/shims.json" with { type: "json" };
 import { AGENT_IMAGE, VERSION } from "./version.ts";
-
-/** The machine that the embedded shim was built for (`make shim`). */
-const SHIM_ARCH = "x86_64";
 
 const host = systemHost({
   version: VERSION,
@@ -22,8 +19,14 @@ const host = systemHost({
       version: VERSION,
       agentSource,
       agentImage: AGENT_IMAGE,
-      shim: Deno.build.os === "linux" && Deno.build.arch === SHIM_ARCH ? Uint8Array.fromBase64(shimBase64) : undefined,
+      shim: shimFor(Deno.build),
     }),
 });
 
 Deno.exitCode = await main(Deno.args, host);
+
+/** The preload library for this machine, where we have one. */
+function shimFor({ os, arch }: typeof Deno.build): Uint8Array<ArrayBuffer> | undefined {
+  const text = os === "linux" ? (shims as Record<string, string>)[arch] : undefined;
+  return text === undefined ? undefined : Uint8Array.fromBase64(text);
+}

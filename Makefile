@@ -1,0 +1,116 @@
+# The front door: every step of work here is a target. `make` lists them.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+DENO := tools/deno
+SOURCES := main.ts agent.ts version.ts deno.json $(shell find lib -name '*.ts' ! -name '*_test.ts' 2>/dev/null)
+AGENT_SOURCES := agent.ts version.ts deno.json $(shell find lib/util lib/log lib/transport lib/pod lib/agent -name '*.ts' ! -name '*_test.ts' 2>/dev/null)
+SHIM := build/shim/libtelepresence.so
+CLUSTER := $(DENO) run --allow-all tests/cluster/cluster.ts
+# A ConfigMap ends at 1 MiB, with all its other fields.
+AGENT_MAX_BYTES := 524288
+
+.PHONY: help
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: build/telepresence ## Leaves the executable build/telepresence, and build/main.js which runs by URL
+
+build/agent.js: $(AGENT_SOURCES) | tools/deno
+	@mkdir -p build
+	@$(DENO) bundle --quiet --minify --output $@ agent.ts
+	@test $$(wc -c <$@) -lt $(AGENT_MAX_BYTES) || { echo "build/agent.js is too large for a ConfigMap: $$(wc -c <$@) bytes" >&2; exit 1; }
+
+$(SHIM): $(wildcard shim/*.c shim/*.h shim/Makefile)
+	@command -v $${CC:-gcc} >/dev/null || { echo "Cannot build the shim: gcc is not installed (apt-get install gcc libc6-dev)" >&2; exit 1; }
+	@$(MAKE) --no-print-directory --silent -C shim OUT=../build/shim
+
+build/shims.json: $(SHIM) tools/build_shims.ts
+	@$(DENO) run --allow-read --allow-write=build tools/build_shims.ts $(SHIM)
+
+build/main.js: $(SOURCES) build/agent.js build/shims.json
+	@$(DENO) bundle --quiet --minify --output $@ main.ts
+	@! grep -q createRequire $@ || { echo "build/main.js needs createRequire, so it cannot run by URL: a dependency is CommonJS" >&2; exit 1; }
+
+# Compiled where Deno's runtime for that can be had (DENORT_BIN names one), else a launcher: the same flags and behavior.
+build/telepresence: build/main.js tools/launcher.sh
+	@rm -f $@
+	@if $(DENO) compile --quiet --allow-all --no-config --output $@ build/main.js 2>build/compile.log; then \
+		echo "Compiled $@"; \
+	else \
+		deno=$$($(DENO) eval 'console.log(Deno.execPath())') && \
+		sed "s|@DENO@|$$deno|" tools/launcher.sh >$@ && chmod 755 $@ && \
+		echo "Built $@ as a launcher of build/main.js: no denort here (build/compile.log; DENORT_BIN names one)"; \
+	fi
+
+.PHONY: demo
+demo: build cluster-up ## Brings up the embedded cluster and lets a local curl answer from inside it
+	@export KUBECONFIG=$$($(CLUSTER) env | sed "s/^export KUBECONFIG='\(.*\)'$$/\1/") && \
+		echo "\$$ telepresence --run curl http://helloworld.default" && \
+		build/telepresence --logfile build/demo.log --run curl --silent --show-error http://helloworld.default
+	@echo "The cluster stays up: make cluster-down takes it away. To use it: eval \$$(make -s cluster-env)"
+
+.PHONY: test
+test: build ## Runs every layer of tests, on the embedded cluster too
+	@$(DENO) run --allow-all tools/test.ts all
+
+.PHONY: test-fast
+test-fast: build ## Runs the tests that need neither a cluster nor root
+	@$(DENO) run --allow-all tools/test.ts fast
+
+.PHONY: test-e2e
+test-e2e: build ## Runs the tests on the embedded cluster alone
+	@$(DENO) run --allow-all tools/test.ts e2e
+
+.PHONY: ok
+ok: fmt-check lint check doc-lint ## Format, lint, types, arrows and docs: what must be green before a commit
+
+.PHONY: fmt
+fmt: ## Formats the sources
+	@$(DENO) fmt --quiet
+
+.PHONY: fmt-check
+fmt-check:
+	@$(DENO) fmt --check --quiet
+
+.PHONY: lint
+lint:
+	@$(DENO) lint --quiet
+
+.PHONY: check
+check: build/agent.js build/shims.json
+	@$(DENO) check --quiet main.ts agent.ts lib tests tools
+
+.PHONY: doc-lint
+doc-lint:
+	@$(DENO) doc --lint --quiet lib/*/mod.ts >build/doc.log 2>&1 || { cat build/doc.log; exit 1; }
+
+.PHONY: cluster-up
+cluster-up: ## Brings the embedded Kubernetes up (the first time it is built, which takes minutes)
+	@$(CLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: ## Takes the embedded Kubernetes away, with everything that belongs to it
+	@$(CLUSTER) down
+
+.PHONY: cluster-status
+cluster-status: ## Says how its components are
+	@$(CLUSTER) status
+
+.PHONY: cluster-restart
+cluster-restart: ## Ends one component and starts it again: COMPONENT=kube-apiserver
+	@$(CLUSTER) restart $(COMPONENT)
+
+.PHONY: cluster-env
+cluster-env: ## Prints the shell command that points kubectl and telepresence at it
+	@$(CLUSTER) env
+
+.PHONY: cluster-load
+cluster-load: ## Loads an image into its node: IMAGE=x.tar (docker-archive)
+	@$(CLUSTER) load $(IMAGE)
+
+.PHONY: clean
+clean: ## Removes what was built in this folder
+	@rm -rf build

@@ -1,0 +1,132 @@
+/**
+ * Runs layers of tests, a file at a time, and ends with the line `N passed, N failed, N skipped`.
+ *
+ * `deno run -A tools/test.ts fast|e2e|all`
+ *
+ * Each file is a process of its own: one that cannot be loaded, hangs or takes its process down counts as one failure
+ * and touches no other. Counts are of tests and their steps, from the reports that `deno test` writes.
+ *
+ * @module
+ */
+import { clusterUnavailable, ensureCluster } from "../tests/cluster/mod.ts";
+
+/** A group of test files. */
+interface Layer {
+  readonly name: string;
+  readonly roots: readonly string[];
+  /** How many files run at a time. */
+  readonly parallel: number;
+  /** How long one file may take. */
+  readonly minutes: number;
+  /** Whether it needs the embedded cluster. */
+  readonly cluster?: boolean;
+}
+
+const LAYERS: readonly Layer[] = [
+  { name: "fast", roots: ["lib", "tools", "tests/testkit", "tests/session", "tests/shim"], parallel: 2, minutes: 5 },
+  { name: "e2e", roots: ["tests/cluster", "tests/e2e"], parallel: 1, minutes: 20, cluster: true },
+];
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const [wanted] = Deno.args;
+const layers = LAYERS.filter(({ name }) => wanted === "all" || wanted === name);
+if (layers.length === 0) throw new Error("usage: test.ts fast|e2e|all");
+const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+const reports = await Deno.makeTempDir({ prefix: "telepresence-test-" });
+try {
+  for (const layer of layers) await runLayer(layer);
+} finally {
+  await Deno.remove(reports, { recursive: true });
+}
+say(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+Deno.exitCode = total.failed > 0 ? 1 : 0;
+
+async function runLayer(layer: Layer): Promise<void> {
+  const files = (await Promise.all(layer.roots.map((root) => testFiles(root)))).flat().sort();
+  const env: Record<string, string> = {};
+  if (layer.cluster) {
+    const lacking = await clusterUnavailable();
+    if (lacking !== undefined) {
+      total.skipped += files.length;
+      return say(`skipped ${layer.name} (${files.length} files): ${lacking}`);
+    }
+    env["TELEPRESENCE_TEST_KUBECONFIG"] = (await ensureCluster()).kubeconfig;
+  }
+  const queue = [...files];
+  const worker = async () => {
+    for (let file; (file = queue.shift()) !== undefined;) add(await runFile(file, layer, env));
+  };
+  await Promise.all(Array.from({ length: layer.parallel }, worker));
+}
+
+async function testFiles(root: string): Promise<string[]> {
+  const found: string[] = [];
+  try {
+    for await (const { name, isDirectory } of Deno.readDir(root)) {
+      if (isDirectory) found.push(...await testFiles(`${root}/${name}`));
+      else if (name.endsWith("_test.ts")) found.push(`${root}/${name}`);
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return found;
+}
+
+async function runFile(file: string, layer: Layer, env: Record<string, string>): Promise<Counts> {
+  const started = performance.now();
+  const report = `${reports}/${file.replaceAll("/", "-")}.xml`;
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), layer.minutes * 60_000);
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["test", "--quiet", "--allow-all", "--no-check", "--trace-leaks", `--junit-path=${report}`, file],
+    env: { NO_COLOR: "1", ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    signal: late.signal,
+  }).output();
+  clearTimeout(timer);
+  const counts = await readReport(report);
+  if (code !== 0 && counts.failed === 0) counts.failed = 1; // could not be loaded, hung, or ended its own process
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  if (counts.failed > 0) {
+    const decoder = new TextDecoder();
+    say(decoder.decode(stdout) + decoder.decode(stderr));
+    if (late.signal.aborted) say(`${file} did not end within ${layer.minutes} minutes`);
+  }
+  const { passed, failed, skipped } = counts;
+  say(`${failed > 0 ? "FAILED" : "ok    "} ${file}: ${passed} passed, ${failed} failed, ${skipped} skipped (${seconds} s)`);
+  return counts;
+}
+
+async function readReport(path: string): Promise<Counts> {
+  const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
+  let xml: string;
+  try {
+    xml = await Deno.readTextFile(path);
+  } catch {
+    return counts; // the file was not even loaded
+  }
+  for (const [, body = ""] of xml.matchAll(/<testcase [^>]*>([\s\S]*?)<\/testcase>/g)) {
+    if (body.includes("<failure")) counts.failed++;
+    else if (body.includes("<skipped")) counts.skipped++;
+    else counts.passed++;
+  }
+  return counts;
+}
+
+function add({ passed, failed, skipped }: Counts): void {
+  total.passed += passed;
+  total.failed += failed;
+  total.skipped += skipped;
+}
+
+function say(text: string): void {
+  const bytes = new TextEncoder().encode(`${text.trimEnd()}\n`);
+  for (let offset = 0; offset < bytes.length;) offset += Deno.stdout.writeSync(bytes.subarray(offset));
+}
