@@ -6,6 +6,7 @@
 import { type Duplex, writeAll } from "@/util/mod.ts";
 import { ByteReader } from "./byte_reader.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
+import { setNoDelay } from "./no_delay.ts";
 import { acceptKey } from "./websocket.ts";
 
 /** A file of `testdata/tls`. */
@@ -116,6 +117,7 @@ export function startServer(options: TestServerOptions): TestServer {
 async function serve(conn: Deno.Conn, seen: SeenRequest[], answer: TestServerOptions["answer"]): Promise<void> {
   const duplex: Duplex = conn as Deno.TcpConn | Deno.TlsConn;
   const reader = new ByteReader(duplex);
+  await setNoDelay(conn as Deno.TcpConn);
   try {
     for (let request; (request = await readRequest(reader)) !== undefined;) {
       seen.push(request);

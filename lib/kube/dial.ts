@@ -5,10 +5,8 @@
  *
  * - `Deno.startTls` over our own TCP connection: small writes leave at once (TCP_NODELAY), any server name, proxies;
  *   no client certificate.
- * - `Deno.connectTls`: client certificates; its name to check is the host, it goes to it directly, and the kernel may
- *   hold a small write back until an earlier one is acknowledged.
- * - `node:tls` (`dial_node.ts`): the rest. It reads on into memory when nobody asks, so whoever streams through it must
- *   bound what the peer may send.
+ * - `Deno.connectTls`: client certificates; it checks the name that it connects to and goes there directly.
+ * - `node:tls` over any of our connections (`tls_over.ts`): the rest, at about half the speed.
  *
  * Authorities of a kubeconfig are added to those of the runtime, where kubectl puts them in their place: neither of
  * the first two can do otherwise.
@@ -17,6 +15,9 @@
  */
 import { abortable, deadline, type Duplex, messageOf, UserError } from "@/util/mod.ts";
 import type { ClientCertificate, ClusterConfig } from "./cluster_config.ts";
+import { setNoDelay } from "./no_delay.ts";
+import { throughProxy } from "./proxy.ts";
+import { tlsOver } from "./tls_over.ts";
 
 /** How long TCP, proxy and TLS may take together. kubectl waits 30 s for TCP alone, which is long at a terminal. */
 export const CONNECT_TIMEOUT_MS = 10_000;
@@ -28,7 +29,7 @@ export interface DialOptions {
   /** Gives the attempt up. */
   signal?: AbortSignal | undefined;
   /** @default {CONNECT_TIMEOUT_MS} */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
 }
 
 /**
@@ -41,18 +42,12 @@ export async function dial(cluster: ClusterConfig, options: DialOptions = {}): P
   using late = deadline(timeoutMs, () => new ConnectTimeout(timeoutMs));
   const either = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
   try {
-    return closeOnce(await connect(cluster, clientCertificate, either));
+    return await connect(cluster, clientCertificate, either);
   } catch (error) {
     signal?.throwIfAborted();
-    throw dialError(cluster, error);
+    if (error instanceof UserError) throw error;
+    throw dialError(cluster, late.signal.aborted ? late.signal.reason : error);
   }
-}
-
-/** Host and port of an address, brackets of IPv6 taken off. */
-export function hostAndPort(address: string): { hostname: string; port: number; secure: boolean } {
-  const url = new URL(address);
-  const secure = url.protocol === "https:";
-  return { hostname: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) || (secure ? 443 : 80), secure };
 }
 
 async function connect(
@@ -60,37 +55,96 @@ async function connect(
   certificate: ClientCertificate | undefined,
   signal: AbortSignal,
 ): Promise<Duplex> {
-  const { hostname, port, secure } = hostAndPort(cluster.server);
-  if (!secure) return await connectTcp(hostname, port, signal);
-  const caCerts = cluster.tls.caCerts === undefined ? [] : [cluster.tls.caCerts];
-  if (certificate !== undefined) {
-    return await settle(Deno.connectTls({ hostname, port, caCerts, ...certificate }), signal);
-  }
-  const tcp = await connectTcp(hostname, port, signal);
+  const { tls } = cluster;
+  const { hostname, port, secure } = hostAndPort(new URL(cluster.server));
+  const open = () => openTransport(cluster, hostname, port, signal);
+  if (!secure) return (await open()).duplex;
+  const serverName = tls.serverName ?? hostname;
+  const byNode = async () =>
+    await tlsOver((await open()).duplex, {
+      serverName,
+      caCerts: tls.caCerts,
+      skipVerify: tls.skipVerify,
+      clientCertificate: certificate,
+      signal,
+    });
+  if (tls.skipVerify) return await byNode();
+  const caCerts = tls.caCerts === undefined ? [] : [tls.caCerts];
   try {
-    return await settle(Deno.startTls(tcp, { hostname: cluster.tls.serverName ?? hostname, caCerts }), signal);
+    if (certificate === undefined) {
+      const { tcp, duplex } = await open();
+      if (tcp === undefined) return await tlsOver(duplex, { serverName, caCerts: tls.caCerts, signal });
+      return await handshake(Deno.startTls(tcp, { hostname: serverName, caCerts }), signal, tcp);
+    }
+    if (cluster.proxy !== undefined || serverName !== hostname) return await byNode();
+    return await handshake(Deno.connectTls({ hostname, port, caCerts, ...certificate }), signal);
   } catch (error) {
-    closeQuietly(tcp);
-    throw error;
+    // A server's certificate that is its own authority is refused by the runtime's TLS whatever we trust.
+    if (tls.caCerts === undefined || !messageOf(error).includes("CaUsedAsEndEntity")) throw error;
+    return await byNode();
   }
 }
 
-async function connectTcp(hostname: string, port: number, signal: AbortSignal): Promise<Deno.TcpConn> {
+/** A connection to the server before TLS; `tcp` is there when it is a plain one of the runtime's own. */
+interface Transport {
+  readonly duplex: Duplex;
+  readonly tcp?: Deno.TcpConn;
+}
+
+async function openTransport(
+  { proxy, clusterName }: ClusterConfig,
+  hostname: string,
+  port: number,
+  signal: AbortSignal,
+): Promise<Transport> {
+  if (proxy === undefined) return await connectTcp(hostname, port, signal);
+  const url = new URL(proxy);
+  const at = hostAndPort(url);
+  let transport: Transport;
+  try {
+    transport = await connectTcp(at.hostname, at.port, signal);
+    if (at.secure && transport.tcp) {
+      const opening = Deno.startTls(transport.tcp, { hostname: at.hostname });
+      transport = { duplex: await handshake(opening, signal, transport.tcp) };
+    }
+  } catch (cause) {
+    if (signal.aborted) throw cause;
+    throw new UserError(`Cannot connect to the proxy ${url.protocol}//${url.host}: ${messageOf(cause)}`, {
+      hints: [`It is named by "proxy-url" of the cluster "${clusterName}", or by HTTPS_PROXY; NO_PROXY excepts hosts`],
+      cause,
+    });
+  }
+  const stop = () => transport.duplex.close();
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    await throughProxy(transport.duplex, url, { hostname, port });
+    return transport;
+  } catch (error) {
+    stop();
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+async function connectTcp(hostname: string, port: number, signal: AbortSignal): Promise<Required<Transport>> {
   const tcp = await Deno.connect({ hostname, port, signal });
   tcp.setNoDelay(true);
   tcp.setKeepAlive(true);
-  return tcp;
+  return { tcp, duplex: closeOnce(tcp) };
 }
 
 /** The connection with its handshake done; closed when that fails or comes too late. */
-async function settle(opening: Promise<Deno.TlsConn>, signal: AbortSignal): Promise<Deno.TlsConn> {
+async function handshake(opening: Promise<Deno.TlsConn>, signal: AbortSignal, tcp?: Deno.TcpConn): Promise<Duplex> {
   const ready = opening.then(async (conn) => {
     const giveUp = () => closeQuietly(conn);
+    if (tcp === undefined) await setNoDelay(conn); // before the handshake, which has small writes too
     if (signal.aborted) giveUp();
     signal.addEventListener("abort", giveUp, { once: true });
     try {
       await conn.handshake();
-      return conn;
+      return closeOnce(conn);
     } catch (error) {
       giveUp();
       throw error;
@@ -98,7 +152,12 @@ async function settle(opening: Promise<Deno.TlsConn>, signal: AbortSignal): Prom
       signal.removeEventListener("abort", giveUp);
     }
   });
-  return await abortable(ready, signal);
+  try {
+    return await abortable(ready, signal);
+  } catch (error) {
+    if (tcp) closeQuietly(tcp); // still ours when TLS did not get as far as taking it
+    throw error;
+  }
 }
 
 /** The connection with a `close` that may be called twice: `Deno.Conn`'s throws then. */
@@ -119,6 +178,13 @@ function closeQuietly(closer: { close(): void }): void {
   }
 }
 
+/** Host (IPv6 without brackets), port and whether TLS is spoken there. */
+function hostAndPort(url: URL): { hostname: string; port: number; secure: boolean } {
+  const secure = url.protocol === "https:";
+  const standard = secure ? 443 : url.protocol.startsWith("socks") ? 1080 : 80;
+  return { hostname: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) || standard, secure };
+}
+
 /** The time for connecting is over. */
 class ConnectTimeout extends Error {
   override readonly name = "ConnectTimeout";
@@ -129,10 +195,13 @@ class ConnectTimeout extends Error {
 
 /** The sentence for a failed dial. */
 function dialError(cluster: ClusterConfig, cause: unknown): UserError {
-  const { hostname, port } = hostAndPort(cluster.server);
-  const address = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+  const url = new URL(cluster.server);
+  const { hostname, port } = hostAndPort(url);
   const fail = (state: string, ...hints: string[]) =>
-    new UserError(`Cannot connect to the API server at ${address}: ${state}`, { hints, cause });
+    new UserError(
+      `Cannot connect to the API server at ${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}: ${state}`,
+      { hints, cause },
+    );
   const words = messageOf(cause);
   if (cause instanceof ConnectTimeout) {
     return fail(
@@ -141,7 +210,7 @@ function dialError(cluster: ClusterConfig, cause: unknown): UserError {
       "Try: kubectl version",
     );
   }
-  if (/certificate|UnknownIssuer|CaUsedAsEndEntity/i.test(words)) {
+  if (/certificate|UnknownIssuer|CaUsedAsEndEntity|altnames/i.test(words)) {
     return fail(
       `its certificate is not trusted (${words})`,
       `Check "certificate-authority" and "server" of the cluster "${cluster.clusterName}" in the kubeconfig`,

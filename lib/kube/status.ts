@@ -6,8 +6,8 @@ import { UserError } from "@/util/mod.ts";
  * {@link https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/}
  */
 const statusSchema = z.object({
-  kind: z.literal("Status"),
-  status: z.optional(z.string()),
+  kind: z.optional(z.literal("Status")), // the one that ends an exec has none
+  status: z.enum(["Success", "Failure"]),
   message: z.optional(z.string()),
   reason: z.optional(z.string()),
   code: z.optional(z.number()),
