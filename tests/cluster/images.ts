@@ -1,4 +1,5 @@
 import { requireProgram } from "@/process/mod.ts";
+import { UserError } from "@/util/mod.ts";
 import { fingerprint, type Image, writeArchive } from "./archive.ts";
 import { containerdSocketOf } from "./components.ts";
 import { exists, readIfThere } from "./files.ts";
@@ -75,6 +76,7 @@ export async function loadImages(instance: Instance, images: readonly BuiltImage
 
 /** Loads any docker-archive into the node. @returns the names that pods can use */
 export async function loadArchive(instance: Instance, archive: string): Promise<string[]> {
+  if (!await exists(archive)) throw new UserError(`Cannot load image "${archive}": there is no such file`);
   const names = await importArchive(instance, archive);
   const had = await readLoaded(instance);
   for (const name of Object.keys(had)) { // it may have replaced one of ours: the next `up` puts that back
@@ -127,6 +129,11 @@ async function buildImage(image: Image, archive: string): Promise<void> {
   const work = `${cacheFolder()}/unfinished`;
   await Deno.mkdir(work);
   await writeArchive(image, work, `${work}/image.tar`);
+  const former = /^(.*)-\w+\.tar$/.exec(archive)?.[1] ?? archive;
+  for await (const { name } of Deno.readDir(cacheFolder())) {
+    const path = `${cacheFolder()}/${name}`;
+    if (path.startsWith(`${former}-`)) await Deno.remove(path); // made from other files: it would only take space
+  }
   await Deno.rename(`${work}/image.tar`, archive);
   await Deno.remove(work, { recursive: true });
 }

@@ -68,6 +68,9 @@ export async function readComponents(instance: Instance): Promise<readonly Compo
   return componentsOf(instance, { snapshotter: snapshotter ?? "overlayfs" });
 }
 
+/** For an orderly end. The API server would take a minute for it, waiting for its clients' watches to end first. */
+const GRACE_MS = 2000;
+
 /** What a cluster was made from, once it is made. */
 interface Made {
   readonly hash?: string;
@@ -97,10 +100,9 @@ async function standingNode(instance: Instance, program: Program, tell: Tell): P
 }
 
 async function makeNode(instance: Instance, program: Program, tell: Tell): Promise<Process> {
-  if (await exists(instance.state)) {
-    tell("clearing what an earlier run left");
-    await clear(instance);
-  }
+  if (await exists(instance.state)) tell("clearing what an earlier run left");
+  await clear(instance);
+  await requireFreeAddresses(instance);
   tell("making node, certificates and configuration");
   await Deno.mkdir(instance.state, { recursive: true, mode: 0o700 });
   const snapshotter = await chooseSnapshotter(instance.state);
@@ -114,6 +116,16 @@ async function makeNode(instance: Instance, program: Program, tell: Tell): Promi
   const made: Made = { hash: await hashOfNode(instance, program, snapshotter), snapshotter };
   await Deno.writeTextFile(madePath(instance), JSON.stringify(made)); // last: from here on it is whole
   return node;
+}
+
+/** Refuses to take addresses that the machine uses: another cluster's with an unlucky name, or some network's. */
+async function requireFreeAddresses({ name, hostAddress }: Instance): Promise<void> {
+  const range = `${hostAddress}/30`;
+  const routes = (await requireProgram(["ip", "-4", "route", "show", "root", range])).trim();
+  if (routes === "") return;
+  throw new UserError(`Cannot make cluster "${name}": the machine uses its addresses ${range} already: ${routes}`, {
+    hints: ["TELEPRESENCE_CLUSTER=other make cluster-up"],
+  });
 }
 
 /** Takes everything away that has the instance's name, in an order that works whatever is missing. */
@@ -154,7 +166,7 @@ async function endComponent(node: Process, component: Component, { pid }: Proces
   const isGone = async () => (await findComponent(node, component))?.pid === pid ? undefined : true;
   signalProcess(pid, "SIGTERM");
   try {
-    await until(`the end of ${component.name}`, isGone, { timeoutMs: 10_000 });
+    await until(`the end of ${component.name}`, isGone, { timeoutMs: GRACE_MS });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     signalProcess(pid, "SIGKILL");
