@@ -28,7 +28,7 @@ import { until } from "./wait.ts";
 
 const PREPARE = `
 set -eu
-state=$1 program=$2
+state=$1
 export LIBMOUNT_UTAB="$state/utab"
 for path in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops \\
   kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
@@ -39,14 +39,13 @@ for path in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oo
 done
 echo 1 >/proc/sys/net/ipv4/ip_forward
 ip link set lo up
-mount --bind "$program" "$state/bin"
 mount --rbind "$state" "$state/var/lib/\${state#/var/lib/}"
 mount --bind "$state/run" /run
 mount --bind "$state/tmp" /tmp
 mount --rbind "$state/var" /var
 mount -o remount,bind,ro /
 mount --make-rshared /
-shift 2
+shift
 exec /run/pause "$@"
 `;
 
@@ -72,10 +71,11 @@ export async function openNode(instance: Instance, program: Program): Promise<Pr
   }
   await Deno.mkdir(`${state}/var/lib/${state.slice("/var/lib/".length)}`, { recursive: true });
   await Deno.symlink("/run", `${state}/var/run`);
-  await Deno.copyFile(program.pause, `${state}/run/pause`);
+  await placeFile(program.pause, `${state}/run/pause`);
+  await placeFile(program.cluster, `${state}/bin/cluster`);
   const child = spawnDetached(`${state}/log/node.log`, [
     ...["unshare", ...NAMESPACES, "--propagation", "private", "--fork", "--mount-proc"],
-    ...["sh", "-c", PREPARE, "sh", state, program.folder, markOf(instance)],
+    ...["sh", "-c", PREPARE, "sh", state, markOf(instance)],
   ]);
   const node = await adoptedOf(child, "the node's namespaces", `${state}/log/node.log`, () => findNode(instance));
   await requireProgram(["ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", `${node.pid}`]);
@@ -86,6 +86,15 @@ export async function openNode(instance: Instance, program: Program): Promise<Pr
   await requireProgram([...inside, "link", "set", "eth0", "up"]);
   await requireProgram([...inside, "route", "add", "default", "via", hostAddress]);
   return node;
+}
+
+/** The cache may be cleared while the cluster is up, so that it must not be run from there. */
+async function placeFile(from: string, to: string): Promise<void> {
+  try {
+    await Deno.link(from, to);
+  } catch {
+    await Deno.copyFile(from, to); // another file system
+  }
 }
 
 /** Ends the node and with it every process inside, and waits until they are gone. */
