@@ -229,3 +229,45 @@ function quietly(action: () => void): void {
     // It is closed already.
   }
 }
+
+/** A connection whose peer sends `bytes` in pieces that end at `cuts`, and takes whatever it is sent. */
+export function scriptedDuplex(bytes: Uint8Array, cuts: readonly number[] = []): Duplex & { readonly sent: number[] } {
+  const ends = [...cuts, bytes.length];
+  let at = 0;
+  const sent: number[] = [];
+  return {
+    sent,
+    read(into) {
+      while (ends[0] !== undefined && ends[0] <= at) ends.shift();
+      const [end] = ends;
+      if (end === undefined) return Promise.resolve(null);
+      const part = bytes.subarray(at, Math.min(end, at + into.length));
+      into.set(part);
+      at += part.length;
+      return Promise.resolve(part.length);
+    },
+    write(part) {
+      for (const byte of part) sent.push(byte);
+      return Promise.resolve(part.length);
+    },
+    closeWrite: () => Promise.resolve(),
+    close() {},
+  };
+}
+
+/** Ways to cut `length` bytes: whole, at each place, and into single bytes. */
+export function cuttings(length: number): number[][] {
+  const places = Array.from({ length: Math.max(0, length - 1) }, (_, index) => index + 1);
+  return [[], places, ...places.map((place) => [place])];
+}
+
+/** Bytes of a generator that gives the same ones for the same seed (mulberry32). */
+export function randomBytes(length: number, seed: number): Uint8Array {
+  let state = seed;
+  return Uint8Array.from({ length }, () => {
+    state = state + 0x6d2b79f5 | 0;
+    let mixed = Math.imul(state ^ state >>> 15, 1 | state);
+    mixed = mixed + Math.imul(mixed ^ mixed >>> 7, 61 | mixed) ^ mixed;
+    return (mixed ^ mixed >>> 14) & 255;
+  });
+}

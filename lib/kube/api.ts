@@ -8,8 +8,9 @@ import { type Log, silentLog } from "@/log/mod.ts";
 import { type Duplex, messageOf, sleep, UserError } from "@/util/mod.ts";
 import { ByteReader } from "./byte_reader.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
-import { type CredentialSource, type Identity, openCredentials } from "./credentials.ts";
+import { type Identity, openCredentials } from "./credentials.ts";
 import { dial } from "./dial.ts";
+import type { PluginRunner } from "./exec_plugin.ts";
 import { type HttpHead, type HttpResponse, openBody, readHead, sendRequest } from "./http.ts";
 import { KubeError, parseStatusText } from "./status.ts";
 
@@ -68,12 +69,22 @@ interface Line {
   idleSince: number;
 }
 
+/** Options of {@linkcode openApi}. */
+export interface ApiOptions {
+  readonly log?: Log;
+  /** How credential plugins are started. @default {without a terminal} */
+  readonly runner?: PluginRunner;
+  /** @default {10 s} */
+  readonly connectTimeoutMs?: number;
+}
+
 /** Opens the way to an API server. Nothing is sent before the first request. */
 export function openApi(
   cluster: ClusterConfig,
-  options: { log?: Log; credentials?: CredentialSource } = {},
+  options: ApiOptions = {},
 ): Api {
-  const { log = silentLog, credentials = openCredentials(cluster) } = options;
+  const { log = silentLog, connectTimeoutMs: timeoutMs } = options;
+  const credentials = openCredentials(cluster, options);
   const base = new URL(cluster.server);
   const prefix = base.pathname.replace(/\/+$/, "");
   const idle: Line[] = [];
@@ -113,6 +124,7 @@ export function openApi(
     },
     [Symbol.dispose]() {
       for (const line of idle.splice(0)) line.duplex.close();
+      credentials[Symbol.dispose]();
     },
   };
 
@@ -169,7 +181,7 @@ export function openApi(
   async function open(signal: AbortSignal | undefined): Promise<Line> {
     const identity = await credentials.identity(signal);
     const started = performance.now();
-    const duplex = await dial(cluster, { clientCertificate: identity.clientCertificate, signal });
+    const duplex = await dial(cluster, { clientCertificate: identity.clientCertificate, signal, timeoutMs });
     log.debug(`connected to ${base.host} in ${Math.round(performance.now() - started)} ms`);
     return { duplex, reader: new ByteReader(duplex), identity, idleSince: 0 };
   }

@@ -1,7 +1,7 @@
-import { type Log, silentLog } from "@/log/mod.ts";
+import { silentLog } from "@/log/mod.ts";
 import type { Duplex } from "@/util/mod.ts";
 import * as z from "zod/mini";
-import { type Api, type ApiRequest, openApi } from "./api.ts";
+import { type Api, type ApiOptions, type ApiRequest, openApi } from "./api.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
 import { execCommand, type ExecOptions, type ExecResult } from "./exec.ts";
 import { pods } from "./objects.ts";
@@ -146,10 +146,13 @@ const resourcesSchema = z.object({
   })),
 });
 
+/** Options of {@linkcode openKubeClient}. */
+export type ClientOptions = ApiOptions;
+
 /** Opens a client. Nothing is sent before the first call. */
-export function openKubeClient(config: ClusterConfig, options: { log?: Log } = {}): KubeClient {
+export function openKubeClient(config: ClusterConfig, options: ClientOptions = {}): KubeClient {
   const { log = silentLog } = options;
-  const api = openApi(config, { log });
+  const api = openApi(config, options);
 
   return {
     config,

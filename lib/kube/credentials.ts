@@ -1,5 +1,7 @@
 import { messageOf, UserError } from "@/util/mod.ts";
+import type { Log } from "@/log/mod.ts";
 import type { ClientCertificate, ClusterConfig } from "./cluster_config.ts";
+import { openExecPlugin, type PluginRunner } from "./exec_plugin.ts";
 
 /** What a request is sent with. */
 export interface Identity {
@@ -9,7 +11,7 @@ export interface Identity {
 }
 
 /** Where requests get their identity from; asks again when what it has is too old or was refused. */
-export interface CredentialSource {
+export interface CredentialSource extends Disposable {
   /** @throws {UserError} when the file or program behind it fails */
   identity(signal?: AbortSignal): Promise<Identity>;
   /** Drops what the server refused with 401. @returns whether asking again can give something else */
@@ -20,7 +22,10 @@ export interface CredentialSource {
 const TOKEN_FILE_MS = 60_000;
 
 /** The source for `cluster`. Nothing is attached on the way to a server without TLS, as kubectl does. */
-export function openCredentials(cluster: ClusterConfig): CredentialSource {
+export function openCredentials(
+  cluster: ClusterConfig,
+  options: { log?: Log; runner?: PluginRunner } = {},
+): CredentialSource {
   const { credentials } = cluster;
   if (!cluster.server.startsWith("https:")) return fixed([]);
   switch (credentials.kind) {
@@ -31,9 +36,9 @@ export function openCredentials(cluster: ClusterConfig): CredentialSource {
     case "basic":
       return fixed([["Authorization", `Basic ${basic(credentials.username, credentials.password)}`]]);
     case "token-file":
-      return tokenFile(credentials.path);
+      return tokenFile(credentials);
     case "exec":
-      throw new UserError("Cannot use exec credential plugins");
+      return openExecPlugin(credentials, options);
   }
 }
 
@@ -44,29 +49,37 @@ export function basic(username: string, password: string): string {
 
 function fixed(headers: Identity["headers"]): CredentialSource {
   const identity = { headers };
-  return { identity: () => Promise.resolve(identity), refused: () => false };
+  return { identity: () => Promise.resolve(identity), refused: () => false, [Symbol.dispose]() {} };
 }
 
-function tokenFile(path: string): CredentialSource {
+function tokenFile({ path, token: first }: { path: string; token?: string }): CredentialSource {
   let held: { identity: Identity; until: number } | undefined;
   return {
     async identity() {
       if (held !== undefined && performance.now() < held.until) return held.identity;
-      let token: string;
-      try {
-        token = (await Deno.readTextFile(path)).trim();
-      } catch (cause) {
-        throw new UserError(`Cannot read the token file "${path}": ${messageOf(cause)}`, { cause });
-      }
-      if (token === "") throw new UserError(`Cannot use the token file "${path}": it is empty`);
-      const identity = { headers: [["Authorization", `Bearer ${token}`]] as const };
+      const token = await readToken(path).catch((error) => {
+        if (first === undefined) throw error;
+        return first;
+      });
+      const identity: Identity = { headers: [["Authorization", `Bearer ${token}`]] };
       held = { identity, until: performance.now() + TOKEN_FILE_MS };
       return identity;
     },
     refused(identity) {
-      const current = held?.identity === identity;
-      if (current) held = undefined;
+      if (held?.identity === identity) held = undefined;
       return true;
     },
+    [Symbol.dispose]() {},
   };
+}
+
+async function readToken(path: string): Promise<string> {
+  let token: string;
+  try {
+    token = (await Deno.readTextFile(path)).trim();
+  } catch (cause) {
+    throw new UserError(`Cannot read the token file "${path}": ${messageOf(cause)}`, { cause });
+  }
+  if (token === "") throw new UserError(`Cannot use the token file "${path}": it is empty`);
+  return token;
 }

@@ -74,6 +74,6 @@ function clusterInfo({ value }: ClusterEntry, server: string, { caCerts, skipVer
     ...(skipVerify && { "insecure-skip-tls-verify": true }),
     ...(caCerts !== undefined && { "certificate-authority-data": new TextEncoder().encode(caCerts).toBase64() }),
     ...(value["proxy-url"] !== "" && { "proxy-url": value["proxy-url"] }),
-    config: null,
+    config: value.pluginConfig ?? null,
   };
 }

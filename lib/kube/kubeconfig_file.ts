@@ -5,7 +5,7 @@
  * @module
  */
 import { messageOf, UserError } from "@/util/mod.ts";
-import { FAILSAFE_SCHEMA, load, nullCoreTag } from "js-yaml";
+import { CORE_SCHEMA, FAILSAFE_SCHEMA, load, nullCoreTag, type Schema } from "js-yaml";
 import { dirname } from "node:path";
 import * as z from "zod/mini";
 
@@ -68,6 +68,15 @@ const fileSchema = z.object({
   contexts: list(z.object({ name: text, context: orEmpty(contextSchema) })),
 });
 
+/** The extension of a cluster that exec plugins are told about. */
+const PLUGIN_EXTENSION = "client.authentication.k8s.io/exec";
+const extensionsSchema = z.object({
+  clusters: list(z.object({
+    name: z.unknown(),
+    cluster: orEmpty(z.object({ extensions: list(z.object({ name: z.unknown(), extension: z.unknown() })) })),
+  })),
+});
+
 /** An entry of a kubeconfig, and where it stands. */
 export interface Entry<T> {
   readonly name: string;
@@ -78,7 +87,7 @@ export interface Entry<T> {
 }
 
 /** A cluster as it is written. */
-export type ClusterEntry = Entry<z.infer<typeof clusterSchema>>;
+export type ClusterEntry = Entry<z.infer<typeof clusterSchema> & { readonly pluginConfig: unknown }>;
 /** A user as it is written. */
 export type UserEntry = Entry<z.infer<typeof userSchema>>;
 /** A context as it is written. */
@@ -99,7 +108,7 @@ export interface Kubeconfig {
  * @throws {UserError} when it is no YAML, or not of a kubeconfig's shape; names file and place
  */
 export function parseKubeconfig(content: string, file: string): Kubeconfig {
-  const document = parseYaml(content, file);
+  const document = parseYaml(content, file, YAML_SCHEMA);
   const parsed = fileSchema.safeParse(document);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -113,9 +122,14 @@ export function parseKubeconfig(content: string, file: string): Kubeconfig {
   }
   const { clusters, users, contexts, "current-context": currentContext } = parsed.data;
   const place = { file, folder: dirname(file) };
+  const configs = pluginConfigs(content, file);
   return {
     currentContext,
-    clusters: byName(clusters.map(({ name, cluster: value }) => ({ name, value, ...place }))),
+    clusters: byName(clusters.map(({ name, cluster }) => ({
+      name,
+      value: { ...cluster, pluginConfig: configs.get(name) },
+      ...place,
+    }))),
     users: byName(users.map(({ name, user: value }) => ({ name, value, ...place }))),
     contexts: byName(contexts.map(({ name, context: value }) => ({ name, value, ...place }))),
   };
@@ -131,10 +145,20 @@ export function mergeKubeconfigs(files: readonly Kubeconfig[]): Kubeconfig {
   };
 }
 
-function parseYaml(content: string, file: string): unknown {
+/** What the clusters of a file tell exec plugins, by the cluster's name; with types, as plugins are sent JSON. */
+function pluginConfigs(content: string, file: string): Map<string, unknown> {
+  if (!content.includes(PLUGIN_EXTENSION)) return new Map();
+  const { clusters } = extensionsSchema.parse(parseYaml(content, file, CORE_SCHEMA));
+  return new Map(clusters.map(({ name, cluster }) => [
+    String(name),
+    cluster.extensions.find((extension) => extension.name === PLUGIN_EXTENSION)?.extension,
+  ]));
+}
+
+function parseYaml(content: string, file: string, schema: Schema): unknown {
   if (content.trim() === "") return {};
   try {
-    return load(content, { schema: YAML_SCHEMA }) ?? {};
+    return load(content, { schema }) ?? {};
   } catch (cause) {
     // The parser's message goes on with lines of the file, which may hold secrets.
     const [words = ""] = messageOf(cause).split("\n");

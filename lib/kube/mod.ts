@@ -18,6 +18,7 @@ export { ProtocolError } from "./byte_reader.ts";
 export {
   type CallOptions,
   type ChangeOptions,
+  type ClientOptions,
   type ContainerName,
   type DeleteOptions,
   type KubeClient,
@@ -35,6 +36,7 @@ export type {
   Impersonation,
   TlsConfig,
 } from "./cluster_config.ts";
+export type { PluginRunner } from "./exec_plugin.ts";
 export type { ExecOptions, ExecResult } from "./exec.ts";
 export { type KubeconfigOptions, loadKubeconfig } from "./kubeconfig.ts";
 export * from "./objects.ts";

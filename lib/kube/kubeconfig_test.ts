@@ -1,0 +1,427 @@
+import { UserError } from "@/util/mod.ts";
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { tlsFile } from "./_test_server.ts";
+import type { ClusterConfig } from "./cluster_config.ts";
+import { type KubeconfigOptions, loadKubeconfig } from "./kubeconfig.ts";
+
+const base64 = (text: string) => new TextEncoder().encode(text).toBase64();
+
+/** A kubeconfig with one context of everything; the parts are lines of YAML in flow style. */
+function kubeconfig(
+  {
+    cluster = "",
+    user = "",
+    context = "cluster: c, user: u",
+    current = "ctx",
+    server = "https://api.example.test:6443",
+  },
+) {
+  return `
+apiVersion: v1
+kind: Config
+preferences: {}
+current-context: ${current}
+contexts: [{name: ctx, context: {${context}}}, {name: other, context: {cluster: c, user: ""}}]
+clusters: [{name: c, cluster: {${server && `server: "${server}",`} ${cluster}}}]
+users: [{name: u, user: {${user}}}]
+`;
+}
+
+/** Loads from files in a folder of their own. */
+async function load(
+  files: Record<string, string>,
+  options: (folder: string) => KubeconfigOptions = (folder) => ({ env: { KUBECONFIG: join(folder, "config") } }),
+): Promise<ClusterConfig> {
+  const folder = await Deno.makeTempDir();
+  try {
+    for (const [path, content] of Object.entries(files)) {
+      await Deno.mkdir(join(folder, path, ".."), { recursive: true });
+      await Deno.writeTextFile(join(folder, path), content);
+    }
+    return await loadKubeconfig(options(folder));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const CA = tlsFile("authority.pem");
+const CERT = tlsFile("alice.pem");
+const KEY = tlsFile("alice.key");
+const IN_CLUSTER = { "account/token": "t0\n", "account/ca.crt": CA, "account/namespace": "shop" };
+
+const LOADS: {
+  name: string;
+  files: Record<string, string>;
+  options?: (folder: string) => KubeconfigOptions;
+  want: Partial<ClusterConfig>;
+}[] = [
+  {
+    name: "a token, a namespace, the defaults",
+    files: { config: kubeconfig({ user: "token: t", context: "cluster: c, user: u, namespace: shop" }) },
+    want: {
+      contextName: "ctx",
+      clusterName: "c",
+      userName: "u",
+      namespace: "shop",
+      server: "https://api.example.test:6443",
+      tls: { skipVerify: false },
+      credentials: { kind: "token", token: "t" },
+    },
+  },
+  {
+    name: "scalars stay what is written: a token of digits, a namespace 1e3",
+    files: {
+      config: kubeconfig({ user: "token: 0123456789012345678901", context: "cluster: c, user: u, namespace: 1e3" }),
+    },
+    want: { namespace: "1e3", credentials: { kind: "token", token: "0123456789012345678901" } },
+  },
+  {
+    name: "JSON",
+    files: {
+      config: JSON.stringify({
+        "current-context": "x",
+        contexts: [{ name: "x", context: { cluster: "c" } }],
+        clusters: [{ name: "c", cluster: { server: "https://a", extensions: null }, unknown: [1] }],
+        users: null,
+      }),
+    },
+    want: { contextName: "x", server: "https://a", namespace: "default", credentials: { kind: "none" } },
+  },
+  {
+    name: "another context than the current one",
+    files: { config: kubeconfig({ user: "token: t" }) },
+    options: (folder) => ({ env: { KUBECONFIG: join(folder, "config") }, context: "other" }),
+    want: { contextName: "other", userName: "", credentials: { kind: "none" } },
+  },
+  {
+    name: "~/.kube/config without KUBECONFIG",
+    files: { ".kube/config": kubeconfig({}) },
+    options: (folder) => ({ env: { HOME: folder, KUBECONFIG: "" } }),
+    want: { contextName: "ctx" },
+  },
+  {
+    name: "--kubeconfig before KUBECONFIG",
+    files: { named: kubeconfig({ server: "https://named" }), config: kubeconfig({ server: "https://listed" }) },
+    options: (folder) => ({ env: { KUBECONFIG: join(folder, "config") }, path: join(folder, "named") }),
+    want: { server: "https://named" },
+  },
+  {
+    name: "a list: the first file with a name wins whole, missing files are passed over",
+    files: {
+      a: `current-context: ""\nusers: [{name: u, user: {token: first}}]\n`,
+      b: kubeconfig({ user: "token: second, as: x", server: "https://b" }),
+      c: kubeconfig({ user: "token: third", server: "https://c", current: "other" }),
+    },
+    options: (folder) => ({
+      env: {
+        KUBECONFIG: ["", join(folder, "none"), join(folder, "a"), join(folder, "b"), join(folder, "c")].join(":"),
+      },
+    }),
+    want: { contextName: "ctx", server: "https://b", credentials: { kind: "token", token: "first" } },
+  },
+  {
+    name: "paths begin at the folder of their file",
+    files: {
+      "x/config": kubeconfig({
+        cluster: "certificate-authority: pki/ca.pem",
+        user: "client-certificate: ../alice.pem, client-key: alice.key",
+      }),
+      "x/pki/ca.pem": `a text before it\n${CA}`,
+      "alice.pem": CERT + CA,
+      "x/alice.key": KEY,
+    },
+    options: (folder) => ({ env: { KUBECONFIG: join(folder, "x/config") } }),
+    want: { tls: { skipVerify: false, caCerts: CA, clientCertificate: { cert: CERT + CA, key: KEY } } },
+  },
+  {
+    name: "data before files",
+    files: {
+      config: kubeconfig({
+        cluster: `certificate-authority: /none, certificate-authority-data: ${base64(CA)}`,
+        user: `client-certificate: /none, client-certificate-data: ${
+          base64(CERT)
+        }, client-key: /none, client-key-data: ${base64(KEY)}`,
+      }),
+    },
+    want: { tls: { skipVerify: false, caCerts: CA, clientCertificate: { cert: CERT, key: KEY } } },
+  },
+  {
+    name: "a SEC1 key behind its curve's parameters",
+    files: {
+      config: kubeconfig({
+        user: `client-certificate-data: ${base64(CERT)}, client-key-data: ${base64(tlsFile("alice.params.key"))}`,
+      }),
+    },
+    want: { tls: { skipVerify: false, clientCertificate: { cert: CERT, key: tlsFile("alice.sec1.key") } } },
+  },
+  {
+    name: "another server name, no verification, a path prefix, IPv6",
+    files: {
+      config: kubeconfig({
+        server: "https://[::1]:6443/k8s/clusters/c-1/?x=y#z",
+        cluster: "tls-server-name: api.example.test, insecure-skip-tls-verify: true",
+      }),
+    },
+    want: {
+      server: "https://[::1]:6443/k8s/clusters/c-1",
+      tls: { skipVerify: true, serverName: "api.example.test" },
+    },
+  },
+  {
+    name: "a server without a scheme is http, or https where TLS is set up",
+    files: { config: kubeconfig({ server: "localhost:8080" }) },
+    want: { server: "http://localhost:8080" },
+  },
+  {
+    name: "a token's file, relative, and the token until it can be read",
+    files: { config: kubeconfig({ user: "tokenFile: token, token: t" }) },
+    options: () => ({ env: {}, path: new URL("./testdata/kubeconfig/token_file.yaml", import.meta.url).pathname }),
+    want: {
+      credentials: {
+        kind: "token-file",
+        path: new URL("./testdata/kubeconfig/token", import.meta.url).pathname,
+        token: "t",
+      },
+    },
+  },
+  {
+    name: "user and password",
+    files: { config: kubeconfig({ user: "username: a, password: yes" }) },
+    want: { credentials: { kind: "basic", username: "a", password: "yes" } },
+  },
+  {
+    name: "impersonation",
+    files: {
+      config: kubeconfig({ user: "token: t, as: jane, as-uid: 7, as-groups: [a, b], as-user-extra: {scopes: [x, y]}" }),
+    },
+    want: { impersonate: { user: "jane", uid: "7", groups: ["a", "b"], extra: { scopes: ["x", "y"] } } },
+  },
+  {
+    name: "an exec plugin, v1beta1",
+    files: {
+      config: kubeconfig({
+        cluster:
+          `extensions: [{name: client.authentication.k8s.io/exec, extension: {audience: x, ttl: 5, deep: [true]}}]`,
+        user: "exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: aws, args: [eks, get-token], " +
+          'env: [{name: A, value: 1}], installHint: "\\e[31mget\\a it", provideClusterInfo: true}',
+      }),
+    },
+    want: {
+      credentials: {
+        kind: "exec",
+        apiVersion: "client.authentication.k8s.io/v1beta1",
+        command: "aws",
+        args: ["eks", "get-token"],
+        env: { A: "1" },
+        installHint: "get it",
+        interactiveMode: "IfAvailable",
+        cluster: { server: "https://api.example.test:6443", config: { audience: "x", ttl: 5, deep: [true] } },
+      },
+    },
+  },
+  {
+    name: "a proxy of its own, before the environment's",
+    files: { config: kubeconfig({ cluster: "proxy-url: socks5://localhost:1080" }) },
+    options: (folder) => ({ env: { KUBECONFIG: join(folder, "config"), HTTPS_PROXY: "http://other:1" } }),
+    want: { proxy: "socks5://localhost:1080" },
+  },
+  {
+    name: "the environment's proxy",
+    files: { config: kubeconfig({}) },
+    options: (folder) => ({
+      env: { KUBECONFIG: join(folder, "config"), https_proxy: "proxy:3128", NO_PROXY: "other" },
+    }),
+    want: { proxy: "http://proxy:3128" },
+  },
+  {
+    name: "a pod's service account where there is no kubeconfig",
+    files: IN_CLUSTER,
+    options: (folder) => ({
+      env: { HOME: folder, KUBERNETES_SERVICE_HOST: "fd00::1", KUBERNETES_SERVICE_PORT: "443" },
+      serviceAccountFolder: join(folder, "account"),
+    }),
+    want: {
+      contextName: "in-cluster",
+      server: "https://[fd00::1]:443",
+      namespace: "shop",
+      tls: { skipVerify: false, caCerts: CA },
+    },
+  },
+];
+
+Deno.test("loadKubeconfig() reads what kubectl reads", async (t) => {
+  for (const { name, files, options, want } of LOADS) {
+    await t.step(name, async () => {
+      const config = await load(files, options);
+      const chosen = Object.fromEntries(Object.keys(want).map((key) => [key, config[key as keyof ClusterConfig]]));
+      assert.deepEqual(chosen, want);
+      assert.deepEqual(JSON.parse(JSON.stringify(config)), config); // plain data
+    });
+  }
+});
+
+const REFUSALS: {
+  name: string;
+  files: Record<string, string>;
+  options?: (folder: string) => KubeconfigOptions;
+  says: RegExp;
+  hints?: RegExp;
+}[] = [
+  {
+    name: "no kubeconfig at all",
+    files: {},
+    options: (folder) => ({ env: { HOME: folder } }),
+    says: /^Cannot find a kubeconfig: looked at ".*\/\.kube\/config"$/,
+    hints: /export KUBECONFIG=/,
+  },
+  { name: "no HOME either", files: {}, options: () => ({ env: {} }), says: /KUBECONFIG and HOME are not set/ },
+  {
+    name: "a file that is named and missing",
+    files: {},
+    options: (folder) => ({ env: {}, path: join(folder, "none") }),
+    says: /^Cannot read the kubeconfig ".*\/none": there is no such file$/,
+  },
+  { name: "a folder for a file", files: { "config/x": "" }, says: /^Cannot read the kubeconfig ".*": / },
+  { name: "bad YAML", files: { config: "a: b: c" }, says: /is not YAML: bad indentation/ },
+  { name: "a list for a file", files: { config: "- a" }, says: /it is not what it should be/ },
+  { name: "a text for a list", files: { config: "contexts: x" }, says: /: contexts is not what it should be/ },
+  {
+    name: "an unknown context",
+    files: { config: kubeconfig({}) },
+    options: (folder) => ({ env: { KUBECONFIG: join(folder, "config") }, context: "nope" }),
+    says: /^Cannot use the context "nope": the kubeconfig has no such context$/,
+    hints: /^Contexts there are: ctx, other$/,
+  },
+  {
+    name: "no current context",
+    files: { config: kubeconfig({ current: '""' }) },
+    says: /^No current-context set\. Please use the --context option to explicitly set the context\.$/,
+    hints: /ctx, other/,
+  },
+  {
+    name: "a cluster that is not there",
+    files: { config: kubeconfig({ context: "cluster: x" }) },
+    says: /no cluster "x"/,
+  },
+  {
+    name: "a user that is not there",
+    files: { config: kubeconfig({ context: "cluster: c, user: x" }) },
+    says: /no user "x"/,
+  },
+  { name: "no server", files: { config: kubeconfig({ server: "" }) }, says: /it has no server$/ },
+  {
+    name: "a server that is none",
+    files: { config: kubeconfig({ server: "ftp://x" }) },
+    says: /not an http or https address/,
+  },
+  {
+    name: "an authority and no verification",
+    files: {
+      config: kubeconfig({ cluster: `insecure-skip-tls-verify: true, certificate-authority-data: ${base64(CA)}` }),
+    },
+    says: /both "insecure-skip-tls-verify" and a certificate authority/,
+  },
+  {
+    name: "a boolean that is none",
+    files: { config: kubeconfig({ cluster: "insecure-skip-tls-verify: maybe" }) },
+    says: /clusters\[0\]/,
+  },
+  {
+    name: "an authority's file that is missing",
+    files: { config: kubeconfig({ cluster: "certificate-authority: none" }) },
+    says: /^Cannot read "certificate-authority" of the cluster "c".*No such file/,
+  },
+  {
+    name: "an authority that is no PEM",
+    files: { config: kubeconfig({ cluster: `certificate-authority-data: ${base64("x")}` }) },
+    says: /no PEM certificate in it/,
+  },
+  {
+    name: "data that is no base64",
+    files: { config: kubeconfig({ cluster: "certificate-authority-data: '%'" }) },
+    says: /it is not base64/,
+  },
+  {
+    name: "a certificate without a key",
+    files: { config: kubeconfig({ user: `client-certificate-data: ${base64(CERT)}` }) },
+    says: /no client key$/,
+  },
+  {
+    name: "a key without a certificate",
+    files: { config: kubeconfig({ user: `client-key-data: ${base64(KEY)}` }) },
+    says: /no client certificate$/,
+  },
+  {
+    name: "an encrypted key",
+    files: {
+      config: kubeconfig({
+        user: `client-certificate-data: ${base64(CERT)}, client-key-data: ${base64(tlsFile("alice.encrypted.key"))}`,
+      }),
+    },
+    says: /it is encrypted/,
+    hints: /openssl pkey/,
+  },
+  {
+    name: "two ways to log in",
+    files: { config: kubeconfig({ user: "token: t, username: u" }) },
+    says: /of which one is allowed/,
+  },
+  { name: "groups without a user", files: { config: kubeconfig({ user: "as-groups: [x]" }) }, says: /without "as"/ },
+  {
+    name: "an auth-provider",
+    files: { config: kubeconfig({ user: "auth-provider: {name: gcp}" }) },
+    says: /"gcp" is no longer supported/,
+    hints: /gcloud/,
+  },
+  {
+    name: "both exec and auth-provider",
+    files: { config: kubeconfig({ user: "auth-provider: {name: oidc}, exec: {command: x}" }) },
+    says: /both "exec" and "auth-provider"/,
+  },
+  {
+    name: "a plugin without a command",
+    files: { config: kubeconfig({ user: "exec: {apiVersion: v1}" }) },
+    says: /no command/,
+  },
+  {
+    name: "a plugin of v1alpha1",
+    files: { config: kubeconfig({ user: "exec: {command: x, apiVersion: client.authentication.k8s.io/v1alpha1}" }) },
+    says: /dropped in 1\.24/,
+    hints: /aws eks update-kubeconfig/,
+  },
+  {
+    name: "a plugin of v1 without an interactiveMode",
+    files: {
+      config: kubeconfig({
+        user: "exec: {command: x, apiVersion: client.authentication.k8s.io/v1, interactiveMode: null}",
+      }),
+    },
+    says: /no interactiveMode, which v1 asks for/,
+  },
+  {
+    name: "a proxy of another kind",
+    files: { config: kubeconfig({ cluster: "proxy-url: 'ftp://x'" }) },
+    says: /not an http, https or socks5 address/,
+  },
+];
+
+Deno.test("loadKubeconfig() refuses with a sentence", async (t) => {
+  for (const { name, files, options, says, hints } of REFUSALS) {
+    await t.step(name, async () => {
+      await assert.rejects(load(files, options), (error) => {
+        assert.ok(error instanceof UserError, String(error));
+        assert.match(error.message, says);
+        if (hints) assert.ok(error.hints.some((hint) => hints.test(hint)), error.hints.join());
+        return true;
+      });
+    });
+  }
+});
+
+Deno.test("loadKubeconfig() says nothing of a broken file's content", async () => {
+  await assert.rejects(load({ config: "users:\n- name: u\n  user: {token: very-secret\nx" }), (error) => {
+    assert.ok(!Deno.inspect(error).includes("very-secret"));
+    return true;
+  });
+});
