@@ -3,176 +3,191 @@
  */
 #include "shim.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
-/* struct gates - the ports on which the session takes connections of the program; 0 where there is no gate */
-struct gates {
-    uint16_t port4;
-    uint16_t port6;
-};
-
 /**
- * is_tcp() - Whether a descriptor is a TCP socket
+ * patience() - How long a connect may wait
  * @fd:		Descriptor
  *
- * Return: true for TCP and MPTCP, false for datagrams, SCTP, raw sockets and what is no socket
+ * Return: milliseconds: 0 for a non-blocking descriptor, what SO_SNDTIMEO says for one that has it, -1 for ever
  */
-static bool is_tcp(int fd)
+static int patience(int fd)
 {
-    int type, protocol;
-    socklen_t length = sizeof(type);
+    struct timeval limit = { 0 };
+    socklen_t length = sizeof(limit);
+    int flags = fcntl(fd, F_GETFL);
+    int64_t milliseconds;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) || type != SOCK_STREAM)
-        return false;
-    length = sizeof(protocol);
-    if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length))
-        return false;
-    return protocol == IPPROTO_TCP || protocol == 262; /* IPPROTO_MPTCP, younger than the oldest headers we build with */
-}
-
-/**
- * speaks_ipv4() - Whether an IPv6 socket has to (or had better) reach the gate over IPv4
- * @fd:		AF_INET6 socket
- * @to:		Where the program connects
- * @gates:	What there is
- *
- * A v4-mapped target stays one, so that getsockname() has the form the program expects. A socket that is bound to an
- * address, or to IPv6 alone, has no choice left.
- *
- * Return: true for IPv4
- */
-static bool speaks_ipv4(int fd, const struct endpoint *to, struct gates gates)
-{
-    struct sockaddr_in6 bound = { 0 };
-    socklen_t length = sizeof(bound);
-
-    if (!getsockname(fd, (struct sockaddr *)&bound, &length) && !IN6_IS_ADDR_UNSPECIFIED(&bound.sin6_addr))
-        return IN6_IS_ADDR_V4MAPPED(&bound.sin6_addr);
-    return to->mapped || !gates.port6;
-}
-
-/**
- * enter_gate() - Connects the program's descriptor to the session's gate
- * @fd:		The program's descriptor
- * @to:		Where the program connects
- * @gates:	Where the session takes connections
- *
- * A connect to a loopback listener ends at once, on a non-blocking descriptor too, but for the time that the kernel
- * needs for its own three packets.
- *
- * Return: 0, or -1 with errno set
- */
-static int enter_gate(int fd, const struct endpoint *to, struct gates gates)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in in;
-        struct sockaddr_in6 in6;
-    } gate = { 0 };
-    int family = AF_INET, error = 0;
-    socklen_t length = sizeof(family);
-    struct pollfd wait = { .fd = fd, .events = POLLOUT };
-
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length))
-        return -1;
-    if (family == AF_INET) {
-        gate.in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(gates.port4) };
-        gate.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        length = sizeof(gate.in);
-    } else if (speaks_ipv4(fd, to, gates)) {
-        gate.in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(gates.port4) };
-        memcpy(gate.in6.sin6_addr.s6_addr, (const uint8_t[]){ [10] = 0xff, 0xff, 127, 0, 0, 1 }, 16);
-        length = sizeof(gate.in6);
-    } else {
-        gate.in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(gates.port6) };
-        gate.in6.sin6_addr = in6addr_loopback;
-        length = sizeof(gate.in6);
-    }
-    if (!real.connect(fd, &gate.any, length))
+    if (flags >= 0 && (flags & O_NONBLOCK))
         return 0;
-    if (errno != EINPROGRESS && errno != EINTR)
+    if (real.getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &length) || (!limit.tv_sec && !limit.tv_usec))
         return -1;
-    while (poll(&wait, 1, -1) < 0)
-        if (errno != EINTR)
-            return -1;
-    length = sizeof(error);
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length))
+    milliseconds = (int64_t)limit.tv_sec * 1000 + limit.tv_usec / 1000;
+    return milliseconds > INT32_MAX ? -1 : milliseconds ? (int)milliseconds : 1;
+}
+
+/**
+ * ask() - Asks the session to connect
+ * @control:	Control connection
+ * @verb:	"connect" to wait for the pod, "begin" not to
+ * @to:		Where the program connects
+ * @text:	Its address as text
+ * @gates:	Set to where the program's descriptor is to go
+ *
+ * Return: 1 to go on at @gates, 0 when the connection stays on the host, or -1 with errno set to the pod's
+ */
+static int ask(int control, const char *verb, const struct endpoint *to, const char *text, struct gates *gates)
+{
+    char answer[ANSWER_BYTES], *cursor = answer;
+    struct line line;
+    const char *word;
+
+    line_begin(&line, verb);
+    line_word(&line, text);
+    line_number(&line, to->port);
+    if (control_send(control, &line) || control_receive(control, answer, sizeof(answer)) < 0)
         return -1;
+    word = answer_word(&cursor);
+    if (word && !strcmp(word, "local"))
+        return 0;
+    if (word && !strcmp(word, "failed")) {
+        errno = errno_of(answer_word(&cursor));
+        return -1;
+    }
+    if (word && (!strcmp(word, "connected") || !strcmp(word, "pending")) && take_gates(&cursor, gates))
+        return 1;
+    errno = EPROTO;
+    return -1;
+}
+
+/**
+ * so_error() - What came of a connect, as SO_ERROR tells it; the pod's errno where the gate was closed on it
+ * @fd:		Descriptor
+ *
+ * Return: the error, 0 for none
+ */
+static int so_error(int fd)
+{
+    int error = 0;
+    socklen_t length = sizeof(error);
+
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) ? errno : error;
+}
+
+/**
+ * wait_for_pod() - Waits for the end of a connect that is under way
+ * @fd:		The program's descriptor, plugged
+ * @milliseconds:	How long; -1 for ever
+ *
+ * Return: 0, or -1 with errno set: EINPROGRESS when it is not over, as a connect with SO_SNDTIMEO says
+ */
+static int wait_for_pod(int fd, int milliseconds)
+{
+    const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+    struct pollfd wait = { .fd = fd, .events = POLLOUT };
+    int ready = poll(&wait, 1, milliseconds);
+    int error;
+
+    if (ready < 0)
+        return -1;
+    error = ready ? so_error(fd) : EINPROGRESS;
+    if (ready && error)
+        real.connect(fd, &nowhere, sizeof(nowhere)); /* unconnected again, as after a connect that the kernel refused */
     errno = error;
     return error ? -1 : 0;
 }
 
 /**
- * claim() - Tells the session which connection at its gate is the program's
- * @control:	Control connection over which the pod's connection was asked for
- * @fd:		The program's descriptor, connected to the gate
- *
- * Return: 0, or -1 with errno set
- */
-static int claim(int control, int fd)
-{
-    struct sockaddr_storage from;
-    socklen_t length = sizeof(from);
-    char text[INET6_ADDRSTRLEN];
-    struct endpoint own;
-    struct line line;
-
-    if (getsockname(fd, (struct sockaddr *)&from, &length))
-        return -1;
-    if (!endpoint_from(&own, (struct sockaddr *)&from, length) || !endpoint_text(&own, text)) {
-        errno = EAFNOSUPPORT;
-        return -1;
-    }
-    line_begin(&line, "claim");
-    line_word(&line, text);
-    line_number(&line, own.port);
-    return control_send(control, &line);
-}
-
-/**
- * ask() - Has the session connect, and the program's descriptor joined to the result
+ * pod_connect() - Has the pod connect, and the program's descriptor joined to the result
  * @control:	Control connection
  * @fd:		The program's descriptor
  * @to:		Where the program connects
  * @text:	The same as text
- * @local:	Set to true when the session says that the connection stays on the host
  *
- * Return: 0, or -1 with errno set to the pod's
+ * Return: 1 when it stays on the host; 0 or -1 as connect()
  */
-static int ask(int control, int fd, const struct endpoint *to, const char *text, bool *local)
+static int pod_connect(int control, int fd, const struct endpoint *to, const char *text)
 {
-    char answer[ANSWER_BYTES];
-    char *cursor = answer;
-    struct line line;
-    const char *verb;
-    uint32_t port4, port6;
+    int limit = is_multipath(fd) ? -1 : patience(fd); /* the plug needs options that MPTCP has only of late */
+    uint32_t bytes = 0;
+    struct gates gates;
 
-    line_begin(&line, "connect");
-    line_word(&line, text);
-    line_number(&line, to->port);
-    if (control_send(control, &line) || control_receive(control, answer, sizeof(answer)) < 0)
-        return -1;
-    verb = answer_word(&cursor);
-    if (verb && !strcmp(verb, "local")) {
-        *local = true;
-        return 0;
-    }
-    if (verb && !strcmp(verb, "failed")) {
-        errno = errno_of(answer_word(&cursor));
+    switch (ask(control, limit < 0 ? "connect" : "begin", to, text, &gates)) {
+    case 0:
+        return 1;
+    case -1:
         return -1;
     }
-    if (!verb || strcmp(verb, "connected") || !answer_number(answer_word(&cursor), UINT16_MAX, &port4) ||
-        !answer_number(answer_word(&cursor), UINT16_MAX, &port6)) {
-        errno = EPROTO;
+    if (enter_gate(fd, to, gates) || (limit >= 0 && plug(fd, &bytes)) || claim(control, fd, bytes))
         return -1;
+    if (limit > 0)
+        return wait_for_pod(fd, limit);
+    errno = EINPROGRESS;
+    return limit ? 0 : -1;
+}
+
+/**
+ * has_failed() - Whether the pod's part of a connect on this descriptor failed
+ * @fd:		Descriptor without a peer
+ * @about:	Set to what is known of it
+ *
+ * A socket that was never connected has no port, or a port that the session knows nothing of.
+ *
+ * Return: true when it did
+ */
+static bool has_failed(int fd, struct about *about)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct endpoint own;
+    const char *reason;
+
+    return own_endpoint(fd, &own, text) && judge_endpoint(&own, &reason) == VERDICT_LOCAL && ask_about(fd, about) &&
+           about->state == ABOUT_FAILED;
+}
+
+/**
+ * connect_again() - connect() on a descriptor that is or was at the gate
+ * @fd:		The program's descriptor
+ * @result:	Set to what connect() returns, with errno set
+ *
+ * Linux says EALREADY while a connect is under way, then its outcome once, then EISCONN; after a failure the descriptor
+ * can be connected anew. The socket layer does all that for the connection to the gate, given any address.
+ *
+ * Return: false for a descriptor that has no connection yet
+ */
+static bool connect_again(int fd, int *result)
+{
+    struct pollfd reset = { .fd = fd };
+    struct sockaddr_in6 peer = { 0 };
+    socklen_t length = sizeof(peer);
+    struct about about = { .state = ABOUT_CONNECTED };
+
+    if (!real.getpeername(fd, (struct sockaddr *)&peer, &length)) {
+        if (at_gate(fd) && ask_about(fd, &about) && about.state == ABOUT_PENDING) {
+            int limit = patience(fd);
+
+            errno = EALREADY;
+            *result = limit ? wait_for_pod(fd, limit) : -1;
+            if (*result)
+                return true;
+        }
+        if (about.state == ABOUT_FAILED)
+            poll(&reset, 1, 1000); /* the reset is on its way */
+    } else if (!has_failed(fd, &about)) {
+        return false;
     }
-    if (enter_gate(fd, to, (struct gates){ (uint16_t)port4, (uint16_t)port6 }))
-        return -1;
-    return claim(control, fd);
+    length = sizeof(peer);
+    if (getsockname(fd, (struct sockaddr *)&peer, &length))
+        return false;
+    *result = real.connect(fd, (struct sockaddr *)&peer, length);
+    if (*result && about.state == ABOUT_FAILED && (errno == ECONNRESET || errno == EPIPE))
+        errno = about.code;
+    return true;
 }
 
 /**
@@ -181,7 +196,8 @@ static int ask(int control, int fd, const struct endpoint *to, const char *text,
  * @address:	Where to
  * @length:	Length of @address
  *
- * Return: 0 with errno as it was, or -1 with the errno of the pod; ECONNREFUSED when the session is gone
+ * Return: 0 with errno as it was, or -1 with the errno of the pod; ECONNREFUSED when the session is gone. A non-blocking
+ *	   descriptor gets EINPROGRESS, and the outcome by poll() and SO_ERROR
  */
 EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
 {
@@ -189,25 +205,30 @@ EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
     const char *reason = "policy of the session";
     char text[INET6_ADDRSTRLEN];
     struct endpoint to;
-    bool local = false;
 
     if (!shim_enter() || !endpoint_from(&to, address, length) || !is_tcp(fd) || !endpoint_text(&to, text)) {
         errno = saved;
         return real.connect(fd, address, length);
+    }
+    if (connect_again(fd, &result)) {
+        if (!result)
+            errno = saved;
+        return result;
     }
     if (judge_endpoint(&to, &reason) == VERDICT_LOCAL) {
         log_verdict("connect", text, "host", reason);
         errno = saved;
         return real.connect(fd, address, length);
     }
-    control = control_open();
+    control = control_open(TELL);
     if (control < 0)
         return -1;
-    result = ask(control, fd, &to, text, &local);
-    if (result)
+    result = pod_connect(control, fd, &to, text);
+    if (result < 0)
         saved = errno;
     close(control);
     errno = saved;
-    log_verdict("connect", text, local ? "host" : "pod", local ? reason : result ? errno_name(saved) : "connected");
-    return local ? real.connect(fd, address, length) : result;
+    log_verdict("connect", text, result > 0 ? "host" : "pod",
+                result > 0 ? reason : result ? errno_name(saved) : "connected");
+    return result > 0 ? real.connect(fd, address, length) : result;
 }

@@ -31,19 +31,21 @@ static int above_standard(int fd)
 
 /**
  * control_open() - Connects to the session
+ * @tone:	QUIET for questions whose answer the program can do without
  *
  * Where there is no session to ask, one line on standard error says so: a call that fails without one would look like
  * trouble in the cluster.
  *
  * Return: descriptor, or -1 with errno set
  */
-int control_open(void)
+int control_open(enum tone tone)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     int fd, result;
 
     if (!*shim_socket_path()) {
-        log_once("Cannot reach the pod: " SOCKET_VARIABLE " is not set, although the shim is loaded");
+        if (tone == TELL)
+            log_once("Cannot reach the pod: " SOCKET_VARIABLE " is not set, although the shim is loaded");
         errno = ECONNREFUSED;
         return -1;
     }
@@ -59,7 +61,8 @@ int control_open(void)
     if (!result)
         return fd;
     close(fd);
-    log_once("Cannot reach the pod: the session has ended");
+    if (tone == TELL)
+        log_once("Cannot reach the pod: the session has ended");
     errno = ECONNREFUSED;
     return -1;
 }
@@ -126,4 +129,23 @@ ssize_t control_receive(int fd, char *answer, size_t size)
     log_once("Cannot reach the pod: the session gave an answer that this shim does not understand");
     errno = EPROTO;
     return -1;
+}
+
+/**
+ * control_ask() - Asks a question whose answer the program can do without
+ * @line:	The question
+ * @answer:	Room for the answer
+ * @size:	Its size
+ *
+ * Return: 0, or -1 with errno set
+ */
+int control_ask(struct line *line, char *answer, size_t size)
+{
+    int fd = control_open(QUIET), result;
+
+    if (fd < 0)
+        return -1;
+    result = control_send(fd, line) || control_receive(fd, answer, size) < 0 ? -1 : 0;
+    close(fd);
+    return result;
 }

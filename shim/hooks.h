@@ -9,6 +9,9 @@
 
 #define HOOKS(HOOK) \
     HOOK(int, connect, (int fd, const struct sockaddr *address, socklen_t length), (fd, address, length)) \
+    HOOK(int, getpeername, (int fd, struct sockaddr *address, socklen_t *length), (fd, address, length)) \
+    HOOK(int, getsockopt, (int fd, int level, int option, void *value, socklen_t *length), \
+         (fd, level, option, value, length)) \
     HOOK(int, getaddrinfo, \
          (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **list), \
          (node, service, hints, list)) \

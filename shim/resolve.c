@@ -80,7 +80,7 @@ static int lookup(const char *call, const char *name, int family, struct found *
         log_verdict(call, "-", "pod", "no name of the DNS");
         return EAI_NONAME;
     }
-    control = control_open();
+    control = control_open(TELL);
     if (control < 0)
         return EAI_AGAIN;
     if (!control_send(control, &line) && control_receive(control, found->answer, sizeof(found->answer)) >= 0)

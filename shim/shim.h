@@ -27,9 +27,13 @@
  * The gates are loopback listeners, reachable by every user of the machine, so a connection that nobody claims over the
  * private socket within a short time gets nothing and is closed.
  *
+ * A non-blocking connect does not wait for the pod: "begin" takes the place of "connect", and the connection at the gate
+ * is kept from becoming writable until the pod has connected (gate.c, "How a non-blocking connect stays under way").
+ *
  * What must hold everywhere
  *
- *  - No state per descriptor: a program may dup, close, pass and inherit descriptors as it likes.
+ *  - No state per descriptor: a program may dup, close, pass and inherit descriptors as it likes. What has to be known
+ *    of one is asked by its own end, the source address and port that the session sees.
  *  - errno stays as it was when a call succeeds.
  *  - No malloc but for what the API hands to the program; stack and static memory with stated sizes.
  *  - Never exit, never abort, never block but for the answer to the call that was made.
@@ -102,9 +106,50 @@ const char *errno_name(int value);
 int eai_of(const char *name);
 const char *eai_name(int value);
 
+/* struct gates - the ports on which the session takes connections of the program; 0 where there is no gate */
+struct gates {
+    uint16_t port4;
+    uint16_t port6;
+};
+
+/* union gate_sockaddr - address of a gate */
+union gate_sockaddr {
+    struct sockaddr any;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+};
+
+/* struct about - what the session knows of a connection at its gate
+ * @state:	What came of it
+ * @code:	The pod's errno, where it failed
+ * @peer:	Where the program connected, where it did not fail
+ */
+struct about {
+    enum { ABOUT_PENDING, ABOUT_CONNECTED, ABOUT_FAILED } state;
+    int code;
+    struct endpoint peer;
+};
+
+/* gate.c */
+void gates_learned(struct gates gates);
+bool take_gates(char **cursor, struct gates *gates);
+bool is_tcp(int fd);
+bool is_multipath(int fd);
+bool at_gate(int fd);
+bool own_endpoint(int fd, struct endpoint *own, char text[INET6_ADDRSTRLEN]);
+bool ask_about(int fd, struct about *about);
+int enter_gate(int fd, const struct endpoint *to, struct gates gates);
+int plug(int fd, uint32_t *bytes);
+bool is_plugged(int fd);
+int claim(int control, int fd, uint32_t bytes);
+
+/* enum tone - whether the user is told when there is no session to ask */
+enum tone { TELL, QUIET };
+
 /* control.c */
-int control_open(void);
+int control_open(enum tone tone);
 int control_send(int fd, struct line *line);
 ssize_t control_receive(int fd, char *answer, size_t size);
+int control_ask(struct line *line, char *answer, size_t size);
 
 #endif

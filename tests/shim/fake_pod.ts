@@ -5,6 +5,8 @@ import type { Duplex } from "@/util/mod.ts";
 export interface FakeCluster {
   /** Where "address port" leads: a port of a server on the host's loopback, an errno, or "silence" for no answer. */
   readonly services: Record<string, number | ErrnoName | "silence">;
+  /** Holds every dial until it resolves; for programs that look at a connect that is under way. */
+  readonly held?: () => Promise<unknown>;
   /** What names resolve to; a name that is not there is EAI_NONAME. */
   readonly names: Record<string, readonly string[]>;
 }
@@ -31,6 +33,7 @@ export function makeFakePod(cluster: FakeCluster): FakePod {
     async dial({ host, port }: Address, { signal } = {}): Promise<Duplex> {
       const subject = `${host} ${port}`;
       dials.push(subject);
+      await cluster.held?.();
       const target = cluster.services[subject] ?? "ECONNREFUSED";
       if (target === "silence") {
         const { promise, reject } = Promise.withResolvers<never>();

@@ -60,7 +60,7 @@ Deno.test("What is no request gets an error, and the session goes on", async (t)
     { name: "a name that is too long", input: `shim/1 lookup 4 ${"x".repeat(255)}\n`, want: /^error not a name/ },
     { name: "a line that is too long", input: "x".repeat(512), want: /^error a line has at most/ },
     { name: "bytes", input: new Uint8Array([0xff, 0, 0x80, 0x0a]), want: /^error a line is printable/ },
-    { name: "a claim of nothing", input: "shim/1 claim 127.0.0.1 80\n", want: /^error there is nothing to claim/ },
+    { name: "a claim of nothing", input: "shim/1 claim 127.0.0.1 80 0\n", want: /^error there is nothing to claim/ },
     { name: "a claim that is none", input: "shim/1 connect 10.96.7.7 80\nshim/1 lookup 4 x\n", want: /error a claim/ },
   ];
   for (const { name, input, want } of cases) {

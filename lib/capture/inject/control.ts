@@ -1,10 +1,11 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { DialError, LookupError, type Pod } from "@/pod/mod.ts";
+import { DialError, type ErrnoName, LookupError, type Pod } from "@/pod/mod.ts";
 import { abortable, type Duplex, messageOf, splice, writeAll } from "@/util/mod.ts";
+import type { Connections } from "./connections.ts";
 import type { Gate } from "./gate.ts";
 import { readLines } from "./lines.ts";
 import type { Policy } from "./policy.ts";
-import { type Answer, formatAnswer, parseRequest, ProtocolError, type Request } from "./protocol.ts";
+import { type Answer, type Endpoint, formatAnswer, parseRequest, ProtocolError, type Request } from "./protocol.ts";
 
 /** How long the shim may take for a line that it writes at once. */
 const LINE_MS = 10_000;
@@ -14,6 +15,7 @@ export interface Control {
   readonly pod: Pod;
   readonly policy: Policy;
   readonly gate: Gate;
+  readonly connections: Connections;
   readonly log?: Log;
   /** Ends every connection and every wait. */
   readonly signal: AbortSignal;
@@ -34,9 +36,14 @@ export async function serveControl(conn: Duplex, control: Control): Promise<void
       case undefined:
         return;
       case "connect":
+      case "begin":
         return await serveConnect(conn, request, async () => asRequest(await next()), control);
       case "lookup":
         return await tell(conn, await lookup(request, control));
+      case "hello":
+        return await tell(conn, { verb: "hello", gates: control.gate });
+      case "about":
+        return await tell(conn, { verb: "about", connection: control.connections.about(request.from) });
       case "claim":
         throw new ProtocolError("there is nothing to claim");
     }
@@ -63,13 +70,17 @@ async function lookup({ name, family }: Of<"lookup">, control: Control): Promise
   }
 }
 
+/**
+ * A connect that waits for the pod, or one that has begun: the difference is when the program is let through its gate,
+ * and how it hears of a failure.
+ */
 async function serveConnect(
   conn: Duplex,
-  { to }: Of<"connect">,
+  { verb, to }: Of<"connect" | "begin">,
   nextRequest: () => Promise<Request | undefined>,
   control: Control,
 ): Promise<void> {
-  const { pod, policy, gate, log = silentLog, signal } = control;
+  const { policy, gate, connections, log = silentLog, signal } = control;
   const subject = `connect ${to.address} ${to.port}`;
   const reason = policy.address(to.address);
   if (reason) {
@@ -80,27 +91,68 @@ async function serveConnect(
   const givenUp = new AbortController();
   const next = nextRequest();
   next.then((request) => request ?? givenUp.abort(), () => givenUp.abort());
-  let dialled: Duplex;
-  try {
-    dialled = await pod.dial({ host: to.address, port: to.port }, {
-      signal: AbortSignal.any([signal, givenUp.signal]),
-    });
-  } catch (error) {
-    log.debug(`${subject}: ${givenUp.signal.aborted ? "given up by the program" : messageOf(error)}`);
-    return await tell(conn, { verb: "failed", code: error instanceof DialError ? error.code : "ECONNREFUSED" });
+  const dialling = dial(to, AbortSignal.any([signal, givenUp.signal]), control);
+
+  if (verb === "connect") {
+    const result = await dialling;
+    if ("code" in result) return await tell(conn, { verb: "failed", code: result.code });
   }
-  using _dialled = closing([dialled], signal);
-  await tell(conn, { verb: "connected", port4: gate.port4, port6: gate.port6 });
-  const request = await inTime(conn, () => next);
-  if (request === undefined) return log.debug(`${subject}: given up by the program`);
-  if (request.verb !== "claim") throw new ProtocolError("a claim must follow");
-  const program = await abortable(gate.claim(request.from), signal);
-  if (program === undefined) return log.debug(`${subject}: nothing came from ${request.from.address}`);
-  using _program = closing([program], signal);
-  conn.close();
-  log.debug(`${subject}: joined to port ${request.from.port}`);
-  const ended = await splice(program, dialled);
-  log.debug(`${subject}: closed${ended ? `: ${messageOf(ended)}` : ""}`);
+  try {
+    await tell(conn, { verb: verb === "connect" ? "connected" : "pending", gates: gate });
+    const claim = await inTime(conn, () => next);
+    if (claim === undefined) return log.debug(`${subject}: given up by the program`);
+    if (claim.verb !== "claim") throw new ProtocolError("a claim must follow");
+    using known = connections.begin(claim.from, to);
+    if (verb === "connect") known.connected();
+    const program = await abortable(gate.claim(claim.from), signal);
+    if (program === undefined) return log.debug(`${subject}: nothing came from port ${claim.from.port}`);
+    conn.close();
+    using _program = closing([program], signal);
+    const result = await dialling;
+    if ("code" in result) return known.failed(result.code); // its plug is unread: closing the connection sends RST
+    known.connected();
+    await join(program, claim, result.duplex, control);
+  } finally {
+    givenUp.abort();
+    const result = await dialling;
+    if ("duplex" in result) result.duplex.close();
+  }
+}
+
+/** What came of a dial. */
+type Dialled = { readonly duplex: Duplex } | { readonly code: ErrnoName };
+
+async function dial(to: Endpoint, signal: AbortSignal, { pod, log = silentLog }: Control): Promise<Dialled> {
+  try {
+    return { duplex: await pod.dial({ host: to.address, port: to.port }, { signal }) };
+  } catch (error) {
+    log.debug(`connect ${to.address} ${to.port}: ${signal.aborted ? "given up" : messageOf(error)}`);
+    return { code: error instanceof DialError ? error.code : "ECONNREFUSED" };
+  }
+}
+
+/** Joins the program's connection, from behind its plug, to the pod's. */
+async function join(
+  program: Duplex,
+  { from, plug }: Of<"claim">,
+  pod: Duplex,
+  { log = silentLog, signal }: Control,
+): Promise<void> {
+  using _pod = closing([pod], signal);
+  log.debug(`port ${from.port}: joined`);
+  const ended = await skip(program, plug) ? await splice(program, pod) : "closed by the program";
+  log.debug(`port ${from.port}: closed${ended ? `: ${messageOf(ended)}` : ""}`);
+}
+
+/** Reads exactly so many bytes and drops them; false when the connection ends before. */
+async function skip(duplex: Duplex, bytes: number): Promise<boolean> {
+  const buffer = new Uint8Array(Math.min(bytes, 256 * 1024));
+  for (let left = bytes; left > 0;) {
+    const count = await duplex.read(buffer.subarray(0, Math.min(left, buffer.length))).catch(() => null);
+    if (count === null) return false;
+    left -= count;
+  }
+  return true;
 }
 
 function asRequest(line: string | undefined): Request | undefined {

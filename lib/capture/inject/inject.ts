@@ -3,6 +3,7 @@ import type { Pod } from "@/pod/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 import type { Capture } from "../method.ts";
 import { connDuplex } from "./conn_duplex.ts";
+import { trackConnections } from "./connections.ts";
 import { type Control, serveControl } from "./control.ts";
 import { openGate } from "./gate.ts";
 import { placeShim } from "./place.ts";
@@ -47,6 +48,7 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
   const control: Control = {
     pod,
     gate,
+    connections: trackConnections(),
     policy: makePolicy({ neverProxy, hostname, ownAddresses }),
     log,
     signal: ending.signal,

@@ -16,22 +16,40 @@ export const REQUEST_BYTES = 512;
 /** Longest answer, newline included. */
 export const ANSWER_BYTES = 4096;
 
+/** Largest plug (shim/README.md, "Gates"). */
+export const MOST_PLUG_BYTES = 32 << 20;
+
 /** An IP address and a TCP port. Addresses are in their one canonical form, v4-mapped ones as IPv4. */
 export interface Endpoint {
   readonly address: string;
   readonly port: number;
 }
 
+/** The ports on which the session takes connections of the program; 0 where there is no gate. */
+export interface Gates {
+  readonly port4: number;
+  readonly port6: number;
+}
+
+/** What is known of a connection at a gate. */
+export type Connection =
+  | { readonly state: "pending" | "connected"; readonly to: Endpoint }
+  | { readonly state: "failed"; readonly code: ErrnoName };
+
 /** What the shim asks for. */
 export type Request =
+  | { readonly verb: "hello" }
   | { readonly verb: "connect"; readonly to: Endpoint }
-  | { readonly verb: "claim"; readonly from: Endpoint }
+  | { readonly verb: "begin"; readonly to: Endpoint }
+  | { readonly verb: "claim"; readonly from: Endpoint; readonly plug: number }
+  | { readonly verb: "about"; readonly from: Endpoint }
   | { readonly verb: "lookup"; readonly family: Family; readonly name: string };
 
 /** What it is told. */
 export type Answer =
   | { readonly verb: "local" }
-  | { readonly verb: "connected"; readonly port4: number; readonly port6: number }
+  | { readonly verb: "hello" | "connected" | "pending"; readonly gates: Gates }
+  | { readonly verb: "about"; readonly connection: Connection | undefined }
   | { readonly verb: "addresses"; readonly addresses: readonly string[] }
   | { readonly verb: "failed"; readonly code: ErrnoName | EaiName }
   | { readonly verb: "error"; readonly message: string };
@@ -50,19 +68,34 @@ export class ProtocolError extends Error {
 export function parseRequest(line: string): Request {
   const [version, verb, ...words] = line.split(" ");
   if (version !== PROTOCOL) throw new ProtocolError(`version is not ${PROTOCOL}`);
-  const [first = "", second = ""] = words;
-  if (words.length !== 2) throw new ProtocolError("a request has two words after its verb");
+  const [first = "", second = "", third = ""] = words;
+  const wanted = WORDS.get(verb);
+  if (wanted === undefined) throw new ProtocolError("unknown verb");
+  if (words.length !== wanted) throw new ProtocolError(`${verb} has ${wanted} words after it`);
   switch (verb) {
     case "connect":
+    case "begin":
       return { verb, to: parseEndpoint(first, second) };
     case "claim":
+      return { verb, from: parseEndpoint(first, second), plug: parseNumber(third, MOST_PLUG_BYTES, "a size") };
+    case "about":
       return { verb, from: parseEndpoint(first, second) };
     case "lookup":
       return { verb, family: parseFamily(first), name: parseName(second) };
     default:
-      throw new ProtocolError("unknown verb");
+      return { verb: "hello" };
   }
 }
+
+/** How many words follow each verb. */
+const WORDS: ReadonlyMap<string | undefined, number> = new Map([
+  ["hello", 0],
+  ["connect", 2],
+  ["begin", 2],
+  ["claim", 3],
+  ["about", 2],
+  ["lookup", 2],
+]);
 
 /** Writes an answer, newline included; addresses that do not fit are left out, the last ones first. */
 export function formatAnswer(answer: Answer): Uint8Array<ArrayBuffer> {
@@ -73,8 +106,12 @@ function answerText(answer: Answer): string {
   switch (answer.verb) {
     case "local":
       return "local";
+    case "hello":
     case "connected":
-      return `connected ${answer.port4} ${answer.port6}`;
+    case "pending":
+      return `${answer.verb} ${answer.gates.port4} ${answer.gates.port6}`;
+    case "about":
+      return connectionText(answer.connection);
     case "failed":
       return `failed ${answer.code}`;
     case "error":
@@ -90,6 +127,12 @@ function answerText(answer: Answer): string {
   }
 }
 
+function connectionText(connection: Connection | undefined): string {
+  if (connection === undefined) return "unknown";
+  if (connection.state === "failed") return `failed ${connection.code}`;
+  return `${connection.state} ${connection.to.address} ${connection.to.port}`;
+}
+
 /** The one canonical form of a literal address, v4-mapped ones as IPv4; undefined for what is none. */
 export function canonicalAddress(text: string): string | undefined {
   return ipaddr.isValid(text) ? ipaddr.process(text).toString() : undefined;
@@ -98,8 +141,12 @@ export function canonicalAddress(text: string): string | undefined {
 function parseEndpoint(address: string, port: string): Endpoint {
   const canonical = /^[0-9a-f.:]+$/i.test(address) ? canonicalAddress(address) : undefined;
   if (canonical === undefined) throw new ProtocolError("not an address");
-  if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) throw new ProtocolError("not a port");
-  return { address: canonical, port: Number(port) };
+  return { address: canonical, port: parseNumber(port, 65535, "a port") };
+}
+
+function parseNumber(word: string, most: number, what: string): number {
+  if (!/^\d{1,10}$/.test(word) || Number(word) > most) throw new ProtocolError(`not ${what}`);
+  return Number(word);
 }
 
 function parseFamily(word: string): Family {

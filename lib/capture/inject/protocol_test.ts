@@ -12,7 +12,14 @@ Deno.test("parseRequest() reads each request", () => {
     verb: "connect",
     to: { address: "2001:db8::1", port: 0 },
   });
-  equals(parseRequest("shim/1 claim ::1 65535"), { verb: "claim", from: { address: "::1", port: 65535 } });
+  equals(parseRequest("shim/1 begin 10.96.7.7 80"), { verb: "begin", to: { address: "10.96.7.7", port: 80 } });
+  equals(parseRequest("shim/1 claim ::1 65535 196608"), {
+    verb: "claim",
+    from: { address: "::1", port: 65535 },
+    plug: 196608,
+  });
+  equals(parseRequest("shim/1 about ::1 1"), { verb: "about", from: { address: "::1", port: 1 } });
+  equals(parseRequest("shim/1 hello"), { verb: "hello" });
   equals(parseRequest("shim/1 lookup any a.b"), { verb: "lookup", family: "any", name: "a.b" });
   equals(parseRequest("shim/1 lookup 6 a"), { verb: "lookup", family: 6, name: "a" });
 });
@@ -50,7 +57,13 @@ Deno.test("parseRequest() throws nothing but ProtocolError, whatever the bytes",
 Deno.test("formatAnswer() writes one line, never longer than the shim reads", () => {
   const text = (...args: Parameters<typeof formatAnswer>) => new TextDecoder().decode(formatAnswer(...args));
   equal(text({ verb: "local" }), "local\n");
-  equal(text({ verb: "connected", port4: 1, port6: 0 }), "connected 1 0\n");
+  equal(text({ verb: "connected", gates: { port4: 1, port6: 0 } }), "connected 1 0\n");
+  equal(text({ verb: "pending", gates: { port4: 1, port6: 2 } }), "pending 1 2\n");
+  equal(text({ verb: "hello", gates: { port4: 1, port6: 2 } }), "hello 1 2\n");
+  equal(text({ verb: "about", connection: undefined }), "unknown\n");
+  const to = { address: "::1", port: 5 };
+  equal(text({ verb: "about", connection: { state: "pending", to } }), "pending ::1 5\n");
+  equal(text({ verb: "about", connection: { state: "failed", code: "EIO" } }), "failed EIO\n");
   equal(text({ verb: "failed", code: "EHOSTUNREACH" }), "failed EHOSTUNREACH\n");
   equal(text({ verb: "addresses", addresses: ["10.1.1.1", "::1"] }), "addresses 10.1.1.1 ::1\n");
   equal(text({ verb: "error", message: "a\nb" }), "error a?b\n");
