@@ -132,59 +132,36 @@ static int pod_connect(int control, int fd, const struct endpoint *to, const cha
 }
 
 /**
- * has_failed() - Whether the pod's part of a connect on this descriptor failed
- * @fd:		Descriptor without a peer
- * @about:	Set to what is known of it
- *
- * A socket that was never connected has no port, or a port that the session knows nothing of.
- *
- * Return: true when it did
- */
-static bool has_failed(int fd, struct about *about)
-{
-    char text[INET6_ADDRSTRLEN];
-    struct endpoint own;
-    const char *reason;
-
-    return own_endpoint(fd, &own, text) && judge_endpoint(&own, &reason) == VERDICT_LOCAL && ask_about(fd, about) &&
-           about->state == ABOUT_FAILED;
-}
-
-/**
  * connect_again() - connect() on a descriptor that is or was at the gate
  * @fd:		The program's descriptor
  * @result:	Set to what connect() returns, with errno set
  *
  * Linux says EALREADY while a connect is under way, then its outcome once, then EISCONN; after a failure the descriptor
- * can be connected anew. The socket layer does all that for the connection to the gate, given any address.
+ * can be connected anew. The socket layer does all that for the connection to the gate, given any address. A socket that
+ * was never connected nor bound has no port, and nobody is asked about it.
  *
  * Return: false for a descriptor that has no connection yet
  */
 static bool connect_again(int fd, int *result)
 {
     struct pollfd reset = { .fd = fd };
-    struct sockaddr_in6 peer = { 0 };
-    socklen_t length = sizeof(peer);
-    struct about about = { .state = ABOUT_CONNECTED };
+    struct sockaddr_storage own;
+    socklen_t length = sizeof(own);
+    struct about about;
 
-    if (!real.getpeername(fd, (struct sockaddr *)&peer, &length)) {
-        if (at_gate(fd) && ask_about(fd, &about) && about.state == ABOUT_PENDING) {
-            int limit = patience(fd);
-
-            errno = EALREADY;
-            *result = limit ? wait_for_pod(fd, limit) : -1;
-            if (*result)
-                return true;
-        }
-        if (about.state == ABOUT_FAILED)
-            poll(&reset, 1, 1000); /* the reset is on its way */
-    } else if (!has_failed(fd, &about)) {
+    if (!ask_about(fd, &about) || getsockname(fd, (struct sockaddr *)&own, &length))
         return false;
+    if (about.state == ABOUT_PENDING) {
+        int limit = patience(fd);
+
+        errno = EALREADY;
+        *result = limit ? wait_for_pod(fd, limit) : -1;
+        if (*result)
+            return true;
     }
-    length = sizeof(peer);
-    if (getsockname(fd, (struct sockaddr *)&peer, &length))
-        return false;
-    *result = real.connect(fd, (struct sockaddr *)&peer, length);
+    if (about.state == ABOUT_FAILED)
+        poll(&reset, 1, 1000); /* the reset is there, or a moment behind */
+    *result = real.connect(fd, (struct sockaddr *)&own, length);
     if (*result && about.state == ABOUT_FAILED && (errno == ECONNRESET || errno == EPIPE))
         errno = about.code;
     return true;

@@ -176,7 +176,7 @@ bool is_multipath(int fd)
  *
  * Return: whether it has one
  */
-bool own_endpoint(int fd, struct endpoint *own, char text[INET6_ADDRSTRLEN])
+static bool own_endpoint(int fd, struct endpoint *own, char text[INET6_ADDRSTRLEN])
 {
     struct sockaddr_storage address;
     socklen_t length = sizeof(address);

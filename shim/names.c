@@ -112,23 +112,18 @@ static bool hung_up(int fd)
  * @fd:		Descriptor
  * @error:	What the kernel says
  *
- * The session is asked only about a TCP socket on loopback whose connection was reset, or ended behind its plug.
+ * The session is asked only about a TCP socket whose connection was reset, or ended behind its plug.
  *
  * Return: the pod's errno for a connect that failed, else @error
  */
 static int true_error(int fd, int error)
 {
-    char text[INET6_ADDRSTRLEN];
-    struct endpoint own;
     struct about about;
-    const char *reason;
 
     if ((error && error != ECONNRESET && error != EPIPE) || !is_tcp(fd))
         return error;
     if (!error && (!is_plugged(fd) || !hung_up(fd)))
         return 0;
-    if (!own_endpoint(fd, &own, text) || judge_endpoint(&own, &reason) != VERDICT_LOCAL)
-        return error;
     return ask_about(fd, &about) && about.state == ABOUT_FAILED ? about.code : error;
 }
 

@@ -136,7 +136,6 @@ bool take_gates(char **cursor, struct gates *gates);
 bool is_tcp(int fd);
 bool is_multipath(int fd);
 bool at_gate(int fd);
-bool own_endpoint(int fd, struct endpoint *own, char text[INET6_ADDRSTRLEN]);
 bool ask_about(int fd, struct about *about);
 int enter_gate(int fd, const struct endpoint *to, struct gates gates);
 int plug(int fd, uint32_t *bytes);
