@@ -23,7 +23,8 @@ const host = systemHost({
     }),
 });
 
-Deno.exitCode = await main(Deno.args, host);
+// Everything was given back when `main` returns; a timer that somebody forgot is not to hold up the user's prompt.
+Deno.exit(await main(Deno.args, host));
 
 /** The preload library for this machine, where we have one. */
 function shimFor({ os, arch }: typeof Deno.build): Uint8Array<ArrayBuffer> | undefined {

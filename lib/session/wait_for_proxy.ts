@@ -95,6 +95,8 @@ async function* merge<T>(sources: readonly AsyncIterable<T>[]): AsyncIterable<T>
     }
   } finally {
     for (const waiting of pending.values()) waiting?.catch(() => {}); // their end is ours, and known
+    // One that has an event ready ends at once; one that waits ends with its signal, later: so nobody waits for it here.
+    for (const iterator of iterators) iterator.return?.().catch(() => {});
   }
 }
 

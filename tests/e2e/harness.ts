@@ -1,0 +1,171 @@
+/**
+ * What the tests on a real cluster share: the built program as a child process, and proof that nothing is left.
+ *
+ * The cluster is the one that TELEPRESENCE_TEST_KUBECONFIG names (`make test` sets it to the embedded one). It must
+ * have Service `helloworld` and Deployment `tools` in namespace `default`, and a namespace `restricted`.
+ *
+ * @module
+ */
+import { deepStrictEqual as equals } from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { type KubeClient, loadKubeconfig, openKubeClient, pods } from "@/kube/mod.ts";
+import { sleep } from "@/util/mod.ts";
+
+/** The kubeconfig of the cluster under test; undefined where there is none. */
+export const KUBECONFIG = Deno.env.get("TELEPRESENCE_TEST_KUBECONFIG");
+/** The built program. */
+export const PROGRAM = fileURLToPath(new URL("../../build/telepresence", import.meta.url));
+
+/** A test on the cluster: skipped, by name, where there is none. */
+export function clusterTest(name: string, body: (cluster: Cluster) => Promise<void>): void {
+  Deno.test({
+    name,
+    ignore: KUBECONFIG === undefined,
+    async fn() {
+      const kubeconfig = KUBECONFIG ?? "";
+      const config = await loadKubeconfig({ env: { KUBECONFIG: kubeconfig } });
+      await using kube = openKubeClient(config);
+      const directory = await Deno.makeTempDir({ prefix: "telepresence-e2e-" });
+      try {
+        await body({ kube, kubeconfig, directory });
+      } finally {
+        await Deno.remove(directory, { recursive: true });
+      }
+    },
+  });
+}
+
+/** A cluster, and a directory for the test alone. */
+export interface Cluster {
+  readonly kube: KubeClient;
+  readonly kubeconfig: string;
+  readonly directory: string;
+}
+
+/** How a run of the program ended. */
+export interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A run of the program that goes on. Disposing it ends it by its process id. */
+export interface Running extends AsyncDisposable {
+  readonly pid: number;
+  /** Waits until the standard error has this. @throws when the program ends first, or after a minute */
+  said(words: RegExp): Promise<void>;
+  /** Closes its standard input, and waits for its end. */
+  ended(): Promise<Ended>;
+  kill(signal: Deno.Signal): void;
+  readonly stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+}
+
+/** Starts the program with these words in the test's directory. */
+export function start(
+  cluster: Cluster,
+  args: readonly string[],
+  options: { program?: readonly string[] } = {},
+): Running {
+  const [program = PROGRAM, ...before] = options.program ?? [];
+  const child = new Deno.Command(program, {
+    args: [...before, ...args],
+    cwd: cluster.directory,
+    env: { KUBECONFIG: cluster.kubeconfig, NO_COLOR: "1" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const decoder = new TextDecoder();
+  let stderr = "";
+  let over = false;
+  const changed = new EventTarget();
+  const reading = (async () => {
+    for await (const chunk of child.stderr) {
+      stderr += decoder.decode(chunk, { stream: true });
+      changed.dispatchEvent(new Event("change"));
+    }
+    over = true;
+    changed.dispatchEvent(new Event("change"));
+  })();
+  const output = new Response(child.stdout).text();
+  const stdin = child.stdin.getWriter();
+  const ended = async () => {
+    await stdin.close().catch(() => {}); // it may have ended without reading
+    const [{ code }, stdout] = await Promise.all([child.status, output, reading]);
+    return { code, stdout, stderr };
+  };
+  return {
+    pid: child.pid,
+    stdin,
+    ended,
+    kill: (signal) => child.kill(signal),
+    async said(words) {
+      const end = performance.now() + 60_000;
+      while (!words.test(stderr)) {
+        if (over) throw new Error(`The program ended without saying ${words}:\n${stderr}`);
+        if (performance.now() > end) throw new Error(`The program did not say ${words} within a minute:\n${stderr}`);
+        await Promise.race([
+          new Promise((resolve) => changed.addEventListener("change", resolve, { once: true })),
+          sleep(500),
+        ]);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      if (!over) child.kill("SIGTERM");
+      await ended();
+    },
+  };
+}
+
+/** Runs the program to its end. */
+export async function run(cluster: Cluster, ...args: string[]): Promise<Ended> {
+  return await start(cluster, args).ended();
+}
+
+/** The namespaces in which the tests let the program work. */
+const NAMESPACES = ["default", "restricted"];
+
+/**
+ * Every object in the tests' namespaces, of every resource that the API server serves, by its address; but for events,
+ * which tell what was and go by themselves.
+ */
+export async function inventory(kube: KubeClient): Promise<string[]> {
+  const resources = (await kube.discover()).filter(({ plural }) => plural !== "events");
+  const lists = NAMESPACES.flatMap((namespace) =>
+    resources.map(async (resource) => {
+      const { items } = await kube.list(resource, { namespace });
+      return items.map(({ metadata }) => `${namespace}/${resource.plural}.${resource.group}/${metadata.name}`);
+    })
+  );
+  return (await Promise.all(lists)).flat().sort();
+}
+
+/** Runs `body` and proves that the cluster is afterwards as it was, once the cluster's own garbage collection is done. */
+export async function leavesNothing(cluster: Cluster, body: () => Promise<void>): Promise<void> {
+  const ofSessions = (names: string[]) => names.filter((name) => /telepresence/.test(name));
+  await until("what earlier sessions made is gone", async () => ofSessions(await inventory(cluster.kube)).length === 0);
+  const before = await inventory(cluster.kube);
+  await body();
+  let after: string[] = [];
+  await until("the cluster is as it was", async () => {
+    after = await inventory(cluster.kube);
+    return after.join() === before.join();
+  }).catch(() => equals(after, before));
+}
+
+/** Waits for a condition, for half a minute. @throws that says what was waited for */
+export async function until(what: string, isTrue: () => Promise<boolean>): Promise<void> {
+  const end = performance.now() + 30_000;
+  while (!await isTrue()) {
+    if (performance.now() > end) throw new Error(`Waited half a minute until ${what}`);
+    await sleep(200);
+  }
+}
+
+/** Runs a command in the pod of Deployment `tools`: what another pod sees. */
+export async function inAnotherPod(cluster: Cluster, ...command: [string, ...string[]]): Promise<Ended> {
+  const { items } = await cluster.kube.list(pods, { namespace: "default", labelSelector: "app=tools" });
+  const pod = items.find(({ status }) => status.phase === "Running");
+  if (pod === undefined) throw new Error("The pod of Deployment tools is not there");
+  return await cluster.kube.exec({ namespace: "default", name: pod.metadata.name }, { command });
+}
