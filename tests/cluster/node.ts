@@ -63,7 +63,7 @@ export async function findNode(instance: Instance): Promise<Process | undefined>
   return others.length === 0 ? node : undefined;
 }
 
-/** Makes the node, in folders that `prepareState` made, and joins it to the machine by a cable. */
+/** Makes the node in the instance's folder, and joins it to the machine by a cable. */
 export async function openNode(instance: Instance, program: Program): Promise<Process> {
   const { state, link, hostAddress, nodeAddress } = instance;
   for (const folder of ["bin", "log", "run", "sysctl", "tmp", "var/lib/telepresence-cluster", "var/log", "var/tmp"]) {
@@ -73,6 +73,7 @@ export async function openNode(instance: Instance, program: Program): Promise<Pr
   await Deno.symlink("/run", `${state}/var/run`);
   await placeFile(program.pause, `${state}/run/pause`);
   await placeFile(program.cluster, `${state}/bin/cluster`);
+  await Deno.symlink("cluster", `${state}/bin/kubectl`);
   const child = spawnDetached(`${state}/log/node.log`, [
     ...["unshare", ...NAMESPACES, "--propagation", "private", "--fork", "--mount-proc"],
     ...["sh", "-c", PREPARE, "sh", state, markOf(instance)],

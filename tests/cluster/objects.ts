@@ -2,7 +2,7 @@ import { requireProgram } from "@/process/mod.ts";
 import { readIfThere } from "./files.ts";
 import type { Instance } from "./instance.ts";
 import { kubeconfigOf } from "./pki.ts";
-import { hashOf, type Program } from "./program.ts";
+import { hashOf } from "./program.ts";
 
 /** The Deployments that a cluster is not up without. */
 export const DEPLOYMENTS = [
@@ -14,32 +14,31 @@ export const DEPLOYMENTS = [
 /** Runs `kubectl` as cluster-admin and returns what it prints. */
 export async function kubectl(
   instance: Instance,
-  program: Program,
   args: readonly string[],
   options: { input?: string } = {},
 ): Promise<string> {
-  return await requireProgram([...kubectlCommand(instance, program), ...args], {
+  return await requireProgram([...kubectlCommand(instance), ...args], {
     ...options,
     env: { NO_PROXY: instance.nodeAddress, KUBECTL_KUBERC: "false" },
   });
 }
 
 /** Words that begin a `kubectl` command for this cluster. */
-export function kubectlCommand(instance: Instance, program: Program): [string, ...string[]] {
+export function kubectlCommand(instance: Instance): [string, ...string[]] {
   return [
-    ...[program.kubectl, "--kubeconfig", kubeconfigOf(instance, "admin")] as const,
+    ...[`${instance.state}/bin/cluster`, "kubectl", "--kubeconfig", kubeconfigOf(instance, "admin")] as const,
     ...["--cache-dir", `${instance.state}/kubectl`],
   ];
 }
 
 /** Gives the cluster the objects of `objects.yaml`, unless it has been given these already. */
-export async function applyObjects(instance: Instance, program: Program): Promise<void> {
+export async function applyObjects(instance: Instance): Promise<void> {
   const template = await Deno.readTextFile(new URL("objects.yaml", import.meta.url));
   const values: Record<string, string> = { program: `${instance.state}/bin`, dnsService: instance.dnsService };
   const input = template.replaceAll(/\$\{(\w+)\}/g, (word, name: string) => values[name] ?? word);
   const hash = await hashOf(input);
   const mark = `${instance.state}/objects`;
   if (await readIfThere(mark) === hash) return;
-  await kubectl(instance, program, ["apply", "--server-side", "--force-conflicts", "--filename=-"], { input });
+  await kubectl(instance, ["apply", "--server-side", "--force-conflicts", "--filename=-"], { input });
   await Deno.writeTextFile(mark, hash);
 }

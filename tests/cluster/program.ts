@@ -9,9 +9,9 @@ export interface Program {
   readonly cluster: string;
   /** The program that is process 1 of node and pods. */
   readonly pause: string;
-  /** A link by which the multi-call program is `kubectl`. */
-  readonly kubectl: string;
-  /** The folder with the three, named after the hash of what they were built from. */
+  /** Hash of what they are built from. */
+  readonly hash: string;
+  /** The folder with the two, named after the hash. */
   readonly folder: string;
   /** Kubernetes' version, as in "1.34.4". */
   readonly version: string;
@@ -36,7 +36,7 @@ export async function locateProgram(): Promise<Program> {
   if (version === undefined) throw new Error("components/go.mod names no version of k8s.io/kubernetes");
   const hash = await hashOf({ sources, flags: buildFlags(version), arch: Deno.build.arch });
   const folder = `${cacheFolder()}/${hash}`;
-  return { cluster: `${folder}/cluster`, pause: `${folder}/pause`, kubectl: `${folder}/kubectl`, folder, version };
+  return { cluster: `${folder}/cluster`, pause: `${folder}/pause`, folder, hash, version };
 }
 
 /** Whether the program is in the cache. A folder there is whole: it gets its name last. */
@@ -62,7 +62,6 @@ export async function buildProgram(tell: Tell): Promise<Program> {
   tell("  modules are here, compiling");
   const command = ["build", ...buildFlags(program.version), "-o", `${work}/`, ".", "./pause"];
   await withHeartbeat("go build", tell, () => go(command, cwd));
-  await Deno.symlink("cluster", `${work}/kubectl`);
   await Deno.rename(work, program.folder);
   tell("  built, and kept for the next time");
   return program;

@@ -2,7 +2,6 @@ import { isHealthy } from "./health.ts";
 import type { Instance } from "./instance.ts";
 import { findNode } from "./node.ts";
 import { kubectl } from "./objects.ts";
-import { locateProgram } from "./program.ts";
 import { findComponent, readComponents } from "./up.ts";
 import { messageOf } from "@/util/mod.ts";
 
@@ -31,9 +30,8 @@ export async function readStatus(instance: Instance): Promise<Status> {
 
 async function readObjects(instance: Instance): Promise<Status> {
   try {
-    const program = await locateProgram();
     const query = ["get", "nodes,pods", "--all-namespaces", "--no-headers", "--request-timeout=5s"];
-    const output = await kubectl(instance, program, [...query, "--output=jsonpath=" + CONDITIONS]);
+    const output = await kubectl(instance, [...query, "--output=jsonpath=" + CONDITIONS]);
     const objects = output.trim().split("\n").map((line) => line.split("\t"));
     return {
       lines: objects.map(([kind = "", name = "", ready, phase]) => {

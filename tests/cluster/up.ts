@@ -1,11 +1,11 @@
-import { requireProgram } from "@/process/mod.ts";
+import { requireProgram, runProgram } from "@/process/mod.ts";
 import { UserError } from "@/util/mod.ts";
 import { makeCgroups, removeCgroups } from "./cgroups.ts";
 import { type Component, componentsOf } from "./components.ts";
 import { exists, readIfThere, removeTree } from "./files.ts";
 import { isHealthy } from "./health.ts";
 import { buildImages, loadImages } from "./images.ts";
-import type { Instance } from "./instance.ts";
+import { type Instance, NODE_NAME } from "./instance.ts";
 import { acquireLock } from "./lock.ts";
 import { endNode, findNode, openNode, startInside } from "./node.ts";
 import { applyObjects, DEPLOYMENTS, kubectl } from "./objects.ts";
@@ -27,8 +27,8 @@ export async function up(instance: Instance, tell: Tell): Promise<void> {
   await startComponent(instance, node, pick(components, "containerd"), tell);
   await together(loadImages(instance, images, tell), startControlPlane(instance, node, components, tell));
   for (const component of components) await waitHealthy(instance, node, component);
-  await applyObjects(instance, program);
-  await waitAvailable(instance, program, tell);
+  await applyObjects(instance);
+  await waitAvailable(instance, tell);
   tell(`cluster "${instance.name}" is up; KUBECONFIG=${kubeconfigOf(instance, "admin")}`);
 }
 
@@ -51,6 +51,7 @@ export async function restart(instance: Instance, name: string, tell: Tell): Pro
   if (process !== undefined) await endComponent(node, component, process, tell);
   await startComponent(instance, node, component, tell);
   await waitHealthy(instance, node, component);
+  await waitForPods(instance);
   tell(`${name} is healthy`);
 }
 
@@ -86,7 +87,7 @@ function madePath({ state }: Instance): string {
 }
 
 async function hashOfNode(instance: Instance, program: Program, snapshotter: string): Promise<string> {
-  return await hashOf({ instance, program, components: componentsOf(instance, { snapshotter }) });
+  return await hashOf({ instance, program: program.hash, components: componentsOf(instance, { snapshotter }) });
 }
 
 /** The node that is there, if it is whole and what we would make now. */
@@ -131,9 +132,10 @@ async function requireFreeAddresses({ name, hostAddress }: Instance): Promise<vo
 /** Takes everything away that has the instance's name, in an order that works whatever is missing. */
 async function clear(instance: Instance): Promise<void> {
   await endNode(instance);
-  if (await exists(`/sys/class/net/${instance.link}`)) { // the kernel is slower to do that with the namespace
-    await requireProgram(["ip", "link", "delete", instance.link]);
-  }
+  await runProgram(["ip", "link", "delete", instance.link]); // the kernel does it as well, but in its own time
+  await until(`the removal of link ${instance.link}`, async () => {
+    return await exists(`/sys/class/net/${instance.link}`) ? undefined : true;
+  });
   await removeCgroups(instance);
   await removeTree(instance.state);
 }
@@ -185,14 +187,28 @@ async function waitHealthy(instance: Instance, node: Process, component: Compone
   }, { timeoutMs: 120_000, everyMs: 100, hints: [`See ${logOf(instance, component)}`] });
 }
 
-async function waitAvailable(instance: Instance, program: Program, tell: Tell): Promise<void> {
+async function waitAvailable(instance: Instance, tell: Tell): Promise<void> {
   const waits = [["node/node", "Ready", "default"]];
   for (const { namespace, name } of DEPLOYMENTS) waits.push([`deployment/${name}`, "Available", namespace]);
   await Promise.all(waits.map(async ([object = "", condition, namespace = ""]) => {
     const wait = ["wait", object, `--for=condition=${condition}`, "--namespace", namespace, "--timeout=120s"];
-    await kubectl(instance, program, wait);
+    await kubectl(instance, wait);
   }));
+  await waitForPods(instance);
   tell("node is Ready; coredns, helloworld and tools are available");
+}
+
+/** Waits until kubelet knows its pods: one that has just started has them ready in the API, and cannot enter them. */
+async function waitForPods(instance: Instance): Promise<void> {
+  await until("kubelet's knowledge of its pods", async () => {
+    try {
+      const { items } = JSON.parse(await kubectl(instance, ["get", "--raw", `/api/v1/nodes/${NODE_NAME}/proxy/pods`]));
+      return items?.length >= DEPLOYMENTS.length ? true : undefined;
+    } catch (error) {
+      if (error instanceof UserError) return undefined; // the API server has not found it again yet
+      throw error;
+    }
+  }, { everyMs: 100 });
 }
 
 /** Waits for all, and only then throws what the first of them threw: nothing works on behind the caller's back. */

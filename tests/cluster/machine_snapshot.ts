@@ -1,0 +1,62 @@
+import { requireProgram } from "@/process/mod.ts";
+import { listHierarchies } from "./cgroups.ts";
+import type { Instance } from "./instance.ts";
+import { listProcesses } from "./processes.ts";
+
+/** Folders in which some program or other keeps what a node needs. */
+const FOLDERS = ["/", "/etc", "/etc/cni", "/opt", "/run", "/run/containerd", "/run/netns", "/usr/libexec", "/var/lib"];
+
+/** Settings of the machine that a kubelet or kube-proxy would change. */
+const SETTINGS = [
+  "kernel/keys/root_maxbytes",
+  "kernel/keys/root_maxkeys",
+  "kernel/panic",
+  "kernel/panic_on_oops",
+  "net/ipv4/ip_forward",
+  "net/netfilter/nf_conntrack_max",
+  "vm/overcommit_memory",
+];
+
+/** What there is on the machine that a cluster could leave behind, a line each; other clusters' things left out. */
+export async function snapshotMachine(instance: Instance, namespaces: readonly string[]): Promise<string[]> {
+  const lines = await Promise.all([
+    listOwnProcesses(instance, namespaces),
+    Deno.readTextFile("/proc/self/mountinfo").then((text) => text.split("\n")),
+    requireProgram(["ip", "-oneline", "link"]).then((text) => text.split("\n").map((line) => line.split(" ")[1] ?? "")),
+    requireProgram(["ip", "route", "show", "table", "all"]).then((text) => text.split("\n")),
+    requireProgram(["nft", "list", "ruleset"]).then((text) => text.split("\n")),
+    listHierarchies().then((found) => Promise.all(found.map(({ path }) => list(path)))).then((found) => found.flat()),
+    Promise.all(FOLDERS.map(list)).then((found) => found.flat()),
+    list("/var/lib/telepresence-cluster"),
+    Promise.all(SETTINGS.map(readSetting)),
+  ]);
+  const others = new RegExp(
+    `(telepresence-cluster[-/]|tpc-)(?!${instance.name}\\b)\\w|/telepresence-cluster$|10\\.111\\.`,
+  );
+  return lines.flat().filter((line) => !others.test(line) || line.includes(instance.hostAddress)).sort();
+}
+
+/** The processes that are in one of the namespaces, or have the instance's folder among their words. */
+async function listOwnProcesses({ state }: Instance, namespaces: readonly string[]): Promise<string[]> {
+  const processes = await listProcesses();
+  return processes
+    .filter(({ argv, pidNamespace }) => namespaces.includes(pidNamespace) || argv.join(" ").includes(`${state}/`))
+    .map(({ pid, argv }) => `process ${pid} ${argv.join(" ")}`);
+}
+
+async function list(folder: string): Promise<string[]> {
+  try {
+    return (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => `${folder}/${name}`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+async function readSetting(path: string): Promise<string> {
+  try {
+    return `${path} = ${(await Deno.readTextFile(`/proc/sys/${path}`)).trim()}`;
+  } catch {
+    return `${path} is not there`;
+  }
+}
