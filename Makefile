@@ -64,6 +64,10 @@ test-fast: build ## Runs the tests that need neither a cluster nor root
 test-e2e: build ## Runs the tests on the embedded cluster alone
 	@$(DENO) run --allow-all tools/test.ts e2e
 
+.PHONY: chaos
+chaos: ## Runs the tunnel over 5000 seeds of broken carriers, or replays one: SEED=n
+	@$(if $(SEED),CHAOS_SEED=$(SEED),CHAOS_SEEDS=$(or $(SEEDS),5000)) $(DENO) test --quiet --allow-all --trace-leaks lib/transport/chaos_test.ts
+
 .PHONY: ok
 ok: fmt-check lint check doc-lint ## Format, lint, types, arrows and docs: what must be green before a commit
 

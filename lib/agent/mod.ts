@@ -6,5 +6,7 @@
  *
  * @module
  */
-export { type AgentOptions, serveCarrier } from "./serve.ts";
-export { listenForHosts } from "./listen_for_hosts.ts";
+export type { AgentOptions } from "./serve.ts";
+export { type HostListener, listenForHosts } from "./listen_for_hosts.ts";
+export { type Links, openLinks } from "./links.ts";
+export { serveStdio } from "./serve_stdio.ts";

@@ -1,5 +1,5 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { type Incoming, type Mux, type MuxStream, openMux, StreamReset } from "@/transport/mod.ts";
+import { type Incoming, Link, type Mux, type MuxStream, openLink, openMux, StreamReset } from "@/transport/mod.ts";
 import { type Duplex, messageOf } from "@/util/mod.ts";
 import {
   AgentRequest,
@@ -29,24 +29,39 @@ export interface LinkedPod extends Pod, AsyncDisposable {
   readonly closed: Promise<void>;
 }
 
-/** The pod whose agent is at the other end of `carrier`, after the handshake. It owns the carrier from here. */
-export function openPod(carrier: Duplex, options: { log?: Log } = {}): LinkedPod {
-  return new PodClient(carrier, options.log ?? silentLog);
+/**
+ * The pod whose agent is at the other end of a link, which it owns from here. A lone carrier, its handshake done, is
+ * taken for a link that ends with it.
+ */
+export function openPod(over: Link | Duplex, options: PodOptions = {}): LinkedPod {
+  const { log = silentLog, explain = (error) => Promise.resolve(error) } = options;
+  if (over instanceof Link) return new PodClient(over, log, explain);
+  const link = openLink({ log, graceMs: 0 });
+  link.attach(0, over);
+  return new PodClient(link, log, explain);
+}
+
+/** Options of {@linkcode openPod}. */
+export interface PodOptions {
+  log?: Log;
+  /** Makes a better reason of the one for which the link was lost, for `closed`. It does not throw. */
+  explain?: (error: unknown) => Promise<unknown>;
 }
 
 class PodClient implements LinkedPod {
+  readonly closed: Promise<void>;
   readonly #mux: Mux;
   readonly #log: Log;
   readonly #listeners = new Map<number, Listener>();
   #nextListener = 1;
 
-  constructor(carrier: Duplex, log: Log) {
+  constructor(link: Link, log: Log, explain: (error: unknown) => Promise<unknown>) {
     this.#log = log;
-    this.#mux = openMux(carrier, { role: "host", onOpen: (incoming) => this.#accept(incoming), log });
-  }
-
-  get closed(): Promise<void> {
-    return this.#mux.closed;
+    this.#mux = openMux(link, { role: "host", onOpen: (incoming) => this.#accept(incoming) });
+    this.closed = this.#mux.closed.catch(async (error) => {
+      throw await explain(error);
+    });
+    this.closed.catch(() => {}); // who wants to know, asks
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -103,6 +103,8 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     String(plan.agentPort),
     "--key",
     publicKey,
+    "--grace",
+    String(plan.graceMs / 1000),
   ];
 }
 

@@ -1,9 +1,18 @@
 import { isForbidden, type KubeClient, KubeError, pods } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type LinkedPod, openPod } from "@/pod/mod.ts";
-import { greetAgent, HandshakeError, type SessionKey } from "@/transport/mod.ts";
-import { messageOf, sleep, UserError } from "@/util/mod.ts";
+import {
+  type CarrierName,
+  greetAgent,
+  HandshakeError,
+  keepCarriers,
+  nameNewLink,
+  openLink,
+  type SessionKey,
+} from "@/transport/mod.ts";
+import { type Duplex, messageOf, sleep, UserError } from "@/util/mod.ts";
 import type { Plan } from "./plan.ts";
+import { awaitLoss, findAgentRun, findLoss } from "./pod_loss.ts";
 import { judgeProxy } from "./proxy_state.ts";
 import { failure } from "./wait_for_proxy.ts";
 
@@ -22,20 +31,46 @@ export interface TunnelOptions {
 }
 
 /**
- * Opens the tunnel to the agent of a pod whose container runs: port-forward, handshake, mux.
+ * Opens the tunnel to the agent of a pod whose container runs: port-forwards, handshakes, link, mux. From then on lost
+ * port-forwards are opened again, for as long as the plan's grace; when the pod is known to be gone, `closed` rejects
+ * with what happened to it.
  *
  * @throws {UserError} when the agent does not answer, with what became of it
  * @throws {KubeError} when the API server refuses the port-forward
  */
 export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions): Promise<LinkedPod> {
-  const { kube, log, signal } = options;
+  const { kube, key: { privateKey: key }, version, signal } = options;
+  const log = options.log.room("NET");
+  const dial = (waiting: { signal: AbortSignal }) =>
+    kube.portForward({ namespace: plan.namespace, name: pod }, plan.agentPort, waiting);
+  const name = nameNewLink();
+  const duplex = await openFirst(plan, pod, name, dial, options);
+  const run = await findAgentRun(kube, { namespace: plan.namespace, pod, signal }).catch((error) => {
+    duplex.close();
+    throw error;
+  });
+  const link = openLink({ log, graceMs: plan.graceMs });
+  keepCarriers(link, { name, duplex }, { dial, key, version, log, gone: () => findLoss(kube, run) });
+  const explain = async (error: unknown) => error instanceof UserError ? error : await awaitLoss(kube, run) ?? error;
+  return openPod(link, { log, explain });
+}
+
+/** The first carrier, its handshake done: tried until the agent listens. */
+async function openFirst(
+  plan: Plan,
+  pod: string,
+  name: CarrierName,
+  dial: (options: { signal: AbortSignal }) => Promise<Duplex>,
+  options: TunnelOptions,
+): Promise<Duplex> {
+  const { log, signal } = options;
   const start = performance.now();
   for (let attempt = 1;; attempt++) {
     try {
-      const carrier = await kube.portForward({ namespace: plan.namespace, name: pod }, plan.agentPort, { signal });
-      const version = await greetAgent(carrier, options.key.privateKey, options);
+      const carrier = await dial({ signal });
+      const version = await greetAgent(carrier, options.key.privateKey, { ...options, name });
       log.info(`Connected to the agent (version ${version}) at attempt ${attempt}`);
-      return openPod(carrier, { log: log.room("NET") });
+      return carrier;
     } catch (error) {
       signal.throwIfAborted();
       if (isForbidden(error)) throw forbiddenPortForward(plan, error);

@@ -1,6 +1,6 @@
 import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
-import { type Duplex, duplexPair, writeAll } from "@/util/mod.ts";
-import { admitHost, greetAgent, HandshakeError, makeSessionKey } from "./link.ts";
+import { type Duplex, duplexPair, readFull, writeAll } from "@/util/mod.ts";
+import { admitHost, greetAgent, HandshakeError, LinkUnknown, makeSessionKey, nameNewLink } from "./handshake.ts";
 
 const message = (value: unknown) => {
   const body = new TextEncoder().encode(JSON.stringify(value));
@@ -11,13 +11,16 @@ Deno.test("the host that holds the session's key is let in, and both ends know t
   for (const chunkBytes of [1, 5, 10_000]) {
     const key = await makeSessionKey();
     const [host, agent] = duplexPair({ chunkBytes });
-    equals(
-      await Promise.all([
-        greetAgent(host, key.privateKey, { version: "1.2.3" }),
-        admitHost(agent, key.publicKey, { version: "1.2.4" }),
-      ]),
-      ["1.2.4", "1.2.3"],
-    );
+    const name = nameNewLink();
+    const [greeted, admitted] = await Promise.all([
+      greetAgent(host, key.privateKey, { version: "1.2.3", name }),
+      admitHost(agent, key.publicKey, { version: "1.2.4" }),
+    ]);
+    equals(greeted, "1.2.4");
+    equals({ version: admitted.version, link: admitted.link, carrier: admitted.carrier, fresh: admitted.fresh }, {
+      version: "1.2.3",
+      ...name,
+    });
   }
 });
 
@@ -37,10 +40,10 @@ Deno.test("a host with another key is refused, and told why", async () => {
 Deno.test("a peer of another protocol is refused with a sentence that names both versions", async () => {
   const { privateKey, publicKey } = await makeSessionKey();
   const [host, agent] = duplexPair();
-  await writeAll(agent, message({ telepresence: 2, version: "9.0", challenge: "" }));
+  await writeAll(agent, message({ telepresence: 9, version: "9.0", challenge: "" }));
   await rejects(greetAgent(host, privateKey, { version: "1.0" }), /agent is version 9\.0.*this is version 1\.0/);
   const [newer, admitting] = duplexPair();
-  await writeAll(newer, message({ telepresence: 2, version: "9.0", signature: "" }));
+  await writeAll(newer, message({ telepresence: 9, version: "9.0", signature: "" }));
   await rejects(admitHost(admitting, publicKey, { version: "1.0" }), /host is version 9\.0.*this is version 1\.0/);
 });
 
@@ -78,7 +81,50 @@ Deno.test("random answers to the challenge are refused", async () => {
   for (let round = 0; round < 50; round++) {
     const [host, agent] = duplexPair();
     const signature = crypto.getRandomValues(new Uint8Array(round * 2)).toBase64({ alphabet: "base64url" });
-    await writeAll(host, message({ telepresence: 1, version: "1", signature }));
+    await writeAll(host, message({ telepresence: 2, version: "1", ...nameNewLink(), signature }));
     await rejects(admitHost(agent, publicKey, { version: "1" }), HandshakeError);
   }
 });
+
+Deno.test("a link is resumed only where it is known, and by a carrier that was signed for it", async () => {
+  const { privateKey, publicKey } = await makeSessionKey();
+  const name = { ...nameNewLink(), carrier: 3, fresh: false };
+  const meet = async (knows: (link: string) => boolean) => {
+    const [host, agent] = duplexPair();
+    return await Promise.allSettled([
+      greetAgent(host, privateKey, { version: "1", name }),
+      admitHost(agent, publicKey, { version: "1", knows }),
+    ]);
+  };
+  const [, known] = await meet((link) => link === name.link);
+  ok(known.status === "fulfilled" && known.value.carrier === 3 && !known.value.fresh);
+  const [unknown] = await meet(() => false);
+  ok(unknown.status === "rejected" && unknown.reason instanceof LinkUnknown, "the host learns that it is lost");
+});
+
+Deno.test("a proof cannot be made another carrier's or another link's on its way", async () => {
+  const { privateKey, publicKey } = await makeSessionKey();
+  const forgeries = [{ carrier: 1 }, { fresh: false }, { link: nameNewLink().link }, { link: "short" }];
+  for (const forgery of forgeries) {
+    const [host, inTheMiddle] = duplexPair();
+    const [outward, agent] = duplexPair();
+    const admitted = admitHost(agent, publicKey, { version: "1", knows: () => true });
+    admitted.catch(() => {}); // looked at below
+    const greeted = greetAgent(host, privateKey, { version: "1" });
+    greeted.catch(() => {}); // nobody answers it
+    await writeAll(inTheMiddle, await readMessage(outward));
+    const proof = JSON.parse(new TextDecoder().decode((await readMessage(inTheMiddle)).subarray(2)));
+    await writeAll(outward, message({ ...proof, ...forgery }));
+    await rejects(admitted, HandshakeError);
+    host.close();
+    await rejects(greeted);
+  }
+});
+
+async function readMessage(from: Duplex): Promise<Uint8Array> {
+  const header = new Uint8Array(2);
+  await readFull(from, header);
+  const body = new Uint8Array((header[0] ?? 0) << 8 | (header[1] ?? 0));
+  await readFull(from, body);
+  return new Uint8Array([...header, ...body]);
+}
