@@ -15,6 +15,7 @@ import {
   pathOf,
   type Resource,
 } from "./resource.ts";
+import { isGone, KubeError } from "./status.ts";
 import { type Selection, selectors, type WatchEvent, watchObjects, type WatchSelection } from "./watch.ts";
 
 /** What every call that waits can be given up by. */
@@ -164,7 +165,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
     },
     async get(resource, where, { signal } = {}) {
       const path = pathOf(resource, namespaceOf(where), where.name);
-      return resource.parse(await json(api, { method: "GET", path, action: act("get", resource, where) }, signal));
+      return resource.parse(await json(api, { method: "GET", path, action: actionOn("get", resource, where) }, signal));
     },
     async list(resource, where = {}, { signal } = {}) {
       const { items, resourceVersion } = await listRaw(resource, where, signal);
@@ -178,7 +179,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           path: pathOf(resource, namespaceOf(metadata)),
           query: dry(dryRun),
           body: { apiVersion: apiVersionOf(resource), kind: resource.kind, ...object },
-          action: act("create", resource, { ...metadata, name: metadata.name ?? `${metadata.generateName}*` }),
+          action: actionOn("create", resource, { ...metadata, name: metadata.name ?? `${metadata.generateName}*` }),
         }, signal),
       );
     },
@@ -194,7 +195,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           ],
           contentType: CONTENT_TYPES[type],
           body,
-          action: act("change", resource, where),
+          action: actionOn("change", resource, where),
         }, signal),
       );
     },
@@ -206,7 +207,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           path: pathOf(resource, namespaceOf(where), where.name),
           query: dry(dryRun),
           body: { apiVersion: apiVersionOf(resource), kind: resource.kind, ...object },
-          action: act("replace", resource, where),
+          action: actionOn("replace", resource, where),
         }, signal),
       );
     },
@@ -222,7 +223,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           ...((uid !== undefined || resourceVersion !== undefined) && { preconditions: { uid, resourceVersion } }),
           ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),
         },
-        action: act("delete", resource, where),
+        action: actionOn("delete", resource, where),
       }, signal);
     },
     watch(resource, where = {}, { signal } = {}) {
@@ -262,6 +263,12 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
     return namespace ?? config.namespace;
   }
 
+  /** Says what is done, for the message of an error. */
+  function actionOn(verb: string, resource: Resource<unknown>, where: ObjectName): string {
+    const kind = resource.kind.replace(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase();
+    return `${verb} ${kind} "${where.name}"${resource.namespaced ? ` in namespace "${namespaceOf(where)}"` : ""}`;
+  }
+
   /** The namespace to look in, or undefined where all are meant. */
   function scopeOf(where: Selection): string | undefined {
     return where.allNamespaces ? undefined : namespaceOf(where);
@@ -272,20 +279,22 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
     where: Selection,
     signal: AbortSignal | undefined,
   ): Promise<{ items: unknown[]; resourceVersion: string }> {
+    const path = pathOf(resource, scopeOf(where));
     const items: unknown[] = [];
     for (let token = "";;) {
-      const page = listSchema.parse(
-        await json(api, {
-          method: "GET",
-          path: pathOf(resource, scopeOf(where)),
-          query: [
-            ...selectors(where),
-            ["limit", String(PAGE_SIZE)],
-            ...(token === "" ? [] : [["continue", token] as const]),
-          ],
-          action: `list ${resource.plural}`,
-        }, signal),
-      );
+      const query = [...selectors(where), ["limit", String(PAGE_SIZE)] as const];
+      if (token !== "") query.push(["continue", token]);
+      let page: z.infer<typeof listSchema>;
+      try {
+        page = listSchema.parse(
+          await json(api, { method: "GET", path, query, action: `list ${resource.plural}` }, signal),
+        );
+      } catch (error) {
+        if (token === "" || !isGone(error)) throw error;
+        items.length = 0; // the list that the page belongs to is too old: the whole of a newer one
+        token = "";
+        continue;
+      }
       items.push(...page.items);
       token = page.metadata.continue ?? "";
       if (token === "") return { items, resourceVersion: page.metadata.resourceVersion };
@@ -296,11 +305,6 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
 async function json(api: Api, request: ApiRequest, signal: AbortSignal | undefined): Promise<unknown> {
   using response = await api.request(request, signal);
   return JSON.parse(await response.text());
-}
-
-function act(verb: string, resource: Resource<unknown>, { namespace, name }: ObjectName): string {
-  const kind = resource.kind.replace(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase();
-  return `${verb} ${kind} "${name}"${namespace === undefined ? "" : ` in namespace "${namespace}"`}`;
 }
 
 function dry(dryRun: boolean): readonly (readonly [string, string])[] {
@@ -316,7 +320,12 @@ async function discoverResources(api: Api, signal: AbortSignal | undefined): Pro
     const [group, version] = groupVersion.includes("/") ? groupVersion.split("/") : ["", groupVersion];
     if (group === undefined || version === undefined) continue;
     const path = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
-    const { resources } = resourcesSchema.parse(await json(api, { method: "GET", path, action }, signal));
+    const served = await json(api, { method: "GET", path, action }, signal).catch((error) => {
+      // A group behind an aggregated API server that is down (metrics, often) is no reason to know nothing.
+      if (error instanceof KubeError && (error.status === 503 || error.status === 404)) return { resources: [] };
+      throw error;
+    });
+    const { resources } = resourcesSchema.parse(served);
     for (const { name: plural, kind, namespaced, verbs } of resources) {
       if (namespaced && verbs.includes("list") && !plural.includes("/")) {
         found.push(anyResource({ group, version, plural, kind, namespaced }));

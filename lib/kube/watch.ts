@@ -58,7 +58,7 @@ export interface WatchSeams {
 const WATCH_SECONDS = 240;
 const SILENT_MS = (WATCH_SECONDS + 30) * 1000;
 /** Pause before a watch is resumed after an error: doubles up to the second. */
-const FIRST_PAUSE_MS = 500;
+const FIRST_PAUSE_MS = 200;
 const LAST_PAUSE_MS = 15_000;
 /** Longest line: an object (1.5 MiB in the server's store), its JSON longer than what is stored. */
 const MAX_LINE_CHARS = 64 * 1024 * 1024;
@@ -88,9 +88,9 @@ export async function* watchObjects<T>(
       if (version === undefined) {
         const { items, resourceVersion } = await seams.list(signal);
         version = resourceVersion;
-        pause = 0;
         yield* differences(items, known, resource);
       }
+      pause ||= FIRST_PAUSE_MS; // for a server that ends every watch at once
       for await (const { type, object } of readEvents(where, version, seams, resource.plural, signal)) {
         pause = 0;
         if (type === "ERROR") throw eventError(resource, object);
@@ -106,7 +106,7 @@ export async function* watchObjects<T>(
       if (isGone(error)) version = undefined;
       else if (first || error instanceof KubeError && error.status < 500 && error.status !== 429) throw error;
       seams.log.debug(`watch of ${resource.plural} ended: ${messageOf(error)}`);
-      pause = Math.min(pause * 2 || FIRST_PAUSE_MS, LAST_PAUSE_MS);
+      pause = Math.min(pause * 2 || (version === undefined ? 1 : FIRST_PAUSE_MS), LAST_PAUSE_MS);
     }
     signal?.throwIfAborted();
     await sleep(pause, signal);
