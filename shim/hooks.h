@@ -15,6 +15,24 @@
     HOOK(int, getaddrinfo, \
          (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **list), \
          (node, service, hints, list)) \
-    HOOK(struct hostent *, gethostbyname, (const char *name), (name))
+    HOOK(int, getnameinfo, \
+         (const struct sockaddr *address, socklen_t length, char *host, socklen_t host_size, char *service, \
+          socklen_t service_size, int flags), \
+         (address, length, host, host_size, service, service_size, flags)) \
+    HOOK(struct hostent *, gethostbyname, (const char *name), (name)) \
+    HOOK(struct hostent *, gethostbyname2, (const char *name, int family), (name, family)) \
+    HOOK(int, gethostbyname_r, \
+         (const char *name, struct hostent *host, char *buffer, size_t size, struct hostent **result, int *error), \
+         (name, host, buffer, size, result, error)) \
+    HOOK(int, gethostbyname2_r, \
+         (const char *name, int family, struct hostent *host, char *buffer, size_t size, struct hostent **result, \
+          int *error), \
+         (name, family, host, buffer, size, result, error)) \
+    HOOK(struct hostent *, gethostbyaddr, (const void *address, socklen_t length, int family), \
+         (address, length, family)) \
+    HOOK(int, gethostbyaddr_r, \
+         (const void *address, socklen_t length, int family, struct hostent *host, char *buffer, size_t size, \
+          struct hostent **result, int *error), \
+         (address, length, family, host, buffer, size, result, error))
 
 #endif

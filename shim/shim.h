@@ -151,4 +151,25 @@ int control_send(int fd, struct line *line);
 ssize_t control_receive(int fd, char *answer, size_t size);
 int control_ask(struct line *line, char *answer, size_t size);
 
+/* More addresses than a program can use; a lookup that gives more is cut. */
+#define MOST_ADDRESSES 64
+
+/* Outcome of lookup() and reverse() besides 0 and the EAI codes: the host resolves this. */
+#define LOOKUP_LOCAL 1
+
+/* struct found - what a name resolves to
+ * @count:	Number of addresses
+ * @text:	The addresses, words of @answer
+ * @answer:	The session's answer, cut into words
+ */
+struct found {
+    size_t count;
+    const char *text[MOST_ADDRESSES];
+    char answer[ANSWER_BYTES];
+};
+
+/* resolve.c */
+int lookup(const char *call, const char *name, int family, struct found *found);
+int reverse(const struct endpoint *endpoint);
+
 #endif

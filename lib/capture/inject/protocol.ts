@@ -43,6 +43,7 @@ export type Request =
   | { readonly verb: "begin"; readonly to: Endpoint }
   | { readonly verb: "claim"; readonly from: Endpoint; readonly plug: number }
   | { readonly verb: "about"; readonly from: Endpoint }
+  | { readonly verb: "reverse"; readonly address: string }
   | { readonly verb: "lookup"; readonly family: Family; readonly name: string };
 
 /** What it is told. */
@@ -80,6 +81,8 @@ export function parseRequest(line: string): Request {
       return { verb, from: parseEndpoint(first, second), plug: parseNumber(third, MOST_PLUG_BYTES, "a size") };
     case "about":
       return { verb, from: parseEndpoint(first, second) };
+    case "reverse":
+      return { verb, address: parseEndpoint(first, "0").address };
     case "lookup":
       return { verb, family: parseFamily(first), name: parseName(second) };
     default:
@@ -94,6 +97,7 @@ const WORDS: ReadonlyMap<string | undefined, number> = new Map([
   ["begin", 2],
   ["claim", 3],
   ["about", 2],
+  ["reverse", 1],
   ["lookup", 2],
 ]);
 
