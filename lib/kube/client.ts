@@ -165,7 +165,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
     },
     async get(resource, where, { signal } = {}) {
       const path = pathOf(resource, namespaceOf(where), where.name);
-      return resource.parse(await json(api, { method: "GET", path, action: actionOn("get", resource, where) }, signal));
+      return resource.parse(await json(api, { method: "GET", path, ...about("get", resource, where) }, signal));
     },
     async list(resource, where = {}, { signal } = {}) {
       const { items, resourceVersion } = await listRaw(resource, where, signal);
@@ -179,7 +179,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           path: pathOf(resource, namespaceOf(metadata)),
           query: dry(dryRun),
           body: { apiVersion: apiVersionOf(resource), kind: resource.kind, ...object },
-          action: actionOn("create", resource, { ...metadata, name: metadata.name ?? `${metadata.generateName}*` }),
+          ...about("create", resource, { ...metadata, name: metadata.name ?? `${metadata.generateName}*` }),
         }, signal),
       );
     },
@@ -195,7 +195,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           ],
           contentType: CONTENT_TYPES[type],
           body,
-          action: actionOn("change", resource, where),
+          ...about("patch", resource, where),
         }, signal),
       );
     },
@@ -207,7 +207,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           path: pathOf(resource, namespaceOf(where), where.name),
           query: dry(dryRun),
           body: { apiVersion: apiVersionOf(resource), kind: resource.kind, ...object },
-          action: actionOn("replace", resource, where),
+          ...about("update", resource, where),
         }, signal),
       );
     },
@@ -223,13 +223,13 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           ...((uid !== undefined || resourceVersion !== undefined) && { preconditions: { uid, resourceVersion } }),
           ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),
         },
-        action: actionOn("delete", resource, where),
+        ...about("delete", resource, where),
       }, signal);
     },
     watch(resource, where = {}, { signal } = {}) {
       const path = pathOf(resource, scopeOf(where));
       const list = (signal: AbortSignal | undefined) => listRaw(resource, where, signal);
-      return watchObjects(resource, where, { api, log, path, list }, signal);
+      return watchObjects(resource, where, { api, log, path, list, ...aboutList("watch", resource, where) }, signal);
     },
     async logs(where, { tailLines, previous = false, signal } = {}) {
       using response = await api.request({
@@ -240,7 +240,8 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           ...(tailLines === undefined ? [] : [["tailLines", String(tailLines)] as const]),
           ...(previous ? [["previous", "true"] as const] : []),
         ],
-        action: `read the log of pod "${where.name}"`,
+        action: `read the log of pod "${where.name}" in namespace "${namespaceOf(where)}"`,
+        access: { verbs: ["get"], group: "", resource: "pods/log", namespace: namespaceOf(where) },
       }, signal);
       return await response.text();
     },
@@ -263,10 +264,27 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
     return namespace ?? config.namespace;
   }
 
-  /** Says what is done, for the message of an error. */
-  function actionOn(verb: string, resource: Resource<unknown>, where: ObjectName): string {
+  /** What is done to an object, for the message and the hints of an error. */
+  function about(verb: string, resource: Resource<unknown>, where: ObjectName): Pick<ApiRequest, "action" | "access"> {
     const kind = resource.kind.replace(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase();
-    return `${verb} ${kind} "${where.name}"${resource.namespaced ? ` in namespace "${namespaceOf(where)}"` : ""}`;
+    const namespace = resource.namespaced ? namespaceOf(where) : undefined;
+    return {
+      action: `${verb} ${kind} "${where.name}"${namespace === undefined ? "" : ` in namespace "${namespace}"`}`,
+      access: { verbs: [verb], group: resource.group, resource: resource.plural, namespace },
+    };
+  }
+
+  /** What is done to a list, likewise. */
+  function aboutList(
+    verb: string,
+    resource: Resource<unknown>,
+    where: Selection,
+  ): Required<Pick<ApiRequest, "action" | "access">> {
+    const namespace = resource.namespaced ? scopeOf(where) : undefined;
+    return {
+      action: `${verb} ${resource.plural}${namespace === undefined ? "" : ` in namespace "${namespace}"`}`,
+      access: { verbs: [verb], group: resource.group, resource: resource.plural, namespace },
+    };
   }
 
   /** The namespace to look in, or undefined where all are meant. */
@@ -287,7 +305,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
       let page: z.infer<typeof listSchema>;
       try {
         page = listSchema.parse(
-          await json(api, { method: "GET", path, query, action: `list ${resource.plural}` }, signal),
+          await json(api, { method: "GET", path, query, ...aboutList("list", resource, where) }, signal),
         );
       } catch (error) {
         if (token === "" || !isGone(error)) throw error;

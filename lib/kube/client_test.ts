@@ -237,6 +237,30 @@ Deno.test("KubeClient throws the API's own words", async (t) => {
   }
 });
 
+Deno.test("KubeClient tells which rule is missing, and how to give it", async () => {
+  await against(() => failure(403, "Forbidden", "no"), async (kube) => {
+    const hintsOf = async (call: Promise<unknown>) => {
+      const error = await call.then(() => undefined, (error) => error);
+      assert.ok(isForbidden(error));
+      return error.hints;
+    };
+    assert.deepEqual(
+      await hintsOf(kube.patch(deployments, { namespace: "shop", name: "x" }, { type: "merge", body: {} })),
+      [
+        'The rule that is missing: {apiGroups: ["apps"], resources: ["deployments"], verbs: ["patch"]}',
+        "Who may grant it: kubectl create role NAME --verb=patch --resource=deployments.apps --namespace shop",
+        "To check: kubectl auth can-i patch deployments.apps --namespace shop",
+      ],
+    );
+    assert.deepEqual(await hintsOf(kube.portForward({ name: "p" }, 80)), [
+      'The rule that is missing: {apiGroups: [""], resources: ["pods/portforward"], verbs: ["get","create"]}',
+      "Who may grant it: kubectl create role NAME --verb=get,create --resource=pods/portforward --namespace default",
+      "To check: kubectl auth can-i get pods --subresource=portforward --namespace default",
+    ]);
+    assert.match(String(await hintsOf(kube.list(pods, { allNamespaces: true }))), /clusterrole NAME --verb=list/);
+  });
+});
+
 Deno.test("KubeClient names the field that is wrong", async () => {
   const causes = [{ reason: "FieldValueRequired", message: "Required value", field: "spec.x" }];
   await against(() => failure(422, "Invalid", "bad", { causes }), async (kube) => {

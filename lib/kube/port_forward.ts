@@ -43,6 +43,8 @@ export async function openPortForward(
       path: `${pathOf(pods, pod.namespace, pod.name)}/portforward`,
       query: [["ports", String(port)]],
       action: `forward port ${port} of pod "${pod.name}" in namespace "${pod.namespace}"`,
+      // A WebSocket asks for "get", from Kubernetes 1.35 on for "create" as well.
+      access: { verbs: ["get", "create"], group: "", resource: "pods/portforward", namespace: pod.namespace },
     },
     [SUBPROTOCOL],
     options,

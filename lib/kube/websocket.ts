@@ -47,7 +47,7 @@ export interface CloseReason {
  */
 export async function openWebSocket(
   api: Api,
-  request: Pick<ApiRequest, "path" | "query" | "action">,
+  request: Pick<ApiRequest, "path" | "query" | "action" | "access">,
   protocols: readonly [string, ...string[]],
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<WebSocketStream> {
