@@ -100,7 +100,11 @@ async function runFile(file: string, layer: Layer, env: Record<string, string>):
     if (late.signal.aborted) say(`${file} did not end within ${layer.minutes} minutes`);
   }
   const { passed, failed, skipped } = counts;
-  say(`${failed > 0 ? "FAILED" : "ok    "} ${file}: ${passed} passed, ${failed} failed, ${skipped} skipped (${seconds} s)`);
+  say(
+    `${
+      failed > 0 ? "FAILED" : "ok    "
+    } ${file}: ${passed} passed, ${failed} failed, ${skipped} skipped (${seconds} s)`,
+  );
   return counts;
 }
 
