@@ -33,6 +33,19 @@
     HOOK(int, gethostbyaddr_r, \
          (const void *address, socklen_t length, int family, struct hostent *host, char *buffer, size_t size, \
           struct hostent **result, int *error), \
-         (address, length, family, host, buffer, size, result, error))
+         (address, length, family, host, buffer, size, result, error)) \
+    HOOK(int, execve, (const char *path, char *const words[], char *const environment[]), (path, words, environment)) \
+    HOOK(int, execvpe, (const char *file, char *const words[], char *const environment[]), (file, words, environment)) \
+    HOOK(int, fexecve, (int fd, char *const words[], char *const environment[]), (fd, words, environment)) \
+    HOOK(int, execveat, (int fd, const char *path, char *const words[], char *const environment[], int flags), \
+         (fd, path, words, environment, flags)) \
+    HOOK(int, posix_spawn, \
+         (pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, \
+          const posix_spawnattr_t *attributes, char *const words[], char *const environment[]), \
+         (pid, path, actions, attributes, words, environment)) \
+    HOOK(int, posix_spawnp, \
+         (pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, \
+          const posix_spawnattr_t *attributes, char *const words[], char *const environment[]), \
+         (pid, file, actions, attributes, words, environment))
 
 #endif

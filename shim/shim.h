@@ -46,10 +46,12 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "hooks.h"
 #include "line.h"
@@ -74,10 +76,12 @@ bool shim_enter(void);
 void libc_begin(void);
 void libc_end(void);
 const char *shim_socket_path(void);
+const char *shim_path(void);
 
 /* log.c */
 extern bool log_verdicts;
 void log_once(const char *text);
+void log_line(const char *text);
 void log_verdict(const char *call, const char *subject, const char *verdict, const char *reason);
 
 /* enum verdict - where a call goes; LOCAL always comes with a reason */

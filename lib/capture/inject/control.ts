@@ -16,6 +16,8 @@ export interface Control {
   readonly policy: Policy;
   readonly gate: Gate;
   readonly connections: Connections;
+  /** What the user has to hear of a program that is about to be started. */
+  readonly programs: (path: string) => Promise<Answer>;
   readonly log?: Log;
   /** Ends every connection and every wait. */
   readonly signal: AbortSignal;
@@ -46,6 +48,8 @@ export async function serveControl(conn: Duplex, control: Control): Promise<void
         return await tell(conn, { verb: "about", connection: control.connections.about(request.from) });
       case "reverse":
         return await tell(conn, reverse(request, control));
+      case "program":
+        return await tell(conn, await control.programs(request.path));
       case "claim":
         throw new ProtocolError("there is nothing to claim");
     }

@@ -7,6 +7,7 @@ import { trackConnections } from "./connections.ts";
 import { type Control, serveControl } from "./control.ts";
 import { openGate } from "./gate.ts";
 import { placeShim } from "./place.ts";
+import { watchPrograms } from "./programs.ts";
 import { makePolicy } from "./policy.ts";
 
 /** Options of {@linkcode startInject}. */
@@ -49,6 +50,7 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
     pod,
     gate,
     connections: trackConnections(),
+    programs: watchPrograms(log),
     policy: makePolicy({ neverProxy, hostname, ownAddresses }),
     log,
     signal: ending.signal,
