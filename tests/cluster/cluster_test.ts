@@ -109,6 +109,12 @@ Deno.test({
       }));
     });
 
+    await t.step("nothing in the node can write to this machine's files", async () => {
+      const node = await findNode(instance);
+      const enter = ["nsenter", "--target", `${node?.pid}`, "--mount"] as const;
+      match((await runProgram([...enter, "touch", "/usr/cluster-was-here"])).stderr, /Read-only file system/);
+    });
+
     await t.step(
       "Pod Security admission refuses a privileged pod in namespace restricted, and in it only",
       async () => {
