@@ -9,6 +9,10 @@
 
 #define HOOKS(HOOK) \
     HOOK(int, connect, (int fd, const struct sockaddr *address, socklen_t length), (fd, address, length)) \
+    HOOK(ssize_t, sendto, \
+         (int fd, const void *bytes, size_t size, int flags, const struct sockaddr *address, socklen_t length), \
+         (fd, bytes, size, flags, address, length)) \
+    HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags)) \
     HOOK(int, getpeername, (int fd, struct sockaddr *address, socklen_t *length), (fd, address, length)) \
     HOOK(int, getsockopt, (int fd, int level, int option, void *value, socklen_t *length), \
          (fd, level, option, value, length)) \
