@@ -5,7 +5,8 @@ import { type Api, type ApiOptions, type ApiRequest, openApi } from "./api.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
 import { execCommand, type ExecOptions, type ExecResult } from "./exec.ts";
 import { pods } from "./objects.ts";
-import { openPortForward } from "./port_forward.ts";
+import { type ExecStreamOptions, openExecStream } from "./exec_stream.ts";
+import { openPortForwarder, type PortForwardOptions } from "./port_forwarder.ts";
 import {
   anyResource,
   apiVersionOf,
@@ -16,7 +17,7 @@ import {
   type Resource,
 } from "./resource.ts";
 import { isGone, KubeError } from "./status.ts";
-import { type Selection, selectors, type WatchEvent, watchObjects, type WatchSelection } from "./watch.ts";
+import { readLines, type Selection, selectors, type WatchEvent, watchObjects, type WatchSelection } from "./watch.ts";
 
 /** What every call that waits can be given up by. */
 export interface CallOptions {
@@ -106,12 +107,49 @@ export interface KubeClient extends AsyncDisposable {
   watch<T>(resource: Resource<T>, where?: WatchSelection, options?: CallOptions): AsyncIterable<WatchEvent<T>>;
   /** What a container wrote so far. */
   logs(where: ContainerName, options?: LogOptions): Promise<string>;
-  /** One connection to a TCP port of a pod: see {@linkcode openPortForward}. */
-  portForward(pod: ObjectName, port: number, options?: CallOptions): Promise<Duplex>;
-  /** Runs a command in a pod to its end: see {@linkcode execCommand}. */
+  /** The lines of a container's log, from now on too (`kubectl logs -f`); ends when the container does. */
+  followLogs(where: ContainerName, options?: LogOptions): AsyncIterable<string>;
+  /**
+   * One connection to a TCP port of a pod, made by the node to `localhost` in the pod's network namespace. It resolves
+   * when the node's server has answered, **before** that has connected: a port where nobody listens shows as a
+   * `PortForwardError` of the first read.
+   *
+   * Reading has back-pressure: what nobody reads stays with the peer. A write takes 128 KiB at most and waits for the
+   * socket. There is no half-close to rely on: by `websocket`, `closeWrite` sends what is under way and then ends both
+   * directions (bytes already on their way to us can be read until `null`); by the other ways most nodes end the
+   * connection a second later. Whoever needs a half-close carries it inside.
+   *
+   * A connection that is lost throws; only an end that the pod's side made reads as `null`. `signal` ends the opening
+   * alone.
+   */
+  portForward(pod: ObjectName, port: number, options?: PortForwardOptions): Promise<Duplex>;
+  /** Runs a command in a pod to its end; no shell is involved. */
   exec(pod: ObjectName, options: ExecOptions): Promise<ExecResult>;
+  /**
+   * Runs a command in a pod and gives its standard output to read and its standard input to write. A read gives `null`
+   * when it has ended with exit code 0, and throws an `ExecError` for any other. `closeWrite` ends its input where the
+   * server can pass that on (1.30 and later) and does nothing where it cannot. Closing does not end the command.
+   */
+  execStream(pod: ObjectName, options: ExecStreamOptions): Promise<Duplex>;
+  /**
+   * Whether the server would let us, as far as it can say beforehand (a SelfSubjectAccessReview): advice, since
+   * authorizers may differ for the request itself.
+   */
+  mayI(access: AccessQuestion, options?: CallOptions): Promise<boolean>;
   /** Every namespaced resource that the server can list, in the version that it prefers. */
   discover(options?: CallOptions): Promise<Resource<KubeObject>[]>;
+}
+
+/** One thing that one may be allowed to do. */
+export interface AccessQuestion {
+  readonly verb: "get" | "list" | "watch" | "create" | "update" | "patch" | "delete";
+  readonly resource: Pick<Resource<unknown>, "group" | "plural" | "namespaced">;
+  /** `portforward`, `exec`, `log`. @default {the object itself} */
+  readonly subresource?: string;
+  /** @default {the configuration's namespace} */
+  readonly namespace?: string;
+  /** @default {any name} */
+  readonly name?: string;
 }
 
 /** An object to be stored: any fields, a name (or `generateName`) and maybe a namespace. */
@@ -135,6 +173,7 @@ const listSchema = z.object({
   metadata: z.object({ resourceVersion: z._default(z.string(), ""), continue: z.optional(z.string()) }),
   items: listOf(z.record(z.string(), z.unknown())),
 });
+const reviewSchema = z.object({ status: z.object({ allowed: z.boolean() }) });
 const groupsSchema = z.object({
   groups: z.array(z.object({ preferredVersion: z.object({ groupVersion: z.string() }) })),
 });
@@ -154,6 +193,7 @@ export type ClientOptions = ApiOptions;
 export function openKubeClient(config: ClusterConfig, options: ClientOptions = {}): KubeClient {
   const { log = silentLog } = options;
   const api = openApi(config, options);
+  const forward = openPortForwarder(api, { log });
 
   return {
     config,
@@ -231,25 +271,38 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
       const list = (signal: AbortSignal | undefined) => listRaw(resource, where, signal);
       return watchObjects(resource, where, { api, log, path, list, ...aboutList("watch", resource, where) }, signal);
     },
-    async logs(where, { tailLines, previous = false, signal } = {}) {
-      using response = await api.request({
-        method: "GET",
-        path: `${pathOf(pods, namespaceOf(where), where.name)}/log`,
-        query: [
-          ...(where.container === undefined ? [] : [["container", where.container] as const]),
-          ...(tailLines === undefined ? [] : [["tailLines", String(tailLines)] as const]),
-          ...(previous ? [["previous", "true"] as const] : []),
-        ],
-        action: `read the log of pod "${where.name}" in namespace "${namespaceOf(where)}"`,
-        access: { verbs: ["get"], group: "", resource: "pods/log", namespace: namespaceOf(where) },
-      }, signal);
+    async logs(where, { signal, ...options } = {}) {
+      using response = await api.request(aboutLog(where, options), signal);
       return await response.text();
     },
+    async *followLogs(where, { signal, ...options } = {}) {
+      const request = aboutLog(where, options);
+      using response = await api.request({ ...request, query: [...request.query, ["follow", "true"]] }, signal);
+      yield* readLines(response);
+    },
     async portForward(pod, port, options = {}) {
-      return await openPortForward(api, { namespace: namespaceOf(pod), name: pod.name }, port, options);
+      return await forward({ namespace: namespaceOf(pod), name: pod.name }, port, options);
     },
     async exec(pod, options) {
       return await execCommand(api, { namespace: namespaceOf(pod), name: pod.name }, options);
+    },
+    async execStream(pod, options) {
+      return await openExecStream(api, { namespace: namespaceOf(pod), name: pod.name }, options);
+    },
+    async mayI({ verb, resource, subresource, name, ...where }, { signal } = {}) {
+      const { group, plural, namespaced } = resource;
+      const namespace = namespaced ? namespaceOf(where) : undefined;
+      const review = await json(api, {
+        method: "POST",
+        path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        body: {
+          apiVersion: "authorization.k8s.io/v1",
+          kind: "SelfSubjectAccessReview",
+          spec: { resourceAttributes: { verb, group, resource: plural, subresource, namespace, name } },
+        },
+        action: `ask whether we may ${verb} ${plural}`,
+      }, signal);
+      return reviewSchema.parse(review).status.allowed;
     },
     async discover({ signal } = {}) {
       return await discoverResources(api, signal);
@@ -262,6 +315,21 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
 
   function namespaceOf({ namespace }: { namespace?: string }): string {
     return namespace ?? config.namespace;
+  }
+
+  function aboutLog(where: ContainerName, { tailLines, previous = false }: LogOptions) {
+    const namespace = namespaceOf(where);
+    const query: [string, string][] = [];
+    if (where.container !== undefined) query.push(["container", where.container]);
+    if (tailLines !== undefined) query.push(["tailLines", String(tailLines)]);
+    if (previous) query.push(["previous", "true"]);
+    return {
+      method: "GET",
+      path: `${pathOf(pods, namespace, where.name)}/log`,
+      query,
+      action: `read the log of pod "${where.name}" in namespace "${namespace}"`,
+      access: { verbs: ["get"], group: "", resource: "pods/log", namespace },
+    } as const satisfies ApiRequest;
   }
 
   /** What is done to an object, for the message and the hints of an error. */

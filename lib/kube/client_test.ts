@@ -298,7 +298,7 @@ Deno.test("KubeClient sends whom to act as, on requests and on upgrades", async 
       assert.equal(headers.get("impersonate-group"), "a, b");
       assert.equal(headers.get("impersonate-extra-example.test%2fscopes"), "x, y");
     }
-    assert.equal(server.seen.length, 2);
+    assert.equal(server.seen.length, 3); // the port-forward was tried by both verbs
   }, { impersonate });
 });
 
@@ -326,6 +326,35 @@ Deno.test("KubeClient says so when the server closes without an answer", async (
     assert.match(error.message, /closed the connection without an answer$/);
     return true;
   });
+});
+
+Deno.test("mayI() asks for a review, and logs are read by container", async () => {
+  const line = (call: (kube: KubeClient) => Promise<unknown>, body: unknown) =>
+    against(() => ({ body }), async (kube, server) => {
+      const result = await call(kube);
+      return { result, asked: asked(server), body: server.seen[0]?.body };
+    });
+  const review = await line(
+    (kube) => kube.mayI({ verb: "create", resource: pods, subresource: "portforward", namespace: "shop" }),
+    { status: { allowed: true } },
+  );
+  assert.equal(review.result, true);
+  assert.deepEqual(JSON.parse(review.body ?? "").spec.resourceAttributes, {
+    verb: "create",
+    group: "",
+    resource: "pods",
+    subresource: "portforward",
+    namespace: "shop",
+  });
+  const logs = await line(
+    (kube) => kube.logs({ name: "p", container: "c" }, { tailLines: 5, previous: true }),
+    "a\nb\n",
+  );
+  assert.equal(logs.result, "a\nb\n");
+  assert.deepEqual(logs.asked, ["GET /api/v1/namespaces/default/pods/p/log?container=c&tailLines=5&previous=true"]);
+  const lines = await line((kube) => Array.fromAsync(kube.followLogs({ name: "p" })), "a\nb\n");
+  assert.deepEqual(lines.result, ["a", "b"]);
+  assert.deepEqual(lines.asked, ["GET /api/v1/namespaces/default/pods/p/log?follow=true"]);
 });
 
 Deno.test("version() reads a version with a plus", async () => {

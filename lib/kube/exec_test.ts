@@ -1,7 +1,15 @@
 import { writeAll } from "@/util/mod.ts";
 import assert from "node:assert/strict";
-import { acceptWebSocket, type RawExchange, readClientFrame, serverFrame, startServer } from "./_test_server.ts";
+import {
+  acceptWebSocket,
+  type RawExchange,
+  readAll,
+  readClientFrame,
+  serverFrame,
+  startServer,
+} from "./_test_server.ts";
 import { openKubeClient } from "./client.ts";
+import { ExecError } from "./exec_stream.ts";
 import { KubeError } from "./status.ts";
 import { ProtocolError } from "./byte_reader.ts";
 import { MAX_SEND_BYTES } from "./websocket.ts";
@@ -121,4 +129,39 @@ Deno.test("exec() ends with the signal's reason", async () => {
   });
   await using kube = openKubeClient(server.config());
   await assert.rejects(kube.exec({ name: "p" }, { command: ["x"], signal: controller.signal }), reason);
+});
+
+Deno.test("execStream() carries a command's input and output, and tells how it ended", async () => {
+  const run = (ending: Uint8Array) =>
+    podServer(async ({ conn, reader }) => {
+      for (let frame; (frame = await readClientFrame(reader)) !== undefined && frame.payload[0] !== 255;) {
+        await writeAll(conn, serverFrame(2, [1, ...frame.payload.subarray(1)]));
+      }
+      await writeAll(conn, output(2, "oops\n"));
+      await writeAll(conn, ending);
+      await writeAll(conn, CLOSE);
+    });
+  {
+    await using server = run(SUCCESS);
+    await using kube = openKubeClient(server.config());
+    let stderr = "";
+    const duplex = await kube.execStream({ name: "p" }, { command: ["cat"], onStderr: (text) => stderr += text });
+    const sent = crypto.getRandomValues(new Uint8Array(20_000));
+    const writing = writeAll(duplex, sent).then(() => duplex.closeWrite());
+    assert.deepEqual(await readAll(duplex), sent);
+    await writing;
+    duplex.close();
+    assert.equal(stderr, "oops\n");
+    assert.equal(server.seen[0]?.url.search, "?command=cat&stdin=true&stdout=true&stderr=true");
+  }
+  await using server = run(exited(3));
+  await using kube = openKubeClient(server.config());
+  const duplex = await kube.execStream({ name: "p" }, { command: ["cat"] });
+  await duplex.closeWrite();
+  await assert.rejects(duplex.read(new Uint8Array(1)), (error) => {
+    assert.ok(error instanceof ExecError);
+    assert.equal(error.code, 3);
+    assert.match(error.message, /ended with exit code 3: oops$/);
+    return true;
+  });
 });

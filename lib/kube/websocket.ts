@@ -146,10 +146,10 @@ export class WebSocketStream {
   }
 
   /**
-   * Sends one binary message: a channel's byte, then `bytes`, {@linkcode MAX_SEND_BYTES} at most. Waits for the
-   * connection to take it.
+   * Sends one binary message: a channel's byte (where there are channels), then `bytes`, {@linkcode MAX_SEND_BYTES} at
+   * most. Waits for the connection to take it.
    */
-  async send(channel: number, bytes: Uint8Array): Promise<void> {
+  async send(channel: number | undefined, bytes: Uint8Array): Promise<void> {
     await this.#write(BINARY, bytes, channel);
   }
 
