@@ -17,6 +17,7 @@ import {
   type Resource,
 } from "./resource.ts";
 import { isGone, KubeError } from "./status.ts";
+import { closable } from "./closable.ts";
 import { readLines, type Selection, selectors, type WatchEvent, watchObjects, type WatchSelection } from "./watch.ts";
 
 /** What every call that waits can be given up by. */
@@ -269,16 +270,17 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
     watch(resource, where = {}, { signal } = {}) {
       const path = pathOf(resource, scopeOf(where));
       const list = (signal: AbortSignal | undefined) => listRaw(resource, where, signal);
-      return watchObjects(resource, where, { api, log, path, list, ...aboutList("watch", resource, where) }, signal);
+      const seams = { api, log, path, list, ...aboutList("watch", resource, where) };
+      return closable((signal) => watchObjects(resource, where, seams, signal), signal);
     },
     async logs(where, { signal, ...options } = {}) {
       using response = await api.request(aboutLog(where, options), signal);
       return await response.text();
     },
-    async *followLogs(where, { signal, ...options } = {}) {
+    followLogs(where, { signal, ...options } = {}) {
       const request = aboutLog(where, options);
-      using response = await api.request({ ...request, query: [...request.query, ["follow", "true"]] }, signal);
-      yield* readLines(response);
+      const query = [...request.query, ["follow", "true"] as const];
+      return closable((signal) => requestLines(api, { ...request, query }, signal), signal);
     },
     async portForward(pod, port, options = {}) {
       return await forward({ namespace: namespaceOf(pod), name: pod.name }, port, options);
@@ -386,6 +388,11 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
       if (token === "") return { items, resourceVersion: page.metadata.resourceVersion };
     }
   }
+}
+
+async function* requestLines(api: Api, request: ApiRequest, signal: AbortSignal): AsyncGenerator<string, void, void> {
+  using response = await api.request(request, signal);
+  yield* readLines(response);
 }
 
 async function json(api: Api, request: ApiRequest, signal: AbortSignal | undefined): Promise<unknown> {
