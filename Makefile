@@ -73,7 +73,7 @@ fmt: ## Formats the sources
 
 .PHONY: fmt-check
 fmt-check:
-	@$(DENO) fmt --check --quiet
+	@$(DENO) fmt --check
 
 .PHONY: lint
 lint:
