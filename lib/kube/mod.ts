@@ -15,20 +15,19 @@
  * @module
  */
 export { ProtocolError } from "./byte_reader.ts";
-export {
-  type AccessQuestion,
-  type CallOptions,
-  type ChangeOptions,
-  type ClientOptions,
-  type ContainerName,
-  type DeleteOptions,
-  type KubeClient,
-  type KubeVersion,
-  type LogOptions,
-  type NewObject,
-  openKubeClient,
-  type Patch,
-} from "./client.ts";
+export type {
+  AccessQuestion,
+  CallOptions,
+  ChangeOptions,
+  ContainerName,
+  DeleteOptions,
+  KubeClient,
+  KubeVersion,
+  LogOptions,
+  NewObject,
+  Patch,
+} from "./kube_client.ts";
+export { type ClientOptions, openKubeClient } from "./open_kube_client.ts";
 export type {
   ClientCertificate,
   ClusterConfig,

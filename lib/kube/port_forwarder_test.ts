@@ -11,7 +11,7 @@ import {
   writeText,
 } from "./_test_server.ts";
 import { ByteReader } from "./byte_reader.ts";
-import { openKubeClient } from "./client.ts";
+import { openKubeClient } from "./open_kube_client.ts";
 import { PortForwardError } from "./port_forward.ts";
 import { KubeError } from "./status.ts";
 
