@@ -41,6 +41,7 @@ export type { ExecOptions, ExecResult } from "./exec.ts";
 export { type KubeconfigOptions, loadKubeconfig } from "./kubeconfig.ts";
 export * from "./objects.ts";
 export { ExecError, type ExecStreamOptions } from "./exec_stream.ts";
+export { retryOnConflict } from "./retry_on_conflict.ts";
 export { PortForwardError } from "./port_forward.ts";
 export type { PortForwardOptions, PortForwardWay } from "./port_forwarder.ts";
 export {

@@ -13,6 +13,7 @@ import {
 import { ByteReader } from "./byte_reader.ts";
 import { openKubeClient } from "./open_kube_client.ts";
 import { PortForwardError } from "./port_forward.ts";
+import type { PortForwardWay } from "./port_forwarder.ts";
 import { KubeError } from "./status.ts";
 
 const PORT = 80;
@@ -117,7 +118,27 @@ async function echo(conn: Pick<Duplex, "read" | "write">): Promise<void> {
   for (let count; (count = await conn.read(buffer)) !== null;) await writeAll(conn, buffer.subarray(0, count));
 }
 
-const CHOICES: { name: string; accepts: string[]; refuse: (way: string) => Answer; want: string[] }[] = [
+const CHOICES: {
+  name: string;
+  ways?: readonly PortForwardWay[];
+  accepts: string[];
+  refuse: (way: string) => Answer;
+  want: string[];
+}[] = [
+  {
+    name: "the first way that it is told to try",
+    ways: ["spdy", "websocket"],
+    accepts: ["spdy", "websocket", "tunnel"],
+    refuse: () => ({ status: 500 }),
+    want: ["spdy", "spdy"],
+  },
+  {
+    name: "a tunnel where the role has get alone",
+    ways: ["spdy", "tunnel"],
+    accepts: ["tunnel"],
+    refuse: () => forbidden("cannot create"),
+    want: ["spdy", "tunnel", "tunnel"],
+  },
   {
     name: "a tunnel where v4 is refused in the handshake",
     accepts: ["tunnel"],
@@ -146,10 +167,10 @@ function waysAsked({ seen }: TestServer): string[] {
 }
 
 Deno.test("portForward() finds the way that the server accepts, and remembers it:", async (t) => {
-  for (const { name, accepts, refuse, want } of CHOICES) {
+  for (const { name, ways, accepts, refuse, want } of CHOICES) {
     await t.step(name, async () => {
       await using server = picky(accepts, refuse);
-      await using kube = openKubeClient(server.config());
+      await using kube = openKubeClient(server.config(), ways && { portForwardWays: ways });
       for (let count = 0; count < 2; count++) {
         const duplex = await kube.portForward({ name: "web" }, PORT);
         const sent = crypto.getRandomValues(new Uint8Array(20_000));
