@@ -232,3 +232,18 @@ Deno.test("portForward() over SPDY throws the text of the error stream, also whe
   await assert.rejects(duplex.write(new Uint8Array(10)), PortForwardError);
   assert.equal(server.seen[0]?.headers.get("x-stream-protocol-version"), "portforward.k8s.io");
 });
+
+Deno.test("portForward() over SPDY tells a lost connection from an end", async () => {
+  await using server = startServer({
+    async answer({ conn, reader }) {
+      await writeText(conn, "HTTP/1.1 101 Switching Protocols\r\n\r\n");
+      await reader.need(100);
+      await writeAll(conn, new Uint8Array([0, 0, 0, 3, 0, 0, 0, 1, 120]));
+      return undefined;
+    },
+  });
+  await using kube = openKubeClient(server.config());
+  const duplex = await kube.portForward({ name: "web" }, PORT, { via: "spdy" });
+  assert.equal(await duplex.read(new Uint8Array(10)), 1);
+  await assert.rejects(duplex.read(new Uint8Array(10)), /Connection was lost/);
+});
