@@ -11,6 +11,7 @@ import type { ClusterConfig } from "./cluster_config.ts";
 import { type Identity, openCredentials } from "./credentials.ts";
 import { dial } from "./dial.ts";
 import type { PluginRunner } from "./exec_plugin.ts";
+import { type Access, refusalHints } from "./hints.ts";
 import { type HttpHead, type HttpResponse, openBody, readHead, sendRequest } from "./http.ts";
 import { KubeError, parseStatusText } from "./status.ts";
 
@@ -27,6 +28,8 @@ export interface ApiRequest {
   readonly contentType?: string;
   /** What is being done, for the message of an error: `get pod "web"`. */
   readonly action: string;
+  /** The rule that it takes, to be told when it is refused. */
+  readonly access?: Access;
 }
 
 /** An answer with a status of success. Disposing it before its end gives its connection up. */
@@ -58,6 +61,8 @@ export interface Api extends Disposable {
 const MAX_BODY_BYTES = 1024 * 1024 * 1024;
 /** Load balancers drop idle connections from 20 s on, some without a word. */
 const IDLE_MS = 15_000;
+/** Nobody closes a connection that waited no longer than this. */
+const FRESH_MS = 3_000;
 /** As client-go. */
 const MAX_RETRIES = 10;
 const MAX_RETRY_AFTER_S = 60;
@@ -94,7 +99,7 @@ export function openApi(
       for (let tries = 0;; tries++) {
         const { response, line, release } = await exchange(request, signal);
         if (response.status >= 200 && response.status < 300) return apiResponse(response, line, release);
-        const error = await refusal(request, response, await rest(response));
+        const error = refusal(cluster, request, response, await rest(response));
         release();
         if (!await again(error, response.headers, line.identity, tries, signal)) throw error;
       }
@@ -110,7 +115,7 @@ export function openApi(
           signal?.throwIfAborted();
           if (head.status === 101) return { duplex: line.duplex, reader: line.reader, headers: head.headers };
           const response = openBody(line.reader, head, request.method);
-          const error = await refusal(request, response, await rest(response));
+          const error = refusal(cluster, request, response, await rest(response));
           line.duplex.close();
           if (!await again(error, head.headers, line.identity, tries, signal)) throw error;
         } catch (error) {
@@ -153,26 +158,23 @@ export function openApi(
         release();
         signal?.throwIfAborted();
         // The server had closed a connection that waited: nothing is known to be wrong, and `reuse` allowed this.
-        if (used === undefined) throw error;
+        if (used === undefined || request.method === "POST") throw error;
         log.debug(`connection was closed while idle: ${messageOf(error)}`);
       }
     }
   }
 
   /**
-   * A connection that waits. A request that must not be done twice (POST) gets a new one: when a used one breaks, one
-   * cannot know whether the server has seen the request.
+   * A connection that waits. A request that must not be done twice (POST) gets a fresh one alone: when a connection
+   * breaks, one cannot know whether the server has seen the request, so that it is not sent again.
    */
   async function reuse(request: ApiRequest, signal: AbortSignal | undefined): Promise<Line | undefined> {
     const identity = await credentials.identity(signal);
     const now = performance.now();
     for (let line; (line = idle.pop()) !== undefined;) {
       const same = line.identity.clientCertificate === identity.clientCertificate;
-      if (same && now - line.idleSince < IDLE_MS) {
-        if (request.method !== "POST") return { ...line, identity };
-        idle.push(line);
-        return undefined;
-      }
+      const fresh = now - line.idleSince < (request.method === "POST" ? FRESH_MS : IDLE_MS);
+      if (same && fresh) return { ...line, identity };
       line.duplex.close();
     }
     return undefined;
@@ -303,7 +305,7 @@ async function rest(response: HttpResponse): Promise<string> {
 }
 
 /** The error for an answer that is no success, in the API's own words where it has any. */
-function refusal(request: ApiRequest, { status }: HttpHead, text: string): KubeError {
+function refusal(cluster: ClusterConfig, request: ApiRequest, { status }: HttpHead, text: string): KubeError {
   const told = parseStatusText(text);
   const page = /^\s*</.test(text) ? "" : text.trim().slice(0, 300);
   const words = told?.message || page || `HTTP status ${status}`;
@@ -312,6 +314,6 @@ function refusal(request: ApiRequest, { status }: HttpHead, text: string): KubeE
     reason: told?.reason ?? "",
     words,
     causes: told?.causes ?? [],
-    hints: [],
+    hints: refusalHints(status, request.access, cluster),
   });
 }

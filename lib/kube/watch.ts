@@ -11,7 +11,8 @@
 import type { Log } from "@/log/mod.ts";
 import { messageOf, sleep } from "@/util/mod.ts";
 import * as z from "zod/mini";
-import type { Api } from "./api.ts";
+import type { Api, ApiRequest } from "./api.ts";
+import { parseAnswer } from "./request_json.ts";
 import { metadataSchema, type Resource } from "./resource.ts";
 import { isGone, KubeError, parseStatus } from "./status.ts";
 
@@ -42,11 +43,9 @@ export interface WatchSelection extends Selection {
 }
 
 /** What {@linkcode watchObjects} needs. */
-export interface WatchSeams {
+export interface WatchSeams extends Required<Pick<ApiRequest, "path" | "action" | "access">> {
   readonly api: Api;
   readonly log: Log;
-  /** Of the list. */
-  readonly path: string;
   /** Lists what the watch selects. */
   list(signal: AbortSignal | undefined): Promise<{ items: unknown[]; resourceVersion: string }>;
 }
@@ -58,7 +57,7 @@ export interface WatchSeams {
 const WATCH_SECONDS = 240;
 const SILENT_MS = (WATCH_SECONDS + 30) * 1000;
 /** Pause before a watch is resumed after an error: doubles up to the second. */
-const FIRST_PAUSE_MS = 500;
+const FIRST_PAUSE_MS = 200;
 const LAST_PAUSE_MS = 15_000;
 /** Longest line: an object (1.5 MiB in the server's store), its JSON longer than what is stored. */
 const MAX_LINE_CHARS = 64 * 1024 * 1024;
@@ -81,6 +80,13 @@ export async function* watchObjects<T>(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<WatchEvent<T>, void, void> {
   const known = new Map<string, unknown>();
+  let understood = true;
+  const parse = (object: unknown) => {
+    understood = false; // an object that we cannot read is sent again as it is: no use in another watch
+    const parsed = parseAnswer(resource.parse, object, seams.action);
+    understood = true;
+    return parsed;
+  };
   let version = where.resourceVersion;
   let pause = 0;
   for (let first = true;; first = false) {
@@ -88,10 +94,10 @@ export async function* watchObjects<T>(
       if (version === undefined) {
         const { items, resourceVersion } = await seams.list(signal);
         version = resourceVersion;
-        pause = 0;
-        yield* differences(items, known, resource);
+        yield* differences(items, known, parse);
       }
-      for await (const { type, object } of readEvents(where, version, seams, resource.plural, signal)) {
+      pause ||= FIRST_PAUSE_MS; // for a server that ends every watch at once
+      for await (const { type, object } of readEvents(where, version, seams, signal)) {
         pause = 0;
         if (type === "ERROR") throw eventError(resource, object);
         version = versionSchema.parse(object).metadata.resourceVersion;
@@ -99,14 +105,16 @@ export async function* watchObjects<T>(
         const { uid } = identitySchema.parse(object).metadata;
         if (type === "DELETED") known.delete(uid);
         else known.set(uid, object);
-        yield { type, object: resource.parse(object) };
+        yield { type, object: parse(object) };
       }
     } catch (error) {
       signal?.throwIfAborted();
       if (isGone(error)) version = undefined;
-      else if (first || error instanceof KubeError && error.status < 500 && error.status !== 429) throw error;
+      else if (first || !understood || error instanceof KubeError && error.status < 500 && error.status !== 429) {
+        throw error;
+      }
       seams.log.debug(`watch of ${resource.plural} ended: ${messageOf(error)}`);
-      pause = Math.min(pause * 2 || FIRST_PAUSE_MS, LAST_PAUSE_MS);
+      pause = Math.min(pause * 2 || (version === undefined ? 1 : FIRST_PAUSE_MS), LAST_PAUSE_MS);
     }
     signal?.throwIfAborted();
     await sleep(pause, signal);
@@ -117,7 +125,7 @@ export async function* watchObjects<T>(
 function* differences<T>(
   items: unknown[],
   known: Map<string, unknown>,
-  resource: Resource<T>,
+  parse: (value: unknown) => T,
 ): Generator<WatchEvent<T>> {
   const gone = new Map(known);
   for (const object of items) {
@@ -125,14 +133,14 @@ function* differences<T>(
     const before = known.get(uid);
     gone.delete(uid);
     known.set(uid, object);
-    if (before === undefined) yield { type: "ADDED", object: resource.parse(object) };
+    if (before === undefined) yield { type: "ADDED", object: parse(object) };
     else if (versionSchema.parse(before).metadata.resourceVersion !== resourceVersion) {
-      yield { type: "MODIFIED", object: resource.parse(object) };
+      yield { type: "MODIFIED", object: parse(object) };
     }
   }
   for (const [uid, object] of gone) {
     known.delete(uid);
-    yield { type: "DELETED", object: resource.parse(object) };
+    yield { type: "DELETED", object: parse(object) };
   }
 }
 
@@ -140,8 +148,7 @@ function* differences<T>(
 async function* readEvents(
   where: Selection,
   resourceVersion: string,
-  { api, path }: WatchSeams,
-  plural: string,
+  { api, path, action, access }: WatchSeams,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<z.infer<typeof eventSchema>> {
   const silent = new AbortController();
@@ -151,6 +158,8 @@ async function* readEvents(
     using response = await api.request({
       method: "GET",
       path,
+      action,
+      access,
       query: [
         ...selectors(where),
         ["watch", "true"],
@@ -158,12 +167,11 @@ async function* readEvents(
         ["resourceVersion", resourceVersion],
         ["timeoutSeconds", String(WATCH_SECONDS)],
       ],
-      action: `watch ${plural}`,
     }, either);
     for await (const line of readLines(response)) {
       clearTimeout(timer);
       timer = setTimeout(() => silent.abort(new Error("nothing came for too long")), SILENT_MS);
-      yield eventSchema.parse(JSON.parse(line));
+      yield parseAnswer((text) => eventSchema.parse(JSON.parse(String(text))), line, action);
     }
   } finally {
     clearTimeout(timer);

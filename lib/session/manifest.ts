@@ -101,8 +101,7 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "/telepresence/agent.js",
     "--port",
     String(plan.agentPort),
-    "--key",
-    publicKey,
+    `--key=${publicKey}`, // one word: base64url may begin with a dash
     "--grace",
     String(plan.graceMs / 1000),
   ];
