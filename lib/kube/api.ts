@@ -84,24 +84,21 @@ export interface ApiOptions {
 }
 
 /** Opens the way to an API server. Nothing is sent before the first request. */
-export function openApi(
-  cluster: ClusterConfig,
-  options: ApiOptions = {},
-): Api {
+export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
   const { log = silentLog, connectTimeoutMs: timeoutMs } = options;
   const credentials = openCredentials(cluster, options);
   const base = new URL(cluster.server);
   const prefix = base.pathname.replace(/\/+$/, "");
   const idle: Line[] = [];
+  let closed = false;
 
   return {
     async request(request, signal) {
       for (let tries = 0;; tries++) {
-        const { response, line, release } = await exchange(request, signal);
-        if (response.status >= 200 && response.status < 300) return apiResponse(response, line, release);
-        const error = refusal(cluster, request, response, await rest(response));
-        release();
-        if (!await again(error, response.headers, line.identity, tries, signal)) throw error;
+        const { response, identity, release } = await exchange(request, signal);
+        if (response.status >= 200 && response.status < 300) return apiResponse(response, release);
+        const error = refusal(cluster, request, response, await rest(response).finally(release));
+        if (!await again(error, response.headers, identity, tries, signal)) throw error;
       }
     },
     async upgrade(request, signal) {
@@ -128,6 +125,7 @@ export function openApi(
       }
     },
     [Symbol.dispose]() {
+      closed = true;
       for (const line of idle.splice(0)) line.duplex.close();
       credentials[Symbol.dispose]();
     },
@@ -142,7 +140,7 @@ export function openApi(
       signal?.addEventListener("abort", stop, { once: true });
       const release = () => {
         signal?.removeEventListener("abort", stop);
-        if (response?.reusable && !signal?.aborted) {
+        if (response?.reusable && !signal?.aborted && !closed) {
           line.idleSince = performance.now();
           idle.push(line);
         } else {
@@ -153,7 +151,7 @@ export function openApi(
       try {
         await send(line, request);
         response = openBody(line.reader, await headOf(line), request.method);
-        return { response: abortableBody(response, signal), line, release };
+        return { response: abortableBody(response, signal), identity: line.identity, release };
       } catch (error) {
         release();
         signal?.throwIfAborted();
@@ -267,7 +265,7 @@ function abortableBody(response: HttpResponse, signal: AbortSignal | undefined):
   };
 }
 
-function apiResponse(response: HttpResponse, _line: Line, release: () => void): ApiResponse {
+function apiResponse(response: HttpResponse, release: () => void): ApiResponse {
   let released = false;
   const done = () => {
     if (!released) release();
