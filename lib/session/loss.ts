@@ -31,17 +31,18 @@ export async function explainLoss(plan: Plan, name: string, kube: KubeClient): P
       await sleep(PAUSE_MS, signal);
     }
   } catch (error) {
-    return isNotFound(error) ? deleted(plan, name) : undefined;
+    return isNotFound(error) ? podDeleted(plan, name) : undefined;
   }
 }
 
 async function judge(plan: Plan, pod: Pod, kube: KubeClient, signal: AbortSignal): Promise<UserError | undefined> {
-  if (pod.metadata.deletionTimestamp) return deleted(plan, pod.metadata.name);
+  if (pod.metadata.deletionTimestamp) return podDeleted(plan, pod.metadata.name);
   const state = judgeProxy(undefined, pod);
   return state.kind === "failed" ? await failure(plan, state, { kube, signal }, "The proxy is gone") : undefined;
 }
 
-function deleted({ namespace }: Plan, name: string): UserError {
+/** The error for a pod that somebody deleted. */
+export function podDeleted({ namespace }: Plan, name: string): UserError {
   return new UserError(`The proxy's pod "${name}" was deleted`, {
     hints: [`kubectl get events --namespace ${namespace} --field-selector involvedObject.name=${name}`],
   });

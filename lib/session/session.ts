@@ -107,7 +107,7 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
 
   // Action.
   const leftovers = new Set<string>();
-  around.onLeftovers(() => [...leftovers].map((name) => `${name} --namespace ${plan.namespace}`));
+  around.onLeftovers(() => [...leftovers].map((name) => `kubectl delete ${name} --namespace ${plan.namespace}`));
   const cleanUp = makeCleanUp(around.cleanUpMs);
   const making = { ...around, kube, say, sessionId: plan.sessionId, leftovers, cleanUp };
   await using configMap = await acquireObject(configMaps, manifests.configMap, making);
