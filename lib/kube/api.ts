@@ -78,7 +78,7 @@ interface Line {
 export interface ApiOptions {
   readonly log?: Log;
   /** How credential plugins are started. @default {without a terminal} */
-  readonly runner?: PluginRunner;
+  readonly pluginRunner?: PluginRunner;
   /** @default {10 s} */
   readonly connectTimeoutMs?: number;
 }

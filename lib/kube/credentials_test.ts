@@ -244,7 +244,7 @@ Deno.test("openExecPlugin() tells a plugin of a terminal where there is one and 
       env: {},
       interactiveMode,
     } as const;
-    await assert.rejects(openExecPlugin(config, { runner }).identity());
+    await assert.rejects(openExecPlugin(config, { pluginRunner: runner }).identity());
   }
   assert.deepEqual(seen, [false, true, true]);
 });

@@ -426,7 +426,7 @@ Deno.test("parseKubeconfig() survives whatever a file may hold", () => {
     user: "token: t, exec: {command: x, env: [{name: A, value: b}]}",
     cluster: "proxy-url: x",
   });
-  for (let seed = 0; seed < 1000; seed++) {
+  for (let seed = 0; seed < 300; seed++) {
     const [at = 0, length = 0, ...bytes] = randomBytes(12, seed);
     const place = Math.floor(at / 256 * good.length);
     const noise = String.fromCharCode(...bytes.slice(0, length % 10));
