@@ -277,6 +277,28 @@ Deno.test("a request that is given up does not end the plugin for the others", a
   assert.equal(await plugin.runs(), 1);
 });
 
+Deno.test("a client that is closed ends its plugin", async () => {
+  await using plugin = await makePlugin("echo $$ > started; exec sleep 30");
+  let asking: Promise<void>;
+  {
+    using source = openExecPlugin(plugin.config);
+    asking = assert.rejects(source.identity(), /Client was closed/);
+    while (!await Deno.stat(join(plugin.folder, "started")).then(({ size }) => size > 0, () => false));
+  }
+  await asking;
+  const pid = parseInt(await Deno.readTextFile(join(plugin.folder, "started")));
+  while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 5));
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    Deno.kill(pid, "SIGCONT");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 Deno.test("openCredentials() has nothing to send without credentials", async () => {
   const config: Pick<ClusterConfig, "server" | "credentials"> = { server: "https://a", credentials: { kind: "none" } };
   using source = openCredentials({
