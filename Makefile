@@ -8,7 +8,7 @@ SOURCES := main.ts agent.ts version.ts deno.json $(shell find lib -name '*.ts' !
 AGENT_SOURCES := agent.ts version.ts deno.json $(shell find lib/util lib/log lib/transport lib/pod lib/agent -name '*.ts' ! -name '*_test.ts' 2>/dev/null)
 SHIM := build/shim/libtelepresence.so
 # What the tests run beside our own program.
-TEST_PROGRAMS := curl=curl python3=python3 openssl=openssl git=git
+TEST_PROGRAMS := curl=curl python3=python3 openssl=openssl git=git /etc/services=netbase
 CLUSTER := $(DENO) run --allow-all tests/cluster/cluster.ts
 # A ConfigMap ends at 1 MiB, with all its other fields.
 AGENT_MAX_BYTES := 524288

@@ -30,4 +30,4 @@ export {
   toEaiName,
   toErrnoName,
 } from "./messages.ts";
-export { type LinkedPod, openPod, type PodOptions } from "./pod_client.ts";
+export { type LinkedPod, openPod } from "./pod_client.ts";

@@ -33,19 +33,12 @@ export interface LinkedPod extends Pod, AsyncDisposable {
  * The pod whose agent is at the other end of a link, which it owns from here. A lone carrier, its handshake done, is
  * taken for a link that ends with it.
  */
-export function openPod(over: Link | Duplex, options: PodOptions = {}): LinkedPod {
-  const { log = silentLog, explain = (error) => Promise.resolve(error) } = options;
-  if (over instanceof Link) return new PodClient(over, log, explain);
+export function openPod(over: Link | Duplex, options: { log?: Log } = {}): LinkedPod {
+  const { log = silentLog } = options;
+  if (over instanceof Link) return new PodClient(over, log);
   const link = openLink({ log, graceMs: 0 });
   link.attach(0, over);
-  return new PodClient(link, log, explain);
-}
-
-/** Options of {@linkcode openPod}. */
-export interface PodOptions {
-  log?: Log;
-  /** Makes a better reason of the one for which the link was lost, for `closed`. It does not throw. */
-  explain?: (error: unknown) => Promise<unknown>;
+  return new PodClient(link, log);
 }
 
 class PodClient implements LinkedPod {
@@ -55,13 +48,10 @@ class PodClient implements LinkedPod {
   readonly #listeners = new Map<number, Listener>();
   #nextListener = 1;
 
-  constructor(link: Link, log: Log, explain: (error: unknown) => Promise<unknown>) {
+  constructor(link: Link, log: Log) {
     this.#log = log;
     this.#mux = openMux(link, { role: "host", onOpen: (incoming) => this.#accept(incoming) });
-    this.closed = this.#mux.closed.catch(async (error) => {
-      throw await explain(error);
-    });
-    this.closed.catch(() => {}); // who wants to know, asks
+    this.closed = this.#mux.closed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

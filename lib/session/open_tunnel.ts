@@ -1,4 +1,4 @@
-import { isForbidden, type KubeClient, KubeError, pods } from "@/kube/mod.ts";
+import { isNotFound, type KubeClient, KubeError, pods } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type LinkedPod, openPod } from "@/pod/mod.ts";
 import {
@@ -10,11 +10,12 @@ import {
   openLink,
   type SessionKey,
 } from "@/transport/mod.ts";
-import { type Duplex, messageOf, sleep, UserError } from "@/util/mod.ts";
+import { deadline, type Duplex, messageOf, sleep, UserError } from "@/util/mod.ts";
+import { podDeleted } from "./loss.ts";
 import type { Plan } from "./plan.ts";
-import { awaitLoss, findAgentRun, findLoss } from "./pod_loss.ts";
+import { findAgentRun, findLoss } from "./pod_loss.ts";
 import { judgeProxy } from "./proxy_state.ts";
-import { failure } from "./wait_for_proxy.ts";
+import { failure, lastLines } from "./wait_for_proxy.ts";
 
 /** How long an agent whose container runs may take to listen. */
 const CONNECT_MS = 30_000;
@@ -28,6 +29,8 @@ export interface TunnelOptions {
   readonly version: string;
   readonly log: Log;
   readonly signal: AbortSignal;
+  /** @default {30 s} */
+  readonly connectMs?: number;
 }
 
 /**
@@ -35,7 +38,7 @@ export interface TunnelOptions {
  * port-forwards are opened again, for as long as the plan's grace; when the pod is known to be gone, `closed` rejects
  * with what happened to it.
  *
- * @throws {UserError} when the agent does not answer, with what became of it
+ * @throws {UserError} when the agent does not answer or does not want us, with what became of it
  * @throws {KubeError} when the API server refuses the port-forward
  */
 export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions): Promise<LinkedPod> {
@@ -47,12 +50,11 @@ export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions
   const duplex = await openFirst(plan, pod, name, dial, options);
   const run = await findAgentRun(kube, { namespace: plan.namespace, pod, signal }).catch((error) => {
     duplex.close();
-    throw error;
+    throw isNotFound(error) ? podDeleted(plan, pod) : error;
   });
   const link = openLink({ log, graceMs: plan.graceMs });
   keepCarriers(link, { name, duplex }, { dial, key, version, log, gone: () => findLoss(kube, run) });
-  const explain = async (error: unknown) => error instanceof UserError ? error : await awaitLoss(kube, run) ?? error;
-  return openPod(link, { log, explain });
+  return openPod(link, { log });
 }
 
 /** The first carrier, its handshake done: tried until the agent listens. */
@@ -63,29 +65,40 @@ async function openFirst(
   dial: (options: { signal: AbortSignal }) => Promise<Duplex>,
   options: TunnelOptions,
 ): Promise<Duplex> {
-  const { log, signal } = options;
-  const start = performance.now();
-  for (let attempt = 1;; attempt++) {
-    try {
-      const carrier = await dial({ signal });
-      const version = await greetAgent(carrier, options.key.privateKey, { ...options, name });
-      log.info(`Connected to the agent (version ${version}) at attempt ${attempt}`);
-      return carrier;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (isForbidden(error)) throw forbiddenPortForward(plan, error);
-      if (error instanceof KubeError && error.status !== 500 || isRefusal(error)) throw error;
-      log.debug(`The agent does not answer yet: ${messageOf(error)}`);
-      await requireRunning(plan, pod, options);
-      if (performance.now() - start > CONNECT_MS) throw noAnswer(plan, error);
-      await sleep(PAUSE_MS, signal);
+  const { log, connectMs = CONNECT_MS } = options;
+  let last: unknown;
+  let opened = false;
+  using late = deadline(connectMs, () => new UserError("The agent does not answer"));
+  const signal = AbortSignal.any([options.signal, late.signal]);
+  try {
+    for (let attempt = 1;; attempt++) {
+      try {
+        const carrier = await dial({ signal });
+        opened = true;
+        const version = await greetAgent(carrier, options.key.privateKey, { ...options, name, signal });
+        log.info(`Connected to the agent (version ${version}) at attempt ${attempt}`);
+        return carrier;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (isFinal(error)) throw error;
+        last = error;
+        log.debug(`The agent does not answer yet: ${messageOf(error)}`);
+        await requireRunning(plan, pod, { ...options, signal });
+        await sleep(PAUSE_MS, signal);
+      }
     }
+  } catch (error) {
+    options.signal.throwIfAborted();
+    if (isNotFound(error)) throw podDeleted(plan, pod);
+    if (late.signal.aborted) throw await noAnswer(plan, pod, { ms: connectMs, last, opened }, options);
+    throw error instanceof HandshakeError ? stranger(error) : error;
   }
 }
 
-/** The agent answered and does not want us: another attempt would be answered alike. */
-function isRefusal(error: unknown): boolean {
-  return error instanceof HandshakeError && /version|refused/.test(error.message);
+/** Whether another attempt would be answered alike. A 500 is the node's: it may not know the container yet. */
+function isFinal(error: unknown): boolean {
+  if (error instanceof KubeError) return error.status !== 500;
+  return error instanceof HandshakeError && /version|refused|else answers/.test(error.message);
 }
 
 async function requireRunning(plan: Plan, pod: string, { kube, signal }: TunnelOptions): Promise<void> {
@@ -93,24 +106,28 @@ async function requireRunning(plan: Plan, pod: string, { kube, signal }: TunnelO
   if (state.kind === "failed") throw await failure(plan, state, { kube, signal });
 }
 
-function forbiddenPortForward({ namespace }: Plan, cause: unknown): UserError {
-  return new UserError(`Cannot open a port-forward to the proxy: ${messageOf(cause)}`, {
-    hints: [
-      `A Role in namespace "${namespace}" must allow both verbs: apiGroups [""], resources ["pods/portforward"], verbs ["get", "create"]`,
-    ],
-    cause,
+/** Who answers is not our agent, or does not want us. */
+function stranger(error: HandshakeError): UserError {
+  return new UserError(`Cannot use the proxy's agent: ${error.message}`, {
+    hints: /version/.test(error.message) ? [] : ["Run the command again: each session has a port of its own"],
+    cause: error,
   });
 }
 
-function noAnswer({ namespace }: Plan, cause: unknown): UserError {
-  return new UserError(
-    `Cannot reach the agent in its pod: it did not answer within ${CONNECT_MS / 1000} s: ${messageOf(cause)}`,
-    {
-      hints: [
-        "Something between here and the API server may not let WebSockets through (a proxy, a gateway)",
-        `kubectl port-forward --namespace ${namespace} POD 8080 to any pod shows whether port-forwards work at all`,
-      ],
-      cause,
-    },
-  );
+async function noAnswer(
+  plan: Plan,
+  pod: string,
+  { ms, last, opened }: { ms: number; last: unknown; opened: boolean },
+  { kube, signal }: TunnelOptions,
+): Promise<UserError> {
+  const why = last === undefined ? "" : `: ${messageOf(last)}`;
+  const lines = await lastLines(plan, pod, kube, signal);
+  const sentence = `Cannot reach the agent in its pod: it did not answer within ${ms / 1000} s${why}`;
+  return new UserError([sentence, ...lines].join("\n"), {
+    hints: opened ? [] : [
+      "Something between here and the API server may not let WebSockets through (a proxy, a gateway)",
+      `kubectl port-forward --namespace ${plan.namespace} POD 8080 to any pod shows whether port-forwards work at all`,
+    ],
+    cause: last,
+  });
 }

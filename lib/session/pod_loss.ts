@@ -1,12 +1,9 @@
 import { isNotFound, type KubeClient, type Pod, pods } from "@/kube/mod.ts";
-import { deadline, sleep, UserError } from "@/util/mod.ts";
+import { deadline, UserError } from "@/util/mod.ts";
 import { CONTAINER } from "./manifest.ts";
 
 /** How long the API server may take to say what became of a pod. */
 const ANSWER_MS = 4_000;
-/** How long a node may take to report the end of a container. */
-const REPORT_MS = 4_000;
-const PAUSE_MS = 400;
 
 /** The one run of an agent that a tunnel leads to: a restarted container or a new pod of the same name is another. */
 export interface AgentRun {
@@ -40,16 +37,6 @@ export async function findLoss(kube: KubeClient, run: AgentRun): Promise<UserErr
   } catch (error) {
     if (!isNotFound(error)) return undefined; // not reachable, not allowed: nothing is known
     return new UserError(`The proxy's pod "${run.pod}" was deleted`, { hints: hintsFor(run) });
-  }
-}
-
-/** As {@linkcode findLoss}, and gives the node a moment to report what it did. */
-export async function awaitLoss(kube: KubeClient, run: AgentRun): Promise<UserError | undefined> {
-  const start = performance.now();
-  for (;;) {
-    const loss = await findLoss(kube, run);
-    if (loss !== undefined || performance.now() - start > REPORT_MS) return loss;
-    await sleep(PAUSE_MS);
   }
 }
 

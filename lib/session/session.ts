@@ -9,11 +9,12 @@ import { childEnvironment } from "@/env/mod.ts";
 import { configMaps, deployments, type KubeClient, loadKubeconfig, openKubeClient, services } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type Child, startChild } from "@/process/mod.ts";
-import { makeSessionKey } from "@/transport/mod.ts";
-import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
+import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
+import { abortable, deadline, messageOf, unfold, UserError } from "@/util/mod.ts";
 import { exposePorts } from "./expose.ts";
 import { agentConfigMap, CONTAINER, exposedService, proxyDeployment } from "./manifest.ts";
-import { acquireObject, requireCreatable } from "./objects.ts";
+import { explainLoss } from "./loss.ts";
+import { acquireObject, allPass, makeCleanUp, requireCreatable } from "./objects.ts";
 import { openTunnel } from "./open_tunnel.ts";
 import { makePlan, type Plan, type Wanted } from "./plan.ts";
 import { waitForProxy } from "./wait_for_proxy.ts";
@@ -38,6 +39,12 @@ export interface Around {
   readonly shim: Uint8Array<ArrayBuffer> | undefined;
   /** How long the proxy may take to run. @default {120 s} */
   readonly readyMs?: number;
+  /** How long its agent may then take to answer. @default {30 s} */
+  readonly connectMs?: number;
+  /** How long the API server may take to answer a create. @default {30 s} */
+  readonly createMs?: number;
+  /** How long the clean-up may take. @default {10 s} */
+  readonly cleanUpMs?: number;
 }
 
 /**
@@ -60,11 +67,19 @@ export async function runSession(wanted: Wanted, around: Around): Promise<number
 
 /** As Telepresence 1 did, a clean-up that failed is told, and does not change the exit code. */
 function tellLeft(error: unknown, { teller, log }: Around): void {
-  for (const one of unfold(error).filter((one) => !(one instanceof SuppressedError))) {
-    if (!(one instanceof UserError)) log.info(`During clean-up: ${messageOf(one)}`);
-    else [one.message, ...one.hints].forEach((line) => teller.say(line));
+  for (const failure of failuresIn(error)) {
+    teller.say(`Cleanup failed: ${messageOf(failure)}`);
+    if (failure instanceof Error) log.info(failure.stack ?? failure.message);
+    const hints = unfold(failure).flatMap((each) => each instanceof UserError ? each.hints : []);
+    for (const hint of new Set(hints)) teller.say(`Hint: ${hint}`);
   }
   teller.say("WARNING: Failures during cleanup. See above.");
+}
+
+/** The errors in one that only carries others, in the order in which they happened. */
+function failuresIn(error: unknown): unknown[] {
+  if (!(error instanceof SuppressedError)) return [error];
+  return [...failuresIn(error.suppressed), ...failuresIn(error.error)];
 }
 
 async function session(wanted: Wanted, around: Around, choose: (code: number) => void): Promise<void> {
@@ -83,45 +98,52 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
     deployment: proxyDeployment(plan, key.publicKey),
     service: exposedService(plan),
   };
-  await Promise.all([
-    requireCreatable(configMaps, manifests.configMap, { kube, signal }),
-    requireCreatable(deployments, manifests.deployment, { kube, signal }),
-    ...(plan.expose.length > 0 ? [requireCreatable(services, manifests.service, { kube, signal })] : []),
+  const checking = { ...around, kube };
+  await allPass([
+    requireCreatable(deployments, manifests.deployment, checking),
+    requireCreatable(configMaps, manifests.configMap, checking),
+    ...(plan.expose.length > 0 ? [requireCreatable(services, manifests.service, checking)] : []),
   ]);
   announce(plan, say, chat);
 
   // Action.
   const leftovers = new Set<string>();
-  around.onLeftovers(() => [...leftovers].map((name) => `${name} --namespace ${plan.namespace}`));
-  const making = { kube, log, sessionId: plan.sessionId, leftovers, signal };
+  around.onLeftovers(() => [...leftovers].map((name) => `kubectl delete ${name} --namespace ${plan.namespace}`));
+  const cleanUp = makeCleanUp(around.cleanUpMs);
+  const making = { ...around, kube, say, sessionId: plan.sessionId, leftovers, cleanUp };
   await using configMap = await acquireObject(configMaps, manifests.configMap, making);
   await using deployment = await acquireObject(deployments, manifests.deployment, making);
   const [podName] = await Promise.all([
     waitForProxy(plan, { ...around, kube, say }),
-    giveTo(deployment, configMap, plan, kube, signal),
+    giveTo(deployment, configMap, plan, { kube, log, signal }),
   ]);
-  await using pod = await openTunnel(plan, podName, { kube, key, version: around.version, log, signal });
-  await using exposed = await exposePorts(pod, plan.expose, { log, signal, say });
+  await using pod = await openTunnel(plan, podName, { ...around, kube, key });
+  const why = (error: unknown) => explainLoss(plan, podName, kube, error);
+  await using exposed = await orLoss(exposePorts(pod, plan.expose, { log, signal, say }), why);
   // The Service comes when the ports are bound and goes before they do: nobody in the cluster is sent to a closed port.
   await using _service = plan.expose.length > 0 ? await acquireObject(services, manifests.service, making) : null;
+  // Without the signal: a command that is told to end still has the pod's network while it does.
   await using capture = await startInject(pod, {
     shim,
     neverProxy: await addressesOf(cluster.server),
     log: log.room("CAP"),
-    signal,
   });
   const session = { TELEPRESENCE_POD: podName, TELEPRESENCE_CONTAINER: CONTAINER };
-  const environment = childEnvironment({ host: env, pod: await pod.environment({ signal }), session });
+  const environment = childEnvironment({ host: env, pod: await orLoss(pod.environment({ signal }), why), session });
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
   await using child = startChild(plan.command, {
     env: capture.environment({ ...environment, ...(plan.isShell && promptOf(cluster.contextName)) }),
     log,
   });
-  choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], around));
+  choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], { ...around, why }));
 }
 
 /** Waits for the child; ends it when a signal comes or when what it depends on is lost. */
-async function untilEnd(child: Child, lost: Promise<unknown>[], { signal, log }: Around): Promise<number> {
+async function untilEnd(
+  child: Child,
+  lost: Promise<unknown>[],
+  { signal, log, why }: Around & { why: (error: unknown) => Promise<UserError> },
+): Promise<number> {
   // A dependency that ends in order says nothing: only a rejection is a loss.
   const losses = lost.map((closed) => closed.then(() => new Promise<never>(() => {})));
   try {
@@ -129,11 +151,23 @@ async function untilEnd(child: Child, lost: Promise<unknown>[], { signal, log }:
     return code;
   } catch (error) {
     const interrupted = signal.aborted;
-    log.info(interrupted ? "Ending the command" : "Lost what the command depends on: ending it");
-    const { code, signal: by } = await child.end(interrupted ? signalFor(signal.reason) : undefined);
-    if (interrupted && by === null) return code; // the command chose its code itself
-    if (interrupted) throw signal.reason;
-    throw new UserError("Proxy to Kubernetes exited. This is typically due to a lost connection.", { cause: error });
+    log.info(interrupted ? "Ending the command" : `Lost what the command depends on: ${messageOf(error)}`);
+    if (interrupted) {
+      const { code, signal: by } = await child.end(signalFor(signal.reason));
+      if (by === null) return code; // the command chose its code itself
+      throw signal.reason;
+    }
+    const [loss] = await Promise.all([why(error), child.end("SIGTERM")]);
+    throw loss;
+  }
+}
+
+/** What `promise` gives; that the tunnel was lost meanwhile is told as that. */
+async function orLoss<T>(promise: Promise<T>, why: (error: unknown) => Promise<UserError>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw error instanceof LinkLost ? await why(error) : error;
   }
 }
 
@@ -162,17 +196,29 @@ function announce(plan: Plan, say: (line: string) => void, chat: (line: string) 
   for (const { host, pod } of plan.expose) say(`Forwarding remote port ${pod} to local port ${host}.`);
 }
 
-/** Makes the Deployment the owner of the ConfigMap: a net for the case that our own deletion never comes. */
+/** How long the net below the clean-up may take: nothing else waits for it. */
+const GIVE_MS = 5_000;
+
+/**
+ * Makes the Deployment the owner of the ConfigMap: a net for the case that our own deletion never comes. Without it
+ * (not allowed, no answer) a session is as good.
+ */
 async function giveTo(
   { metadata: owner }: { metadata: { name: string; uid: string } },
   { metadata: { name } }: { metadata: { name: string } },
   { namespace }: Plan,
-  kube: KubeClient,
-  signal: AbortSignal,
+  { kube, log, signal }: { kube: KubeClient; log: Log; signal: AbortSignal },
 ): Promise<void> {
   const ownerReferences = [{ apiVersion: "apps/v1", kind: "Deployment", name: owner.name, uid: owner.uid }];
   const body = { metadata: { ownerReferences } };
-  await kube.patch(configMaps, { namespace, name }, { type: "merge", body }, { signal });
+  using late = deadline(GIVE_MS, () => new Error(`no answer within ${GIVE_MS / 1000} s`));
+  try {
+    const either = AbortSignal.any([signal, late.signal]);
+    await kube.patch(configMaps, { namespace, name }, { type: "merge", body }, { signal: either });
+  } catch (error) {
+    signal.throwIfAborted();
+    log.info(`The ConfigMap has no owner: ${messageOf(error)}`);
+  }
 }
 
 function requireShim({ shim }: Around): Uint8Array<ArrayBuffer> {
