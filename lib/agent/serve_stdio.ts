@@ -22,13 +22,11 @@ export async function serveStdio(options: AgentOptions & { signal: AbortSignal }
 
 /** The process's own standard input and output as a connection. */
 function stdioDuplex(): Duplex {
-  let closed = false;
+  const closed = Promise.withResolvers<null>();
   return {
-    read: async (into) => closed ? null : await Deno.stdin.read(into),
+    read: (into) => Promise.race([Deno.stdin.read(into), closed.promise]),
     write: (bytes) => Deno.stdout.write(bytes),
     closeWrite: () => Promise.resolve(), // who started us sees our end
-    close: () => {
-      closed = true;
-    },
+    close: () => closed.resolve(null),
   };
 }

@@ -53,7 +53,7 @@ export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions
     throw isNotFound(error) ? podDeleted(plan, pod) : error;
   });
   const link = openLink({ log, graceMs: plan.graceMs });
-  keepCarriers(link, { name, duplex }, { dial, key, version, log, gone: () => findLoss(kube, run) });
+  void keepCarriers(link, { name, duplex }, { dial, key, version, log, gone: () => findLoss(kube, run) });
   return openPod(link, { log });
 }
 

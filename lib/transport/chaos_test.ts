@@ -73,7 +73,7 @@ async function runSeed(
     pauseMs: 2,
     carriers: 1 + Math.floor(random() * 4),
   };
-  keepCarriers(hostLink, { name, duplex }, options);
+  performing.push(keepCarriers(hostLink, { name, duplex }, options));
   const onOpen = (incoming: Incoming) => performing.push(perform(incoming, random));
   await using stack = new AsyncDisposableStack();
   stack.defer(async () => void await Promise.all(performing));

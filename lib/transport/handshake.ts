@@ -163,10 +163,12 @@ function signedBytes(challenge: Uint8Array, { link, carrier, fresh }: CarrierNam
 async function within<T>(carrier: Duplex, options: HandshakeOptions, shake: () => Promise<T>): Promise<T> {
   using late = deadline(HANDSHAKE_MS, () => new HandshakeError("The other end did not finish the handshake in time"));
   const signal = options.signal ? AbortSignal.any([options.signal, late.signal]) : late.signal;
+  const shaking = shake();
   try {
-    return await abortable(shake(), signal);
+    return await abortable(shaking, signal);
   } catch (error) {
     closeQuietly(carrier);
+    await shaking.catch(() => {}); // it ends with the carrier, and leaves nothing under way
     throw error;
   }
 }

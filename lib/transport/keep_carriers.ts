@@ -39,25 +39,31 @@ export interface CarrierOptions {
  * that grow and differ by chance, until the link ends. One for each lane at first, more once much is carried.
  *
  * @param first the carrier with which the link began, its handshake done
+ * @returns when the link is over and no attempt is under way
  */
-export function keepCarriers(link: Link, first: { name: CarrierName; duplex: Duplex }, options: CarrierOptions): void {
+export async function keepCarriers(
+  link: Link,
+  first: { name: CarrierName; duplex: Duplex },
+  options: CarrierOptions,
+): Promise<void> {
   const { carriers = MAX_CARRIERS } = options;
   const ended = new AbortController();
-  const end = () => ended.abort();
-  link.closed.then(end, end);
+  const keepers: Promise<void>[] = [];
   const keep = (index: number, lost?: Promise<unknown>) => {
     const name = { ...first.name, carrier: index, fresh: false };
-    keepCarrier(link, name, { ...options, lost, signal: ended.signal });
+    keepers.push(keepCarrier(link, name, { ...options, lost, signal: ended.signal }));
   };
   keep(0, link.attach(0, first.duplex));
   for (let index = 1; index < Math.min(FIRST_CARRIERS, carriers); index++) keep(index);
-  if (carriers <= FIRST_CARRIERS) return;
   const looking = setInterval(() => {
     if (link.traffic < MUCH_BYTES) return;
     clearInterval(looking);
     for (let index = FIRST_CARRIERS; index < carriers; index++) keep(index);
   }, LOOK_MS);
-  ended.signal.addEventListener("abort", () => clearInterval(looking));
+  await link.closed.catch(() => {});
+  clearInterval(looking);
+  ended.abort();
+  await Promise.all(keepers);
 }
 
 async function keepCarrier(
