@@ -3,6 +3,7 @@ import { type Log, silentLog } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 import type { Capture } from "../method.ts";
+import { watchAbandoned } from "./abandoned.ts";
 import { acceptAll } from "./accept.ts";
 import { connDuplex } from "./conn_duplex.ts";
 import { trackConnections } from "./connections.ts";
@@ -57,6 +58,7 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
     pod,
     gate,
     connections: trackConnections(),
+    watch: stack.use(watchAbandoned()),
     programs: watchPrograms(log),
     plug: plugBytes(options.tcpSettings ?? await readTcpSettings()),
     policy: makePolicy({ neverProxy, hostname, ownAddresses, resolve }),
