@@ -1,8 +1,10 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { decodeMessage, DialError, encodeMessage, HostRequest, LookupError } from "@/pod/mod.ts";
-import type { Incoming, Mux } from "@/transport/mod.ts";
+import { decodeMessage, DialError, encodeMessage, HostRequest, LookupError, toResolveReply } from "@/pod/mod.ts";
+import type { Incoming, Mux, MuxStream } from "@/transport/mod.ts";
 import { messageOf, splice, writeAll } from "@/util/mod.ts";
+import { openFlow } from "./datagrams.ts";
 import { dial } from "./dial.ts";
+import { resolve } from "./dns/resolve.ts";
 import { bind, serveListener } from "./listen.ts";
 import { lookUp } from "./look_up.ts";
 
@@ -53,12 +55,22 @@ async function fulfil(request: HostRequest, incoming: Incoming, mux: Mux, option
       const listener = bind(request.port);
       return await serveListener(listener, { number: request.listener, stream: incoming.accept(), mux, log });
     }
-    case "environment": {
-      const stream = incoming.accept();
-      await writeAll(stream, new TextEncoder().encode(JSON.stringify(options.environment)));
-      return await stream.closeWrite();
+    case "resolve": {
+      const answer = await resolve(request.name, request.type, { signal: incoming.signal });
+      return await sendJson(incoming.accept(), toResolveReply(answer));
     }
+    case "datagrams": {
+      const flow = await openFlow(request.host, request.port);
+      return await flow.serve(incoming.accept());
+    }
+    case "environment":
+      return await sendJson(incoming.accept(), options.environment);
   }
+}
+
+async function sendJson(stream: MuxStream, value: unknown): Promise<void> {
+  await writeAll(stream, new TextEncoder().encode(JSON.stringify(value)));
+  await stream.closeWrite();
 }
 
 function readRequest({ request }: Incoming, { version }: AgentOptions): HostRequest {

@@ -97,6 +97,7 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "--no-npm",
     "--no-remote",
     "--allow-net",
+    "--allow-read=/etc/resolv.conf,/etc/hosts", // how the pod's names are resolved
     "--allow-env",
     "/telepresence/agent.js",
     "--port",

@@ -217,19 +217,19 @@ export class Link implements AsyncDisposable {
     return carrier.index !== first || this.#carriers.size === 1 ? this.#outbox.next(SegmentKind.BULK) : undefined;
   }
 
-  #take(segment: Segment): void {
-    (segment.kind === SegmentKind.EXPRESS ? this.#express : this.#bulk).take(segment.number, segment.body);
-  }
-
-  /** Hands the frames of a segment up. A fault in them is the peer's, not the carrier's: it ends the link. */
-  #deliver(body: Uint8Array): void {
+  /** Takes a lane's segment. A fault in what it says is the peer's, not the carrier's: it ends the link. */
+  #take({ kind, number, body }: Segment): void {
     if (this.#ended || this.#refused) return;
     try {
-      for (const frame of decodeFrames(body)) this.#frames?.take(frame);
+      (kind === SegmentKind.EXPRESS ? this.#express : this.#bulk).take(number, body);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#refuse(error);
     }
+  }
+
+  #deliver(body: Uint8Array): void {
+    for (const frame of decodeFrames(body)) this.#frames?.take(frame);
   }
 
   /** The peer broke the protocol: it is told, and the link is over. */

@@ -73,7 +73,10 @@ export class Outbox {
   next(lane: Lane): Outgoing | undefined {
     const state = this.#lanes[lane];
     const again = state.again.shift();
-    if (again !== undefined) return again;
+    if (again !== undefined) {
+      this.#tellEmpty();
+      return again;
+    }
     if (this.#failed || this.#isFull(state, lane)) return undefined;
     const bytes = this.#fill(lane);
     if (bytes === undefined) return undefined;
