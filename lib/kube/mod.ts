@@ -46,7 +46,7 @@ export type {
   Impersonation,
   TlsConfig,
 } from "./cluster_config.ts";
-export type { PluginRunner } from "./exec_plugin.ts";
+export type { PluginRun, PluginRunner } from "./exec_plugin.ts";
 export type { ExecOptions, ExecResult } from "./exec.ts";
 export { type KubeconfigOptions, loadKubeconfig } from "./kubeconfig.ts";
 export * from "./objects.ts";

@@ -17,6 +17,7 @@ import { explainLoss } from "./loss.ts";
 import { acquireObject, allPass, makeCleanUp, requireCreatable } from "./objects.ts";
 import { openTunnel } from "./open_tunnel.ts";
 import { makePlan, type Plan, type Wanted } from "./plan.ts";
+import { shareTerminal } from "./share_terminal.ts";
 import { waitForProxy } from "./wait_for_proxy.ts";
 
 /** What a session is given by the program around it. */
@@ -87,7 +88,8 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
 
   // Intent.
   const cluster = await loadKubeconfig({ ...around, ...(wanted.context && { context: wanted.context }) });
-  await using kube = openKubeClient(cluster, { log: log.room("API") });
+  const terminal = shareTerminal({ say });
+  await using kube = openKubeClient(cluster, { log: log.room("API"), pluginRunner: terminal.pluginRunner });
   const plan = makePlan(wanted, { contextNamespace: cluster.namespace, image: imageFor(around) });
   log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${plan.namespace}, ${plan.image}`);
   const shim = requireShim(around);
@@ -129,6 +131,7 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   const session = { TELEPRESENCE_POD: podName, TELEPRESENCE_CONTAINER: CONTAINER };
   const environment = childEnvironment({ host: env, pod: await pod.environment({ signal }), session });
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
+  await terminal.handOver(signal);
   await using child = startChild(plan.command, {
     env: capture.environment({ ...environment, ...(plan.isShell && promptOf(cluster.contextName)) }),
     log,
