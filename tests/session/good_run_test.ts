@@ -31,4 +31,8 @@ Deno.test("a session makes what it needs, runs the command, passes on its exit c
   ]);
   ok(cluster.requests.some((line) => /^GET .*\/pods\/web-\w+-\w+\/portforward\?ports=\d+$/.test(line)));
   match(readLog(cluster), /Ends with exit code 113\n$/);
+  const files = [];
+  for await (const { name } of Deno.readDir(cluster.directory)) files.push(name);
+  equals(files.sort(), ["kubeconfig", "telepresence.log"], "the log is the one thing left behind");
+  equals(((await Deno.stat(`${cluster.directory}/telepresence.log`)).mode ?? 0) & 0o777, 0o600);
 });

@@ -2,15 +2,17 @@
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import {
   type FakeCluster,
+  type Fault,
   kubeconfigFor,
   startFakeCluster,
   tooManyRequests,
   TROUBLES,
   unavailable,
 } from "../testkit/mod.ts";
-import { type Ended, endedWith, run } from "./harness.ts";
+import { type Ended, endedWith, readLog, run } from "./harness.ts";
 
 const WEB = ["-nweb", "--run", "true"];
+const STARTING = "T: Starting network proxy to cluster using new Deployment web";
 const EXPOSED = ["--expose", "9999:9998", ...WEB];
 
 /** What a kubeconfig has in it, and what is said of it. FILE stands for its path. */
@@ -134,7 +136,6 @@ const RIGHTS: { verb: string; resource: string; group?: string; args?: string[];
     { verb: "delete", resource: "deployments", group: "apps", early: true },
     { verb: "delete", resource: "configmaps", early: true },
     { verb: "delete", resource: "services", args: EXPOSED, early: true },
-    { verb: "patch", resource: "configmaps" },
     { verb: "list", resource: "pods" },
     { verb: "watch", resource: "pods" },
     { verb: "list", resource: "deployments", group: "apps" },
@@ -161,6 +162,44 @@ Deno.test("what RBAC does not allow ends with 255, the API's words and the rule 
       equals(ended.stderr.includes("Starting network proxy"), !early);
       equals(await cluster.remaining(), []);
     });
+  }
+});
+
+Deno.test("what is no more than a net below the clean-up may fail: the session is as good without it", async (t) => {
+  const faults: [string, Fault][] = [["forbidden", { kind: "forbid" }], ["cut", { kind: "cut" }]];
+  for (const [name, fault] of faults) {
+    await t.step(`giving the ConfigMap to the Deployment, ${name}`, async () => {
+      await using cluster = await startFakeCluster();
+      cluster.faults.add({ verb: "patch" }, fault);
+      await endedWith(cluster, await run(cluster, WEB), 0, [STARTING]);
+      match(readLog(cluster), /The ConfigMap has no owner: /);
+    });
+  }
+});
+
+Deno.test("a server that never answers is not waited for for ever", async () => {
+  await using cluster = await startFakeCluster();
+  cluster.faults.add({ verb: "create", resource: "deployments" }, { kind: "stall" });
+  await endedWith(cluster, await run(cluster, WEB, { createMs: 200 }), 255, [
+    'T: Error: Cannot create deployment/web in namespace "default": the API server did not answer within 0.2 s',
+  ]);
+});
+
+Deno.test("a connection that breaks while something is made ends with 255, and what was made goes", async (t) => {
+  for (const kind of ["cut", "cut-answer"] as const) {
+    for (const resource of ["configmaps", "deployments"]) {
+      await t.step(`${resource}, ${kind}`, async () => {
+        await using cluster = await startFakeCluster();
+        cluster.faults.add({ verb: "create", resource, dryRun: false }, { kind }, 1);
+        const ended = await run(cluster, WEB);
+        equals({ code: ended.code, stdout: ended.stdout }, { code: 255, stdout: "" }, ended.stderr);
+        match(
+          ended.stderr,
+          /^T: Starting [^\n]+\nT: Error: Cannot create [^\n]+ lost the connection to the API server/,
+        );
+        equals(await cluster.remaining(), []);
+      });
+    }
   }
 });
 

@@ -16,6 +16,8 @@ export interface Control {
   readonly policy: Policy;
   readonly gate: Gate;
   readonly connections: Connections;
+  /** Size of a plug; undefined where there cannot be one, so that every connect waits for the pod (plug.ts). */
+  readonly plug: number | undefined;
   /** What the user has to hear of a program that is about to be started. */
   readonly programs: (path: string) => Promise<Answer>;
   readonly log?: Log;
@@ -103,19 +105,24 @@ async function serveConnect(
   const givenUp = new AbortController();
   const next = nextRequest();
   next.then((request) => request ?? givenUp.abort(), () => givenUp.abort());
+  const plug = verb === "begin" ? control.plug : undefined;
   const dialling = dial(to, AbortSignal.any([signal, givenUp.signal]), control);
 
-  if (verb === "connect") {
+  if (plug === undefined) {
     const result = await dialling;
     if ("code" in result) return await tell(conn, { verb: "failed", code: result.code });
   }
   try {
-    await tell(conn, { verb: verb === "connect" ? "connected" : "pending", gates: gate });
+    const gates = { port4: gate.port4, port6: gate.port6 };
+    await tell(
+      conn,
+      plug === undefined ? { verb: "connected", gates } : { verb: "pending", gates, plug },
+    );
     const claim = await inTime(conn, () => next);
     if (claim === undefined) return log.debug(`${subject}: given up by the program`);
     if (claim.verb !== "claim") throw new ProtocolError("a claim must follow");
     using known = connections.begin(claim.from, to);
-    if (verb === "connect") known.connected();
+    if (plug === undefined) known.connected();
     const program = await abortable(gate.claim(claim.from), signal);
     if (program === undefined) return log.debug(`${subject}: nothing came from port ${claim.from.port}`);
     conn.close();

@@ -10,6 +10,7 @@ import { type Control, serveControl } from "./control.ts";
 import { openGate } from "./gate.ts";
 import { placeShim } from "./place.ts";
 import { watchPrograms } from "./programs.ts";
+import { plugBytes, type TcpSettings } from "./plug.ts";
 import { makePolicy } from "./policy.ts";
 
 /** Options of {@linkcode startInject}. */
@@ -26,6 +27,8 @@ export interface InjectOptions {
   readonly ownAddresses?: () => readonly string[];
   /** Resolves a name on the host. @default {with its libc} */
   readonly resolve?: (name: string) => Promise<readonly string[]>;
+  /** The machine's TCP settings. @default {those of /proc/sys/net/ipv4} */
+  readonly tcpSettings?: TcpSettings;
   readonly log?: Log;
   /** Stops the capture, as disposing it does. */
   readonly signal?: AbortSignal;
@@ -55,6 +58,7 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
     gate,
     connections: trackConnections(),
     programs: watchPrograms(log),
+    plug: plugBytes(options.tcpSettings ?? await readTcpSettings()),
     policy: makePolicy({ neverProxy, hostname, ownAddresses, resolve }),
     log,
     signal: ending.signal,
@@ -89,6 +93,11 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
 
 async function resolveOnHost(name: string): Promise<string[]> {
   return (await dns.lookup(name, { all: true })).map(({ address }) => address);
+}
+
+async function readTcpSettings(): Promise<TcpSettings> {
+  const read = (name: string) => Deno.readTextFile(`/proc/sys/net/ipv4/${name}`).catch(() => "");
+  return { rmem: await read("tcp_rmem"), wmem: await read("tcp_wmem"), release: Deno.osRelease() };
 }
 
 function interfaceAddresses(): string[] {
