@@ -39,6 +39,7 @@ export type {
 } from "./kube_client.ts";
 export { type ClientOptions, openKubeClient } from "./open_kube_client.ts";
 export type {
+  CertificateFiles,
   ClientCertificate,
   ClusterConfig,
   Credentials,
