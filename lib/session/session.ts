@@ -29,6 +29,12 @@ export interface Around {
   readonly signal: AbortSignal;
   readonly env: Readonly<Record<string, string>>;
   readonly home: string;
+  /**
+   * Told whose authorities the API server's certificate may be of, before anything is asked of it.
+   *
+   * @default {the runtime's own are trusted beside those of the kubeconfig}
+   */
+  chooseAuthorities?(wanted: "kubeconfig" | "system"): void;
   /** Takes a getter of what would be left in the cluster if the process ended now. */
   onLeftovers(names: () => readonly string[]): void;
   readonly version: string;
@@ -88,6 +94,7 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
 
   // Intent.
   const cluster = await loadKubeconfig({ ...around, ...(wanted.context && { context: wanted.context }) });
+  around.chooseAuthorities?.(cluster.tls.caCerts === undefined ? "system" : "kubeconfig");
   const terminal = shareTerminal({ say });
   await using kube = openKubeClient(cluster, { log: log.room("API"), pluginRunner: terminal.pluginRunner });
   const plan = makePlan(wanted, { contextNamespace: cluster.namespace, image: imageFor(around) });
