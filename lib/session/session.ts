@@ -6,7 +6,15 @@
  */
 import { requireCarriable, startInject } from "@/capture/mod.ts";
 import { childEnvironment } from "@/env/mod.ts";
-import { configMaps, deployments, type KubeClient, loadKubeconfig, openKubeClient, services } from "@/kube/mod.ts";
+import {
+  configMaps,
+  deployments,
+  isForbidden,
+  type KubeClient,
+  loadKubeconfig,
+  openKubeClient,
+  services,
+} from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type Child, startChild } from "@/process/mod.ts";
 import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
@@ -210,8 +218,8 @@ function announce(plan: Plan, say: (line: string) => void, chat: (line: string) 
 const GIVE_MS = 5_000;
 
 /**
- * Makes the Deployment the owner of the ConfigMap: a net for the case that our own deletion never comes. Without it
- * (not allowed, no answer) a session is as good.
+ * Makes the Deployment the owner of the ConfigMap: a net for the case that our own deletion never comes. A connection
+ * that breaks here is no reason to end a session; a right that is lacking is told, like every other.
  */
 async function giveTo(
   { metadata: owner }: { metadata: { name: string; uid: string } },
@@ -227,6 +235,7 @@ async function giveTo(
     await kube.patch(configMaps, { namespace, name }, { type: "merge", body }, { signal: either });
   } catch (error) {
     signal.throwIfAborted();
+    if (isForbidden(error)) throw error;
     log.info(`The ConfigMap has no owner: ${messageOf(error)}`);
   }
 }

@@ -108,16 +108,16 @@ Deno.test("the command's environment is the pod's over the host's, and names the
 
 Deno.test("the command's connections come from the pod: an address of the cluster answers", async (t) => {
   await using cluster = await startFakeCluster();
-  await using server = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    () => new Response("from inside\n"),
-  );
+  const body = new Uint8Array(8 * 1024 * 1024).map((_, index) => index * 31 >> 8);
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => new Response(body));
   cluster.route("10.96.0.10:80", server.addr.port);
   const page = `${cluster.directory}/page`;
-  await t.step("with curl", async () => {
+  await t.step("with curl, 8 MiB right at every byte", async () => {
     const { code, stderr } = await run(cluster, ["-nweb", "--run", "curl", "-sS", "-o", page, "http://10.96.0.10/"]);
     equals(code, 0, stderr + readLog(cluster));
-    equal(await Deno.readTextFile(page), "from inside\n");
+    const received = await Deno.readFile(page);
+    equal(received.length, body.length);
+    ok(received.every((byte, index) => byte === body[index]));
   });
   await t.step("and where nobody listens, the refusal is the pod's", async () => {
     const words = ["curl", "-s", "--max-time", "5", "http://10.96.0.11/"];

@@ -137,6 +137,38 @@ Deno.test("A program that ends while its connect is under way ends the dial", as
   equals(world.pod.givenUp, ["10.96.7.7 80"]);
 });
 
+Deno.test("A program that gives up a non-blocking connect ends the dial", async (t) => {
+  await using world = await openWorld({
+    services: { "10.96.7.7 80": "silence", "2001:db8::7 80": "silence" },
+    names: {},
+  });
+  const cases = [["AF_INET", "10.96.7.7"], ["AF_INET6", "::ffff:10.96.7.7"], ["AF_INET6", "2001:db8::7"]] as const;
+  for (const [family, address] of cases) {
+    await t.step(`${family} ${address}`, async () => {
+      const before = world.pod.givenUp.length;
+      const script = `
+import socket, sys
+s = socket.socket(socket.${family})
+s.settimeout(0.05)
+try: s.connect(("${address}", 80))
+except TimeoutError: s.close()
+print("closed", flush=True)
+sys.stdin.read()
+`;
+      const child = new Deno.Command("python3", {
+        args: ["-c", script],
+        env: world.capture.environment({ PATH: Deno.env.get("PATH") ?? "" }),
+        clearEnv: true,
+        stdin: "piped",
+        stdout: "null",
+      }).spawn();
+      await until(() => world.pod.givenUp.length > before);
+      await child.stdin.close();
+      await child.status;
+    });
+  }
+});
+
 Deno.test("100 MB go through and come back equal", async () => {
   await using echo = serveEcho();
   await using world = await openWorld({ services: { "10.96.7.7 7": echo.port }, names: {} });

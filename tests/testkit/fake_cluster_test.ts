@@ -66,19 +66,6 @@ Deno.test("an idle port-forward is dropped, pings or not", async () => {
   ok(performance.now() - started < 2_000, "and keep nothing alive");
 });
 
-Deno.test("several ports of one port-forward have two channels each", async () => {
-  await using cluster = await startFakeCluster();
-  const { publicKey } = await makeSessionKey();
-  const name = await runningPod(cluster, publicKey);
-  using client = openRawClient(await loadKubeconfig({ env: { KUBECONFIG: cluster.kubeconfigPath } }));
-  const path = `/api/v1/namespaces/default/pods/${name}/portforward?ports=${PORT}&ports=${PORT}`;
-  using socket = await client.upgrade(path, "v4.channel.k8s.io");
-  const channels: number[] = [];
-  while (channels.length < 6) channels.push((await socket.read())?.payload[0] ?? -1);
-  equals(channels.slice(0, 4), [0, 1, 2, 3]);
-  equals(channels.slice(4).sort(), [0, 2], "both agents say hello");
-});
-
 Deno.test("faults: forbidden, refused for a while, cut before and in the middle of an answer", async () => {
   await withKube({}, async (kube, cluster) => {
     cluster.faults.add({ verb: "list", resource: "pods" }, { kind: "forbid" }, 1);

@@ -1,6 +1,7 @@
 import { type Log, silentLog } from "@/log/mod.ts";
 import { DialError, type ErrnoName, LookupError, type Pod } from "@/pod/mod.ts";
 import { abortable, type Duplex, messageOf, splice, writeAll } from "@/util/mod.ts";
+import type { Watch } from "./abandoned.ts";
 import type { Connections } from "./connections.ts";
 import type { Gate } from "./gate.ts";
 import { readLines } from "./lines.ts";
@@ -16,6 +17,7 @@ export interface Control {
   readonly policy: Policy;
   readonly gate: Gate;
   readonly connections: Connections;
+  readonly watch: Watch;
   /** Size of a plug; undefined where there cannot be one, so that every connect waits for the pod (plug.ts). */
   readonly plug: number | undefined;
   /** What the user has to hear of a program that is about to be started. */
@@ -127,7 +129,9 @@ async function serveConnect(
     if (program === undefined) return log.debug(`${subject}: nothing came from port ${claim.from.port}`);
     conn.close();
     using _program = closing([program], signal);
+    using watched = control.watch.add(claim.from, () => givenUp.abort());
     const result = await dialling;
+    watched[Symbol.dispose]();
     if ("code" in result) return known.failed(result.code); // its plug is unread: closing the connection sends RST
     known.connected();
     await join(program, claim, result.duplex, control);
