@@ -144,6 +144,11 @@ export interface AccessQuestion {
 
 /** An object to be stored: any fields, a name (or `generateName`) and maybe a namespace. */
 export interface NewObject {
-  readonly metadata: { readonly name?: string; readonly generateName?: string; readonly namespace?: string };
+  readonly metadata: {
+    readonly name?: string;
+    readonly generateName?: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  };
   readonly [field: string]: unknown;
 }
