@@ -45,7 +45,7 @@ export async function serveControl(conn: Duplex, control: Control): Promise<void
       case "begin":
         return await serveConnect(conn, request, async () => asRequest(await next()), control);
       case "lookup":
-        return await tell(conn, await lookup(request, control));
+        return await tell(conn, await lookup(request, control, endOf(next())));
       case "hello":
         return await tell(conn, { verb: "hello", gates: control.gate });
       case "about":
@@ -63,8 +63,16 @@ export async function serveControl(conn: Duplex, control: Control): Promise<void
   }
 }
 
-async function lookup({ name, family }: Of<"lookup">, control: Control): Promise<Answer> {
-  const { pod, policy, log = silentLog, signal } = control;
+/** A signal that aborts when nothing more comes: the program gave its call up (a signal, its end). */
+function endOf(next: Promise<unknown>): AbortSignal {
+  const ended = new AbortController();
+  next.then((line) => line ?? ended.abort(), () => ended.abort());
+  return ended.signal;
+}
+
+async function lookup({ name, family }: Of<"lookup">, control: Control, givenUp: AbortSignal): Promise<Answer> {
+  const { pod, policy, log = silentLog } = control;
+  const signal = AbortSignal.any([control.signal, givenUp]);
   const reason = await policy.name(name);
   if (reason) {
     log.debug(`lookup ${name}: host (${reason})`);
@@ -103,12 +111,11 @@ async function serveConnect(
     log.debug(`${subject}: host (${reason})`);
     return await tell(conn, { verb: "local", reason });
   }
-  // A program that gives its connect up (a signal, its end) closes the control connection, and the dial ends with it.
-  const givenUp = new AbortController();
   const next = nextRequest();
-  next.then((request) => request ?? givenUp.abort(), () => givenUp.abort());
+  const abandoned = new AbortController();
+  const givenUp = AbortSignal.any([signal, endOf(next), abandoned.signal]);
   const plug = verb === "begin" ? control.plug : undefined;
-  const dialling = dial(to, AbortSignal.any([signal, givenUp.signal]), control);
+  const dialling = dial(to, givenUp, control);
 
   if (plug === undefined) {
     const result = await dialling;
@@ -129,14 +136,14 @@ async function serveConnect(
     if (program === undefined) return log.debug(`${subject}: nothing came from port ${claim.from.port}`);
     conn.close();
     using _program = closing([program], signal);
-    using watched = control.watch.add(claim.from, () => givenUp.abort());
+    using watched = control.watch.add(claim.from, () => abandoned.abort());
     const result = await dialling;
     watched[Symbol.dispose]();
     if ("code" in result) return known.failed(result.code); // its plug is unread: closing the connection sends RST
     known.connected();
     await join(program, claim, result.duplex, control);
   } finally {
-    givenUp.abort();
+    abandoned.abort();
     const result = await dialling;
     if ("duplex" in result) result.duplex.close();
   }
