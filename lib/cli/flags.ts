@@ -35,6 +35,18 @@ export interface Flags {
   readonly logfile?: string;
   /** Whether the log tells everything. */
   readonly verbose: boolean;
+  /** What the command's environment has otherwise than the pod's. */
+  readonly environment: EnvironmentWanted;
+  /** Files that the pod's environment is written to. */
+  readonly environmentFiles: { readonly json?: string; readonly file?: string };
+}
+
+/** What the command's environment has otherwise than the pod's. */
+export interface EnvironmentWanted {
+  /** Variables that are set, whatever the pod says. */
+  readonly set: Readonly<Record<string, string>>;
+  /** Patterns of names that it must not have. */
+  readonly unset: readonly string[];
 }
 
 /** Ways to capture a command's connections. */
@@ -82,7 +94,7 @@ export interface Flag {
 
 const later = (sentence: string) => () => `not built yet: ${sentence}`;
 
-/** All flags of Telepresence 1, in the order of the usage line. */
+/** All flags of Telepresence 1 and our own, in the order of the usage line. */
 export const FLAGS = [
   { long: "--help", short: "-h", help: "Show this help and exit." },
   { long: "--version", help: "Show the version and exit." },
@@ -219,14 +231,29 @@ export const FLAGS = [
   {
     long: "--env-json",
     value: "FILE",
-    help: "Write the pod's environment to a file, as JSON.",
-    later: later("kubectl set env --list deployment/NAME prints what a Deployment sets"),
+    help: "Write the pod's environment to a file, as JSON. Only you can read it; it stays when the session ends.",
+    check: (path) => path === "" ? "expected a path" : undefined,
   },
   {
     long: "--env-file",
     value: "FILE",
-    help: "Write the pod's environment to a file, as Docker Compose reads it.",
-    later: later("kubectl set env --list deployment/NAME prints what a Deployment sets"),
+    help: "Write the pod's environment to a file, as Docker Compose reads it: without values of several lines, which " +
+      "the format cannot have.",
+    check: (path) => path === "" ? "expected a path" : undefined,
+  },
+  {
+    long: "--env",
+    value: "NAME=VALUE",
+    repeats: true,
+    help: "Set a variable of the command, whatever the pod says. May be repeated.",
+    check: (value) => /^[^=]+=/s.test(value) ? undefined : `invalid variable: '${value}' (expected NAME=VALUE)`,
+  },
+  {
+    long: "--env-unset",
+    value: "PATTERN",
+    repeats: true,
+    help: "Start the command without the variables whose names match; * and ? as in a shell. May be repeated.",
+    check: (pattern) => pattern === "" ? "expected a pattern" : undefined,
   },
   {
     long: "--run-shell",
@@ -317,6 +344,7 @@ export function readFlags(typed: Typed): Flags {
     );
   }
   const [context, namespace, logfile] = [typed.last("--context"), typed.last("--namespace"), typed.last("--logfile")];
+  const [json, file] = [typed.last("--env-json"), typed.last("--env-file")];
   const [command, ...args] = typed.rest;
   return {
     method: "inject-tcp",
@@ -327,7 +355,21 @@ export function readFlags(typed: Typed): Flags {
     run: command === undefined ? { kind: "shell" } : { kind: "command", words: [command, ...args] },
     ...(logfile !== undefined && { logfile }),
     verbose: typed.last("--verbose") !== undefined,
+    environment: {
+      set: Object.fromEntries(typed.all("--env").map((given) => cut(given))),
+      unset: typed.all("--env-unset"),
+    },
+    environmentFiles: {
+      ...(json !== undefined && { json }),
+      ...(file !== undefined && { file }),
+    },
   };
+}
+
+/** `NAME=VALUE` at its first "=". */
+function cut(given: string): [string, string] {
+  const at = given.indexOf("=");
+  return [given.slice(0, at), given.slice(at + 1)];
 }
 
 function readExpose(values: readonly string[]): Exposed[] {

@@ -10,6 +10,9 @@ export const SESSION_LABEL = "telepresence";
 /** The proxy's container. */
 export const CONTAINER = "telepresence";
 
+/** Variables of the agent's own runtime: its cache goes where it can be written, as the root file system is read-only. */
+export const AGENT_VARIABLES: Readonly<Record<string, string>> = { DENO_DIR: "/tmp/deno", DENO_NO_UPDATE_CHECK: "1" };
+
 /** A new object of the API, as it is sent. */
 export interface Manifest {
   readonly metadata: { readonly name: string; readonly namespace: string; readonly [field: string]: unknown };
@@ -56,8 +59,7 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
             image: plan.image,
             imagePullPolicy: "IfNotPresent",
             command: agentCommand(plan, publicKey),
-            // The runtime's cache goes where it can be written: the root file system is read-only.
-            env: [{ name: "DENO_DIR", value: "/tmp/deno" }, { name: "DENO_NO_UPDATE_CHECK", value: "1" }],
+            env: Object.entries(AGENT_VARIABLES).map(([name, value]) => ({ name, value })),
             ...(plan.expose.length > 0 && {
               ports: plan.expose.map(({ pod }) => ({ name: portName(pod), containerPort: pod, protocol: "TCP" })),
             }),
@@ -101,8 +103,7 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "/telepresence/agent.js",
     "--port",
     String(plan.agentPort),
-    "--key",
-    publicKey,
+    `--key=${publicKey}`, // one word: a key may begin with "-"
   ];
 }
 

@@ -1,3 +1,5 @@
+import type { EnvironmentChanges, EnvironmentFiles } from "@/env/mod.ts";
+
 /** What the user wants, exact and whole: the flags as far as a session is concerned. */
 export interface Wanted {
   /** What the session does to the cluster. */
@@ -9,6 +11,10 @@ export interface Wanted {
   readonly run: { readonly kind: "command"; readonly words: readonly [string, ...string[]] } | {
     readonly kind: "shell";
   };
+  /** What the command's environment has otherwise than the pod's. */
+  readonly environment: EnvironmentChanges;
+  /** Files that the pod's environment is written to. */
+  readonly environmentFiles: EnvironmentFiles;
 }
 
 /** A port of the pod whose connections arrive at a port of the host's loopback. */

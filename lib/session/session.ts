@@ -5,14 +5,14 @@
  * @module
  */
 import { requireCarriable, startInject } from "@/capture/mod.ts";
-import { childEnvironment } from "@/env/mod.ts";
 import { configMaps, deployments, type KubeClient, loadKubeconfig, openKubeClient, services } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
-import { type Child, startChild } from "@/process/mod.ts";
+import type { Child } from "@/process/mod.ts";
 import { makeSessionKey } from "@/transport/mod.ts";
 import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
 import { exposePorts } from "./expose.ts";
-import { agentConfigMap, CONTAINER, exposedService, proxyDeployment } from "./manifest.ts";
+import { launch, prepareEnvironment } from "./launch.ts";
+import { agentConfigMap, exposedService, proxyDeployment } from "./manifest.ts";
 import { acquireObject, requireCreatable } from "./objects.ts";
 import { openTunnel } from "./open_tunnel.ts";
 import { makePlan, type Plan, type Wanted } from "./plan.ts";
@@ -110,13 +110,10 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
     log: log.room("CAP"),
     signal,
   });
-  const session = { TELEPRESENCE_POD: podName, TELEPRESENCE_CONTAINER: CONTAINER };
-  const environment = childEnvironment({ host: env, pod: await pod.environment({ signal }), session });
+  const environment = await prepareEnvironment(pod, wanted, { ...around, kube, plan, podName, say });
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
-  await using child = startChild(plan.command, {
-    env: capture.environment({ ...environment, ...(plan.isShell && promptOf(cluster.contextName)) }),
-    log,
-  });
+  const prompt = plan.isShell ? promptOf(cluster.contextName) : {};
+  await using child = launch(plan.command, { env: capture.environment({ ...environment, ...prompt }), log });
   choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], around));
 }
 

@@ -1,0 +1,75 @@
+/** The page "What gets proxied", environment variables: what the command gets of the pod's, byte for byte, and as files. */
+import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
+import { services } from "@/kube/mod.ts";
+import { type Cluster, clusterTest, run, withNamespace } from "./harness.ts";
+
+/** Runs `env -0` with these flags in a namespace with a Service "redis". */
+async function check(
+  cluster: Cluster,
+  flags: readonly string[],
+  body: (environment: Record<string, string>, stderr: string) => void | Promise<void>,
+): Promise<void> {
+  await withNamespace(cluster, "env", async (namespace) => {
+    await cluster.kube.create(services, {
+      metadata: { name: "redis", namespace },
+      spec: { selector: { app: "redis" }, ports: [{ port: 6379 }] },
+    });
+    const { code, stdout, stderr } = await run(cluster, "--namespace", namespace, ...flags, "--run", "env", "-0");
+    equals(code, 0, `exit code ${code}\n${stdout}\n${stderr}`);
+    await body(Object.fromEntries(stdout.split("\0").slice(0, -1).map((entry) => cut(entry))), stderr);
+  });
+}
+
+function cut(entry: string): [string, string] {
+  const at = entry.indexOf("=");
+  return [entry.slice(0, at), entry.slice(at + 1)];
+}
+
+clusterTest(
+  "--env-json and --env-file write what the command gets of the pod, for their owner alone",
+  async (cluster) => {
+    const json = `${cluster.directory}/env.json`;
+    const file = `${cluster.directory}/relative.env`;
+    const set = ["--env", "LINES=1\n2", "--env", "PLAIN=a 'b' \"c\" $d=é"];
+    await check(cluster, ["--env-json", json, "--env-file", "relative.env", ...set], async (environment, stderr) => {
+      const written: Record<string, string> = JSON.parse(await Deno.readTextFile(json));
+      match(written["REDIS_SERVICE_HOST"] ?? "", /^10\./);
+      match(written["TELEPRESENCE_POD"] ?? "", /^telepresence-/);
+      equals(written["LINES"], "1\n2");
+      equals(["HOME", "PATH", "HOSTNAME"].filter((name) => name in written), []);
+      for (const [name, value] of Object.entries(written)) equals(environment[name], value, name);
+      equals(Object.keys(written), Object.keys(written).toSorted());
+
+      const { LINES: _, ...rest } = written;
+      const lines = (await Deno.readTextFile(file)).trimEnd().split("\n");
+      equals(Object.fromEntries(lines.map(cut)), rest);
+      match(stderr, /T: Skipped these environment keys .* have newlines:\nT: LINES\n/);
+      for (const path of [json, file]) equals(((await Deno.stat(path)).mode ?? 0) & 0o777, 0o600);
+    });
+  },
+);
+
+clusterTest("the agent's image and runtime do not show in the command's environment", async (cluster) => {
+  await check(cluster, [], async (environment) => {
+    const own = Deno.env.toObject(); // and what the harness and the launcher (tools/launcher.sh) add
+    for (const name of Object.keys(environment).filter((one) => !(one in own))) {
+      match(
+        name,
+        /^(?:.+_SERVICE_HOST|.+_SERVICE_PORT(?:_.+)?|.+_PORT(?:_\d+_.+)?|TELEPRESENCE_.+|LD_PRELOAD|NO_COLOR|DENO_NO_UPDATE_CHECK)$/,
+      );
+    }
+    match(await Deno.readTextFile(`${cluster.directory}/telepresence.log`), /as the agent's image sets them: /);
+  });
+});
+
+clusterTest("--env sets and --env-unset takes away, whoever had the variable", async (cluster) => {
+  const value = JSON.stringify({ quotes: "\"'`", lines: "a\nb\r\n\tc", text: "é😀\u2028", filler: "x".repeat(1300) });
+  const flags = ["--env", `JSON=${value}`, "--env-unset", "REDIS_*", "--env-unset", "NO_COLO?"];
+  await check(cluster, flags, async (environment) => {
+    equals(environment["JSON"], value);
+    equals(Object.keys(environment).filter((name) => /^REDIS_|^NO_COLOR$/.test(name)), []);
+    match(environment["KUBERNETES_SERVICE_HOST"] ?? "", /^10\./);
+    const log = await Deno.readTextFile(`${cluster.directory}/telepresence.log`);
+    ok(!log.includes("quotes"), "the log has no value of a variable");
+  });
+});
