@@ -103,7 +103,7 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "/telepresence/agent.js",
     "--port",
     String(plan.agentPort),
-    `--key=${publicKey}`, // one word: a key may begin with "-"
+    `--key=${publicKey}`, // one word: base64url may begin with a dash
   ];
 }
 

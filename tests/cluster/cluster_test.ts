@@ -109,6 +109,12 @@ Deno.test({
       }));
     });
 
+    await t.step("nothing in the node can write to this machine's files", async () => {
+      const node = await findNode(instance);
+      const enter = ["nsenter", "--target", `${node?.pid}`, "--mount"] as const;
+      match((await runProgram([...enter, "touch", "/usr/cluster-was-here"])).stderr, /Read-only file system/);
+    });
+
     await t.step(
       "Pod Security admission refuses a privileged pod in namespace restricted, and in it only",
       async () => {
@@ -152,16 +158,18 @@ Deno.test({
     });
 
     await t.step("restart gives a component another process, and the cluster goes on", async () => {
-      const former = await pidOf("kube-apiserver");
+      const [former, ...others] = await readPids("kube-apiserver", "etcd", "kubelet");
       await requireCluster("restart", "kube-apiserver");
-      ok(await pidOf("kube-apiserver") !== former);
+      const [latter, ...same] = await readPids("kube-apiserver", "etcd", "kubelet");
+      ok(latter !== former, `${latter}`);
+      equals(same, others);
       equal(await inTools("curl", "--silent", "http://helloworld/"), HELLO_PAGE);
       match((await cluster("restart", "kube-dance")).stderr, /Cannot find component "kube-dance": want one of contain/);
     });
 
     await t.step("up heals a cluster whose components were killed", async () => {
-      for (const name of ["etcd", "kube-apiserver", "kubelet", "containerd"]) {
-        signalProcess(await pidOf(name), "SIGKILL");
+      for (const pid of await readPids("etcd", "kube-apiserver", "kubelet", "containerd")) {
+        signalProcess(pid, "SIGKILL");
       }
       await until("a status that tells", async () => (await cluster("status")).code === 0 ? undefined : true);
       await requireCluster("up");
@@ -250,9 +258,9 @@ async function inTools(...command: string[]): Promise<string> {
   return await kubectl("exec", "deployment/tools", "--", ...command);
 }
 
-async function pidOf(component: string): Promise<number> {
+async function readPids(...components: string[]): Promise<number[]> {
   const { stdout } = await cluster("status");
-  return Number(new RegExp(`^${component} +(\\d+) `, "m").exec(stdout)?.[1]);
+  return components.map((name) => Number(new RegExp(`^${name} +(\\d+) `, "m").exec(stdout)?.[1]));
 }
 
 /** What answers, if something does: on some machines anything that is asked outside is answered by something. */
