@@ -3,6 +3,8 @@ import { decodeMessage, DialError, encodeMessage, HostRequest, LookupError } fro
 import { admitHost, type Incoming, type Mux, openMux } from "@/transport/mod.ts";
 import { type Duplex, messageOf, splice, writeAll } from "@/util/mod.ts";
 import { dial } from "./dial.ts";
+import { FileTree } from "./file_tree.ts";
+import { serveFiles } from "./files.ts";
 import { bind, serveListener } from "./listen.ts";
 import { lookUp } from "./look_up.ts";
 
@@ -66,6 +68,18 @@ async function fulfil(request: HostRequest, incoming: Incoming, mux: Mux, option
       const stream = incoming.accept();
       await writeAll(stream, new TextEncoder().encode(JSON.stringify(options.environment)));
       return await stream.closeWrite();
+    }
+    case "files": {
+      const tree = await FileTree.of(request.mounts);
+      const stream = incoming.accept(encodeMessage({ mounts: [...tree.mounts] }));
+      try {
+        await serveFiles(stream, tree, log);
+        await stream.closeWrite();
+      } catch (error) {
+        stream.reset({ code: "EIO", message: messageOf(error) });
+        log.info(`A connection to the files ended: ${messageOf(error)}`);
+      }
+      return;
     }
   }
 }

@@ -8,6 +8,7 @@
  * | lookup | host to agent | carries nothing: the answer is in ACCEPT |
  * | listen | host to agent | stands for the listener: its end closes the port |
  * | environment | host to agent | carries the environment as one JSON object, to the end of stream |
+ * | files | host to agent | is an SFTP connection (`sftp.md`); which volumes are there is in ACCEPT |
  * | accepted | agent to host | is a connection that came to the listener of that number |
  *
  * @module
@@ -17,6 +18,7 @@ import { EAI_NAMES, type EaiName, ERRNO_NAMES, type ErrnoName } from "./pod.ts";
 
 const Port = z.int().check(z.gte(1), z.lte(65535));
 const Host = z.string().check(z.minLength(1), z.maxLength(1024));
+const MountPath = z.string().check(z.regex(/^\/./), z.maxLength(4096));
 
 /** What the host may ask of the agent. */
 export const HostRequest = z.discriminatedUnion("ask", [
@@ -24,6 +26,7 @@ export const HostRequest = z.discriminatedUnion("ask", [
   z.object({ ask: z.literal("lookup"), name: Host, family: z.union([z.literal(4), z.literal(6), z.literal("any")]) }),
   z.object({ ask: z.literal("listen"), port: Port, listener: z.int() }),
   z.object({ ask: z.literal("environment") }),
+  z.object({ ask: z.literal("files"), mounts: z.array(MountPath).check(z.maxLength(256)) }),
 ]);
 /** What the host may ask of the agent. */
 export type HostRequest = z.infer<typeof HostRequest>;
@@ -37,11 +40,15 @@ export type AgentRequest = z.infer<typeof AgentRequest>;
 
 /** The answer to "lookup". */
 export const LookupReply = z.object({ addresses: z.array(z.string()).check(z.minLength(1)) });
+/** The answer to "files": the mount points that are there. */
+export const FilesReply = z.object({ mounts: z.array(z.string()) });
 /** The body of "environment". */
 export const Environment = z.record(z.string(), z.string());
 
 /** A message as bytes. */
-export function encodeMessage(message: HostRequest | AgentRequest | z.infer<typeof LookupReply>): Uint8Array {
+export function encodeMessage(
+  message: HostRequest | AgentRequest | z.infer<typeof LookupReply> | z.infer<typeof FilesReply>,
+): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(message));
 }
 

@@ -18,6 +18,7 @@ export {
   type LookupOptions,
   type Pod,
   type PodConnection,
+  type PodFiles,
   type PodListener,
   type Waiting,
 } from "./pod.ts";
@@ -25,9 +26,26 @@ export {
   AgentRequest,
   decodeMessage,
   encodeMessage,
+  FilesReply,
   HostRequest,
   LookupReply,
   toEaiName,
   toErrnoName,
 } from "./messages.ts";
 export { type LinkedPod, openPod } from "./pod_client.ts";
+export {
+  type Attributes,
+  EXTENSIONS,
+  FieldReader,
+  MAX_PACKET_BYTES,
+  OPEN,
+  type Packet,
+  PacketReader,
+  PacketWriter,
+  SFTP,
+  SFTP_VERSION,
+  SftpError,
+  STATUS,
+  type Status,
+} from "./sftp.ts";
+export { decodeSftpRequest, type SftpChange, type SftpRequest } from "./sftp_request.ts";

@@ -2,6 +2,7 @@ import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
 import { listenForHosts } from "@/agent/mod.ts";
 import { greetAgent, HandshakeError, makeSessionKey } from "@/transport/mod.ts";
 import { readFull, splice, writeAll } from "@/util/mod.ts";
+import { SftpClient } from "@/volumes/mod.ts";
 import { DialError, type LinkedPod, LookupError, openPod } from "./mod.ts";
 
 /** Runs `body` with a pod whose agent is the real one, in this process, over TCP on loopback. */
@@ -169,3 +170,19 @@ async function isListening(port: number): Promise<boolean> {
     return false;
   }
 }
+
+check("files() serves the volumes that are there by SFTP, and several connections at once", async (pod) => {
+  const directory = await Deno.realPath(await Deno.makeTempDir());
+  try {
+    await Deno.writeTextFile(`${directory}/f`, "hello");
+    const files = await Promise.all([1, 2].map(() => pod.files([directory, "/none/at/all"])));
+    for (const { mounts, duplex } of files) {
+      equals(mounts, [directory]);
+      await using client = await SftpClient.open(duplex);
+      equals((await client.list(directory)).map(({ name, attributes }) => [name, attributes.size]), [["f", 5]]);
+    }
+    await rejects(pod.files(["relative"]), DialError);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});

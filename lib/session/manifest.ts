@@ -88,7 +88,14 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
   };
 }
 
-/** How the agent is started, with no more permissions than it needs: the network, and the environment to tell it. */
+/**
+ * How the agent is started, with no more permissions than it needs: the network, the environment to tell it, and the
+ * files of the volumes; it starts no program and loads no library.
+ *
+ * Files are not narrowed to the mount points here: the runtime makes no symlink under a permission that is narrowed to
+ * paths (it says so), and follows one that leads out of it all the same. The agent itself keeps to the volumes
+ * (lib/agent/file_tree.ts), and the kernel to what the container's user may do on a root that is read-only.
+ */
 function agentCommand(plan: Plan, publicKey: string): string[] {
   return [
     "deno",
@@ -100,6 +107,9 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "--no-remote",
     "--allow-net",
     "--allow-env",
+    "--allow-read",
+    "--allow-write",
+    "--allow-sys=statfs",
     "/telepresence/agent.js",
     "--port",
     String(plan.agentPort),

@@ -57,6 +57,7 @@ export function makeFakePod(cluster: FakeCluster): FakePod {
     },
     listen: () => Promise.reject(new DialError("EACCES", "This pod does not listen")),
     environment: () => Promise.resolve({}),
+    files: () => Promise.reject(new DialError("EACCES", "This pod has no files")),
   };
 }
 
