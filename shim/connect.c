@@ -80,6 +80,19 @@ static int so_error(int fd)
 }
 
 /**
+ * unconnect() - Makes a descriptor what it is after a connect that the kernel refused: it can be connected anew
+ * @fd:		The program's descriptor; errno stays as it is
+ */
+static void unconnect(int fd)
+{
+    const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+    int saved = errno;
+
+    real.connect(fd, &nowhere, sizeof(nowhere));
+    errno = saved;
+}
+
+/**
  * wait_for_pod() - Waits for the end of a connect that is under way
  * @fd:		The program's descriptor, plugged
  * @milliseconds:	How long; -1 for ever
@@ -88,7 +101,6 @@ static int so_error(int fd)
  */
 static int wait_for_pod(int fd, int milliseconds)
 {
-    const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
     struct pollfd wait = { .fd = fd, .events = POLLOUT };
     int ready = poll(&wait, 1, milliseconds);
     int error;
@@ -97,7 +109,7 @@ static int wait_for_pod(int fd, int milliseconds)
         return -1;
     error = ready ? so_error(fd) : EINPROGRESS;
     if (ready && error)
-        real.connect(fd, &nowhere, sizeof(nowhere)); /* unconnected again, as after a connect that the kernel refused */
+        unconnect(fd);
     errno = error;
     return error ? -1 : 0;
 }
@@ -123,8 +135,12 @@ static int pod_connect(int control, int fd, const struct endpoint *to, const cha
     case -1:
         return -1;
     }
-    if (enter_gate(fd, to, gates) || (limit >= 0 && plug(fd, &bytes)) || claim(control, fd, bytes))
+    if (enter_gate(fd, to, gates))
         return -1;
+    if ((limit >= 0 && plug(fd, &bytes)) || claim(control, fd, bytes)) {
+        unconnect(fd);
+        return -1;
+    }
     if (limit > 0)
         return wait_for_pod(fd, limit);
     errno = EINPROGRESS;

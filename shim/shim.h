@@ -63,6 +63,9 @@
 /* "1": one line on standard error for each verdict, with its reason. */
 #define LOG_VARIABLE "TELEPRESENCE_SHIM_LOG"
 
+/* What only younger libcs declare. */
+int execveat(int fd, const char *path, char *const words[], char *const environment[], int flags);
+
 /* struct real - the functions we stand before, as the next library in line has them */
 struct real {
 #define HOOK(type, name, parameters, arguments) type(*name) parameters;

@@ -61,6 +61,8 @@ export interface Api extends Disposable {
 const MAX_BODY_BYTES = 1024 * 1024 * 1024;
 /** Load balancers drop idle connections from 20 s on, some without a word. */
 const IDLE_MS = 15_000;
+/** Nobody closes a connection that waited no longer than this. */
+const FRESH_MS = 3_000;
 /** As client-go. */
 const MAX_RETRIES = 10;
 const MAX_RETRY_AFTER_S = 60;
@@ -76,30 +78,27 @@ interface Line {
 export interface ApiOptions {
   readonly log?: Log;
   /** How credential plugins are started. @default {without a terminal} */
-  readonly runner?: PluginRunner;
+  readonly pluginRunner?: PluginRunner;
   /** @default {10 s} */
   readonly connectTimeoutMs?: number;
 }
 
 /** Opens the way to an API server. Nothing is sent before the first request. */
-export function openApi(
-  cluster: ClusterConfig,
-  options: ApiOptions = {},
-): Api {
+export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
   const { log = silentLog, connectTimeoutMs: timeoutMs } = options;
   const credentials = openCredentials(cluster, options);
   const base = new URL(cluster.server);
   const prefix = base.pathname.replace(/\/+$/, "");
   const idle: Line[] = [];
+  let closed = false;
 
   return {
     async request(request, signal) {
       for (let tries = 0;; tries++) {
-        const { response, line, release } = await exchange(request, signal);
-        if (response.status >= 200 && response.status < 300) return apiResponse(response, line, release);
-        const error = refusal(cluster, request, response, await rest(response));
-        release();
-        if (!await again(error, response.headers, line.identity, tries, signal)) throw error;
+        const { response, identity, release } = await exchange(request, signal);
+        if (response.status >= 200 && response.status < 300) return apiResponse(response, release);
+        const error = refusal(cluster, request, response, await rest(response).finally(release));
+        if (!await again(error, response.headers, identity, tries, signal)) throw error;
       }
     },
     async upgrade(request, signal) {
@@ -126,6 +125,7 @@ export function openApi(
       }
     },
     [Symbol.dispose]() {
+      closed = true;
       for (const line of idle.splice(0)) line.duplex.close();
       credentials[Symbol.dispose]();
     },
@@ -140,7 +140,7 @@ export function openApi(
       signal?.addEventListener("abort", stop, { once: true });
       const release = () => {
         signal?.removeEventListener("abort", stop);
-        if (response?.reusable && !signal?.aborted) {
+        if (response?.reusable && !signal?.aborted && !closed) {
           line.idleSince = performance.now();
           idle.push(line);
         } else {
@@ -151,31 +151,28 @@ export function openApi(
       try {
         await send(line, request);
         response = openBody(line.reader, await headOf(line), request.method);
-        return { response: abortableBody(response, signal), line, release };
+        return { response: abortableBody(response, signal), identity: line.identity, release };
       } catch (error) {
         release();
         signal?.throwIfAborted();
         // The server had closed a connection that waited: nothing is known to be wrong, and `reuse` allowed this.
-        if (used === undefined) throw error;
+        if (used === undefined || request.method === "POST") throw error;
         log.debug(`connection was closed while idle: ${messageOf(error)}`);
       }
     }
   }
 
   /**
-   * A connection that waits. A request that must not be done twice (POST) gets a new one: when a used one breaks, one
-   * cannot know whether the server has seen the request.
+   * A connection that waits. A request that must not be done twice (POST) gets a fresh one alone: when a connection
+   * breaks, one cannot know whether the server has seen the request, so that it is not sent again.
    */
   async function reuse(request: ApiRequest, signal: AbortSignal | undefined): Promise<Line | undefined> {
     const identity = await credentials.identity(signal);
     const now = performance.now();
     for (let line; (line = idle.pop()) !== undefined;) {
       const same = line.identity.clientCertificate === identity.clientCertificate;
-      if (same && now - line.idleSince < IDLE_MS) {
-        if (request.method !== "POST") return { ...line, identity };
-        idle.push(line);
-        return undefined;
-      }
+      const fresh = now - line.idleSince < (request.method === "POST" ? FRESH_MS : IDLE_MS);
+      if (same && fresh) return { ...line, identity };
       line.duplex.close();
     }
     return undefined;
@@ -268,7 +265,7 @@ function abortableBody(response: HttpResponse, signal: AbortSignal | undefined):
   };
 }
 
-function apiResponse(response: HttpResponse, _line: Line, release: () => void): ApiResponse {
+function apiResponse(response: HttpResponse, release: () => void): ApiResponse {
   let released = false;
   const done = () => {
     if (!released) release();

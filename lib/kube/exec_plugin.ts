@@ -49,9 +49,9 @@ interface Held {
  */
 export function openExecPlugin(
   plugin: ExecCredentials,
-  options: { log?: Log; runner?: PluginRunner; now?: () => number } = {},
+  options: { log?: Log; pluginRunner?: PluginRunner; now?: () => number } = {},
 ): CredentialSource {
-  const { log = silentLog, runner = quietPluginRunner, now = Date.now } = options;
+  const { log = silentLog, pluginRunner: runner = quietPluginRunner, now = Date.now } = options;
   const ended = new AbortController();
   let held: Held | undefined;
   let asking: Promise<Identity> | undefined;

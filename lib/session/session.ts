@@ -12,8 +12,9 @@ import { makeSessionKey } from "@/transport/mod.ts";
 import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
 import { exposePorts } from "./expose.ts";
 import { launch, prepareEnvironment } from "./launch.ts";
+import { explainLoss } from "./loss.ts";
 import { agentConfigMap, exposedService, proxyDeployment } from "./manifest.ts";
-import { acquireObject, requireCreatable } from "./objects.ts";
+import { acquireObject, allPass, makeCleanUp, requireCreatable } from "./objects.ts";
 import { openTunnel } from "./open_tunnel.ts";
 import { makePlan, type Plan, type Wanted } from "./plan.ts";
 import { waitForProxy } from "./wait_for_proxy.ts";
@@ -38,6 +39,12 @@ export interface Around {
   readonly shim: Uint8Array<ArrayBuffer> | undefined;
   /** How long the proxy may take to run. @default {120 s} */
   readonly readyMs?: number;
+  /** How long its agent may then take to answer. @default {30 s} */
+  readonly connectMs?: number;
+  /** How long the API server may take to answer a create. @default {30 s} */
+  readonly createMs?: number;
+  /** How long the clean-up may take. @default {10 s} */
+  readonly cleanUpMs?: number;
 }
 
 /**
@@ -60,11 +67,19 @@ export async function runSession(wanted: Wanted, around: Around): Promise<number
 
 /** As Telepresence 1 did, a clean-up that failed is told, and does not change the exit code. */
 function tellLeft(error: unknown, { teller, log }: Around): void {
-  for (const one of unfold(error).filter((one) => !(one instanceof SuppressedError))) {
-    if (!(one instanceof UserError)) log.info(`During clean-up: ${messageOf(one)}`);
-    else [one.message, ...one.hints].forEach((line) => teller.say(line));
+  for (const failure of failuresIn(error)) {
+    teller.say(`Cleanup failed: ${messageOf(failure)}`);
+    if (failure instanceof Error) log.info(failure.stack ?? failure.message);
+    const hints = unfold(failure).flatMap((each) => each instanceof UserError ? each.hints : []);
+    for (const hint of new Set(hints)) teller.say(`Hint: ${hint}`);
   }
   teller.say("WARNING: Failures during cleanup. See above.");
+}
+
+/** The errors in one that only carries others, in the order in which they happened. */
+function failuresIn(error: unknown): unknown[] {
+  if (!(error instanceof SuppressedError)) return [error];
+  return [...failuresIn(error.suppressed), ...failuresIn(error.error)];
 }
 
 async function session(wanted: Wanted, around: Around, choose: (code: number) => void): Promise<void> {
@@ -83,24 +98,25 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
     deployment: proxyDeployment(plan, key.publicKey),
     service: exposedService(plan),
   };
-  await Promise.all([
-    requireCreatable(configMaps, manifests.configMap, { kube, signal }),
+  await allPass([
     requireCreatable(deployments, manifests.deployment, { kube, signal }),
+    requireCreatable(configMaps, manifests.configMap, { kube, signal }),
     ...(plan.expose.length > 0 ? [requireCreatable(services, manifests.service, { kube, signal })] : []),
   ]);
   announce(plan, say, chat);
 
   // Action.
   const leftovers = new Set<string>();
-  around.onLeftovers(() => [...leftovers].map((name) => `${name} --namespace ${plan.namespace}`));
-  const making = { kube, log, sessionId: plan.sessionId, leftovers, signal };
+  around.onLeftovers(() => [...leftovers].map((name) => `kubectl delete ${name} --namespace ${plan.namespace}`));
+  const cleanUp = makeCleanUp(around.cleanUpMs);
+  const making = { ...around, kube, say, sessionId: plan.sessionId, leftovers, cleanUp };
   await using configMap = await acquireObject(configMaps, manifests.configMap, making);
   await using deployment = await acquireObject(deployments, manifests.deployment, making);
   const [podName] = await Promise.all([
     waitForProxy(plan, { ...around, kube, say }),
     giveTo(deployment, configMap, plan, kube, signal),
   ]);
-  await using pod = await openTunnel(plan, podName, { kube, key, version: around.version, log, signal });
+  await using pod = await openTunnel(plan, podName, { ...around, kube, key });
   await using exposed = await exposePorts(pod, plan.expose, { log, signal, say });
   // The Service comes when the ports are bound and goes before they do: nobody in the cluster is sent to a closed port.
   await using _service = plan.expose.length > 0 ? await acquireObject(services, manifests.service, making) : null;
@@ -114,11 +130,16 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
   const prompt = plan.isShell ? promptOf(cluster.contextName) : {};
   await using child = launch(plan.command, { env: capture.environment({ ...environment, ...prompt }), log });
-  choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], around));
+  const why = () => explainLoss(plan, podName, kube);
+  choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], { ...around, why }));
 }
 
 /** Waits for the child; ends it when a signal comes or when what it depends on is lost. */
-async function untilEnd(child: Child, lost: Promise<unknown>[], { signal, log }: Around): Promise<number> {
+async function untilEnd(
+  child: Child,
+  lost: Promise<unknown>[],
+  { signal, log, why }: Around & { why: () => Promise<UserError | undefined> },
+): Promise<number> {
   // A dependency that ends in order says nothing: only a rejection is a loss.
   const losses = lost.map((closed) => closed.then(() => new Promise<never>(() => {})));
   try {
@@ -126,11 +147,14 @@ async function untilEnd(child: Child, lost: Promise<unknown>[], { signal, log }:
     return code;
   } catch (error) {
     const interrupted = signal.aborted;
-    log.info(interrupted ? "Ending the command" : "Lost what the command depends on: ending it");
-    const { code, signal: by } = await child.end(interrupted ? signalFor(signal.reason) : undefined);
-    if (interrupted && by === null) return code; // the command chose its code itself
-    if (interrupted) throw signal.reason;
-    throw new UserError("Proxy to Kubernetes exited. This is typically due to a lost connection.", { cause: error });
+    log.info(interrupted ? "Ending the command" : `Lost what the command depends on: ${messageOf(error)}`);
+    if (interrupted) {
+      const { code, signal: by } = await child.end(signalFor(signal.reason));
+      if (by === null) return code; // the command chose its code itself
+      throw signal.reason;
+    }
+    const [cause = error] = await Promise.all([why(), child.end("SIGTERM")]);
+    throw new UserError("Proxy to Kubernetes exited. This is typically due to a lost connection.", { cause });
   }
 }
 

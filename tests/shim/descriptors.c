@@ -3,6 +3,8 @@
  *
  * descriptors ADDRESS PORT SHUT: an echo, and a port that refuses
  */
+#include "errno_name.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,11 +23,6 @@
 #include <unistd.h>
 
 static struct sockaddr_in echo, shut, silent;
-
-static const char *name(int error)
-{
-    return error ? strerrorname_np(error) : "0";
-}
 
 static int dial(const struct sockaddr_in *to, int flags)
 {
