@@ -192,14 +192,14 @@ export class FileRequests implements AsyncDisposable {
   async #attributesOfEntry(path: string): Promise<Attributes | undefined> {
     try {
       const place = this.#tree.locate(path);
-      return place.kind === "way" ? MADE_UP : attributesOf(await fs.lstat(place.path));
+      return place.kind === "way" ? madeUp() : attributesOf(await fs.lstat(place.path));
     } catch {
       return undefined;
     }
   }
 
   async #attributesAt(path: string, how: "lstat" | "stat"): Promise<Attributes> {
-    if (this.#tree.locate(path).kind === "way") return MADE_UP;
+    if (this.#tree.locate(path).kind === "way") return madeUp();
     return attributesOf(await fs.lstat(how === "stat" ? await this.#reach(path) : await this.#entry(path)));
   }
 
@@ -240,8 +240,14 @@ export class FileRequests implements AsyncDisposable {
   }
 }
 
-/** A directory that there is only so that a volume can be below it. */
-const MADE_UP: Attributes = { mode: constants.S_IFDIR | 0o555, size: 0, times: { accessed: 0, modified: 0 } };
+/**
+ * A directory that there is only so that a volume can be below it. It is the agent's user's: a client takes the owner
+ * of the root for the user whose files are its own (`idmap=user` of sshfs).
+ */
+function madeUp(): Attributes {
+  const ids = { user: Deno.uid() ?? 0, group: Deno.gid() ?? 0 };
+  return { mode: constants.S_IFDIR | 0o555, size: 0, ids, times: { accessed: 0, modified: 0 } };
+}
 
 /** The name of a system's error, whatever was thrown. */
 export function codeOf(error: unknown): string {

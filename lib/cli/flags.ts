@@ -39,7 +39,15 @@ export interface Flags {
   readonly environment: EnvironmentWanted;
   /** Files that the pod's environment is written to. */
   readonly environmentFiles: { readonly json?: string; readonly file?: string };
+  /** Where the pod's volumes are to be on this machine. */
+  readonly volumes: { readonly at: MountPlace };
 }
+
+/** A place on this machine for the pod's volumes. */
+export type MountPlace = { readonly kind: "nowhere" } | { readonly kind: "temporary" } | {
+  readonly kind: "path";
+  readonly path: string;
+};
 
 /** What the command's environment has otherwise than the pod's. */
 export interface EnvironmentWanted {
@@ -213,12 +221,12 @@ export const FLAGS = [
     long: "--mount",
     value: "PATH|BOOL",
     group: "mount",
-    help: "Where the pod's volumes are mounted, or whether they are.",
+    help: "Where the pod's volumes are mounted, each at its path in the pod below this directory, or whether they " +
+      "are. The command finds the directory in TELEPRESENCE_ROOT. Default: true, a new directory that goes again.",
     check: (value) =>
-      isFalse(value) || /^(true|on|yes|1)$/i.test(value) || value.startsWith("/")
+      isFalse(value) || isTrue(value) || value.startsWith("/")
         ? undefined
         : "Value must be true, false, or an absolute filesystem path",
-    later: (value) => isFalse(value) ? undefined : "not built yet: volumes are not mounted, as with --mount=false",
   },
   {
     long: "--docker-mount",
@@ -363,7 +371,13 @@ export function readFlags(typed: Typed): Flags {
       ...(json !== undefined && { json }),
       ...(file !== undefined && { file }),
     },
+    volumes: { at: readMount(typed.last("--mount") ?? "true") },
   };
+}
+
+function readMount(value: string): MountPlace {
+  if (isFalse(value)) return { kind: "nowhere" };
+  return isTrue(value) ? { kind: "temporary" } : { kind: "path", path: value };
 }
 
 /** `NAME=VALUE` at its first "=". */
@@ -397,6 +411,10 @@ function readExposed(value: string): Exposed | string {
 
 function checkInt(value: string): string | undefined {
   return /^\s*[+-]?\d+\s*$/.test(value) ? undefined : `invalid int value: '${value}'`;
+}
+
+function isTrue(value: string): boolean {
+  return /^(true|on|yes|1)$/i.test(value);
 }
 
 function isFalse(value: string): boolean {

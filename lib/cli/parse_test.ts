@@ -11,6 +11,7 @@ const NOTHING_GIVEN: Flags = {
   verbose: false,
   environment: { set: {}, unset: [] },
   environmentFiles: {},
+  volumes: { at: { kind: "temporary" } },
 };
 
 /** Checks the meaning of a line, given as what is different from an empty one. */
@@ -44,8 +45,12 @@ Deno.test("parse() gives the meaning of each form that argparse takes", async (t
     ["--new-deployment 0a", { operation: { kind: "new", name: "0a" } }],
     ["-m inject-tcp", {}],
     ["--method=inject-tcp", {}],
-    ["--mount=false", {}],
-    ["--mount No", {}],
+    ["--mount=false", { volumes: { at: { kind: "nowhere" } } }],
+    ["--mount No", { volumes: { at: { kind: "nowhere" } } }],
+    ["--mount=TRUE", {}],
+    ["--mount yes", {}],
+    ["--mount 1", {}],
+    ["--mount /tmp/known", { volumes: { at: { kind: "path", path: "/tmp/known" } } }],
     ["--context a/b:6443 --namespace n", { context: "a/b:6443", namespace: "n" }],
     ["--expose 80", { expose: [{ host: 80, pod: 80 }] }],
     ["--expose=8080:80 --expose 1:65535", { expose: [{ host: 8080, pod: 80 }, { host: 1, pod: 65535 }] }],
@@ -179,7 +184,6 @@ Deno.test("parse() checks names as Kubernetes would", async (t) => {
 
 Deno.test("parse() recognizes each flag of Telepresence 1 that is not built yet, and says what works instead", async (t) => {
   const values: Record<string, string> = {
-    "--mount": "/x",
     "--docker-mount": "/x",
     "--to-pod": "80",
     "--from-pod": "80",
@@ -204,7 +208,7 @@ Deno.test("parse() recognizes each flag of Telepresence 1 that is not built yet,
   }
   await t.step("all are there", () => {
     const expected = "swap-deployment deployment serviceaccount to-pod from-pod container-to-host also-proxy " +
-      "local-cluster mount docker-mount docker-run";
+      "local-cluster docker-mount docker-run";
     equals(ROWS.filter(isLater).map(({ long }) => long.slice(2)), expected.split(" "));
   });
 });

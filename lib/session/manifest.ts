@@ -109,7 +109,7 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "--allow-env",
     "--allow-read",
     "--allow-write",
-    "--allow-sys=statfs",
+    "--allow-sys=statfs,uid,gid",
     "/telepresence/agent.js",
     "--port",
     String(plan.agentPort),

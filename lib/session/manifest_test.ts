@@ -8,6 +8,7 @@ const WANTED: Wanted = {
   run: { kind: "shell" },
   environment: { set: {}, unset: [] },
   environmentFiles: {},
+  volumes: { at: { kind: "nowhere" } },
 };
 
 function planOf(wanted: Partial<Wanted>) {

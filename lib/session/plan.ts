@@ -1,4 +1,5 @@
 import type { EnvironmentChanges, EnvironmentFiles } from "@/env/mod.ts";
+import type { VolumesWanted } from "@/volumes/mod.ts";
 
 /** What the user wants, exact and whole: the flags as far as a session is concerned. */
 export interface Wanted {
@@ -15,6 +16,8 @@ export interface Wanted {
   readonly environment: EnvironmentChanges;
   /** Files that the pod's environment is written to. */
   readonly environmentFiles: EnvironmentFiles;
+  /** Where the pod's volumes are to be on the host. */
+  readonly volumes: VolumesWanted;
 }
 
 /** A port of the pod whose connections arrive at a port of the host's loopback. */

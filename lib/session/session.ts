@@ -10,8 +10,9 @@ import type { Log } from "@/log/mod.ts";
 import type { Child } from "@/process/mod.ts";
 import { makeSessionKey } from "@/transport/mod.ts";
 import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
+import { openVolumes } from "@/volumes/mod.ts";
 import { exposePorts } from "./expose.ts";
-import { launch, prepareEnvironment } from "./launch.ts";
+import { launch, prepareEnvironment, readContainer } from "./launch.ts";
 import { explainLoss } from "./loss.ts";
 import { agentConfigMap, exposedService, proxyDeployment } from "./manifest.ts";
 import { acquireObject, allPass, makeCleanUp, requireCreatable } from "./objects.ts";
@@ -126,7 +127,14 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
     log: log.room("CAP"),
     signal,
   });
-  const environment = await prepareEnvironment(pod, wanted, { ...around, kube, plan, podName, say });
+  const facts = await readContainer(kube, plan, podName, signal);
+  await using volumes = await openVolumes(pod, facts.mounts, wanted.volumes, {
+    title: podName,
+    say,
+    log: log.room("VOL"),
+    signal,
+  });
+  const environment = await prepareEnvironment(pod, wanted, { ...around, facts, volumes, podName, say });
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
   const prompt = plan.isShell ? promptOf(cluster.contextName) : {};
   await using child = launch(plan.command, { env: capture.environment({ ...environment, ...prompt }), log });

@@ -6,3 +6,4 @@
  * @module
  */
 export { type Entry, SftpClient, SftpRefused } from "./sftp_client.ts";
+export { openVolumes, type Volumes, type VolumesOptions, type VolumesWanted } from "./volumes.ts";
