@@ -39,11 +39,13 @@ static int patience(int fd)
  * @text:	Its address as text
  * @gates:	Set to where the program's descriptor is to go
  *
+ * Where the connection stays on the host, the log is told why.
+ *
  * Return: 1 to go on at @gates, 0 when the connection stays on the host, or -1 with errno set to the pod's
  */
 static int ask(int control, const char *verb, const struct endpoint *to, const char *text, struct gates *gates)
 {
-    char answer[ANSWER_BYTES], *cursor = answer;
+    char answer[SHORT_ANSWER_BYTES], *cursor = answer;
     struct line line;
     const char *word;
 
@@ -53,8 +55,10 @@ static int ask(int control, const char *verb, const struct endpoint *to, const c
     if (control_send(control, &line) || control_receive(control, answer, sizeof(answer)) < 0)
         return -1;
     word = answer_word(&cursor);
-    if (word && !strcmp(word, "local"))
+    if (word && !strcmp(word, "local")) {
+        log_verdict("connect", text, "host", cursor);
         return 0;
+    }
     if (word && !strcmp(word, "failed")) {
         errno = errno_of(answer_word(&cursor));
         return -1;
@@ -195,7 +199,7 @@ static bool connect_again(int fd, int *result)
 EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
 {
     int saved = errno, control, result;
-    const char *reason = "policy of the session";
+    const char *reason;
     char text[INET6_ADDRSTRLEN];
     struct endpoint to;
 
@@ -221,8 +225,8 @@ EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
         saved = errno;
     close(control);
     errno = saved;
-    log_verdict("connect", text, result > 0 ? "host" : "pod",
-                result > 0 ? reason : result ? errno_name(saved) : "connected");
+    if (result <= 0)
+        log_verdict("connect", text, "pod", result ? errno_name(saved) : "connected");
     return result > 0 ? real.connect(fd, address, length) : result;
 }
 

@@ -91,7 +91,7 @@ bool take_gates(char **cursor, struct gates *gates)
 static bool find_gates(struct gates *gates)
 {
     uint32_t known = atomic_load_explicit(&known_gates, memory_order_relaxed);
-    char answer[ANSWER_BYTES], *cursor = answer;
+    char answer[SHORT_ANSWER_BYTES], *cursor = answer;
     struct line line;
     const char *verb;
 
@@ -199,7 +199,7 @@ static bool own_endpoint(int fd, struct endpoint *own, char text[INET6_ADDRSTRLE
  */
 bool ask_about(int fd, struct about *about)
 {
-    char text[INET6_ADDRSTRLEN], answer[ANSWER_BYTES], *cursor = answer;
+    char text[INET6_ADDRSTRLEN], answer[SHORT_ANSWER_BYTES], *cursor = answer;
     struct endpoint own;
     struct line line;
     const char *verb, *word;

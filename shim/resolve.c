@@ -25,8 +25,10 @@ static int take_answer(struct found *found)
     const char *word;
 
     found->count = 0;
-    if (verb && !strcmp(verb, "local"))
+    if (verb && !strcmp(verb, "local")) {
+        found->text[0] = cursor; /* why */
         return LOOKUP_LOCAL;
+    }
     if (verb && !strcmp(verb, "failed"))
         return eai_of(answer_word(&cursor));
     if (!verb || strcmp(verb, "addresses"))
@@ -47,7 +49,7 @@ static int take_answer(struct found *found)
  */
 int lookup(const char *call, const char *name, int family, struct found *found)
 {
-    const char *reason = "policy of the session";
+    const char *reason;
     int control, result = EAI_AGAIN;
     struct line line;
 
@@ -68,8 +70,10 @@ int lookup(const char *call, const char *name, int family, struct found *found)
     if (!control_send(control, &line) && control_receive(control, found->answer, sizeof(found->answer)) >= 0)
         result = take_answer(found);
     close(control);
-    log_verdict(call, name, result == LOOKUP_LOCAL ? "host" : "pod",
-                result == LOOKUP_LOCAL ? reason : result ? eai_name(result) : found->text[0]);
+    if (result == LOOKUP_LOCAL)
+        log_verdict(call, name, "host", found->text[0]);
+    else
+        log_verdict(call, name, "pod", result ? eai_name(result) : found->text[0]);
     return result;
 }
 
@@ -83,7 +87,7 @@ int lookup(const char *call, const char *name, int family, struct found *found)
  */
 int reverse(const struct endpoint *endpoint)
 {
-    char text[INET6_ADDRSTRLEN], answer[ANSWER_BYTES], *cursor = answer;
+    char text[INET6_ADDRSTRLEN], answer[SHORT_ANSWER_BYTES], *cursor = answer;
     const char *reason, *verb;
     int control, result = EAI_AGAIN;
     struct line line;

@@ -60,7 +60,8 @@ export function openExecPlugin(
     async identity(signal) {
       if (held !== undefined && now() < held.expires - LEEWAY_MS) return held.identity;
       asking ??= ask().finally(() => asking = undefined);
-      return await abortable(asking, signal); // the others go on waiting
+      // The others go on waiting; a client that is closed waits for no program.
+      return await abortable(asking, signal ? AbortSignal.any([signal, ended.signal]) : ended.signal);
     },
     refused(identity) {
       if (held?.identity === identity) held = undefined;

@@ -2,7 +2,7 @@
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { requireProgram } from "@/process/mod.ts";
 import { type FakeCluster, type FakeClusterOptions, type Match, startFakeCluster, TROUBLES } from "../testkit/mod.ts";
-import { endedWith, type Running, start } from "./harness.ts";
+import { appears, endedWith, start, startRunning as running } from "./harness.ts";
 
 const WEB = ["-nweb", "--run", "sleep", "60"];
 const EXPOSED = ["--expose", "9999:9998", ...WEB];
@@ -70,36 +70,6 @@ Deno.test("a create that is never answered is not waited for for ever, and what 
     'T: Error: Cannot create deployment/web in namespace "default": the API server did not answer within 0.2 s',
   ]);
 });
-
-/** A session whose command runs. */
-async function running(cluster: FakeCluster, words: readonly string[] = ["sleep", "60"]): Promise<Running> {
-  const session = start(cluster, [
-    "-nweb",
-    "--run",
-    "sh",
-    "-c",
-    `echo > ${cluster.directory}/up; exec "$@"`,
-    "sh",
-    ...words,
-  ]);
-  await appears(cluster.directory, "up");
-  return session;
-}
-
-/** Waits until a file is in the folder. */
-async function appears(folder: string, name: string): Promise<void> {
-  await using stack = new AsyncDisposableStack();
-  const watcher = stack.use(Deno.watchFs(folder));
-  const timer = setTimeout(() => watcher.close(), 10_000);
-  stack.defer(() => clearTimeout(timer));
-  const isThere = async () => {
-    for await (const entry of Deno.readDir(folder)) if (entry.name === name) return true;
-    return false;
-  };
-  if (await isThere()) return;
-  for await (const _event of watcher) if (await isThere()) return;
-  throw new Error(`Waited 10 s in vain for the file ${name}`);
-}
 
 Deno.test("a signal ends the command too, and the code is the signal's unless the command chose one", async (t) => {
   const codes = [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const;

@@ -61,10 +61,10 @@ export async function serveControl(conn: Duplex, control: Control): Promise<void
 
 async function lookup({ name, family }: Of<"lookup">, control: Control): Promise<Answer> {
   const { pod, policy, log = silentLog, signal } = control;
-  const reason = policy.name(name);
+  const reason = await policy.name(name);
   if (reason) {
     log.debug(`lookup ${name}: host (${reason})`);
-    return { verb: "local" };
+    return { verb: "local", reason };
   }
   try {
     const { addresses } = await pod.lookup(name, { family, signal });
@@ -78,7 +78,8 @@ async function lookup({ name, family }: Of<"lookup">, control: Control): Promise
 
 /** The pod can resolve names alone; to ask the host about an address of the cluster would tell others of it. */
 function reverse({ address }: Of<"reverse">, { policy }: Control): Answer {
-  return policy.address(address) ? { verb: "local" } : { verb: "failed", code: "EAI_NONAME" };
+  const reason = policy.address(address);
+  return reason ? { verb: "local", reason } : { verb: "failed", code: "EAI_NONAME" };
 }
 
 /**
@@ -96,7 +97,7 @@ async function serveConnect(
   const reason = policy.address(to.address);
   if (reason) {
     log.debug(`${subject}: host (${reason})`);
-    return await tell(conn, { verb: "local" });
+    return await tell(conn, { verb: "local", reason });
   }
   // A program that gives its connect up (a signal, its end) closes the control connection, and the dial ends with it.
   const givenUp = new AbortController();

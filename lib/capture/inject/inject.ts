@@ -1,3 +1,4 @@
+import dns from "node:dns/promises";
 import { type Log, silentLog } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
 import { messageOf } from "@/util/mod.ts";
@@ -23,6 +24,8 @@ export interface InjectOptions {
   readonly hostname?: string;
   /** The addresses of the host's interfaces, whenever it is called. @default {those of Deno.networkInterfaces} */
   readonly ownAddresses?: () => readonly string[];
+  /** Resolves a name on the host. @default {with its libc} */
+  readonly resolve?: (name: string) => Promise<readonly string[]>;
   readonly log?: Log;
   /** Stops the capture, as disposing it does. */
   readonly signal?: AbortSignal;
@@ -39,7 +42,7 @@ export const SOCKET_VARIABLE = "TELEPRESENCE_SHIM_SOCKET";
  */
 export async function startInject(pod: Pod, options: InjectOptions): Promise<Capture> {
   const { shim, directories = ["/tmp"], neverProxy = [], log = silentLog, signal } = options;
-  const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses } = options;
+  const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses, resolve = resolveOnHost } = options;
   signal?.throwIfAborted();
   await using stack = new AsyncDisposableStack();
   const place = stack.use(await placeShim(shim, directories));
@@ -52,7 +55,7 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
     gate,
     connections: trackConnections(),
     programs: watchPrograms(log),
-    policy: makePolicy({ neverProxy, hostname, ownAddresses }),
+    policy: makePolicy({ neverProxy, hostname, ownAddresses, resolve }),
     log,
     signal: ending.signal,
   };
@@ -82,6 +85,10 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
     }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+async function resolveOnHost(name: string): Promise<string[]> {
+  return (await dns.lookup(name, { all: true })).map(({ address }) => address);
 }
 
 function interfaceAddresses(): string[] {

@@ -49,7 +49,7 @@ export type Request =
 
 /** What it is told. */
 export type Answer =
-  | { readonly verb: "local" }
+  | { readonly verb: "local"; readonly reason: string }
   | { readonly verb: "hello" | "connected" | "pending"; readonly gates: Gates }
   | { readonly verb: "about"; readonly connection: Connection | undefined }
   | { readonly verb: "addresses"; readonly addresses: readonly string[] }
@@ -114,7 +114,7 @@ export function formatAnswer(answer: Answer): Uint8Array<ArrayBuffer> {
 function answerText(answer: Answer): string {
   switch (answer.verb) {
     case "local":
-      return "local";
+      return `local ${answer.reason}`;
     case "hello":
     case "connected":
     case "pending":
