@@ -10,7 +10,7 @@ import {
   type Attributes,
   MAX_PACKET_BYTES,
   OPEN,
-  PacketWriter,
+  type PacketWriter,
   SFTP,
   type SftpChange,
   type SftpRequest,
