@@ -1,7 +1,7 @@
 /**
  * Runs layers of tests, a file at a time, and ends with the line `N passed, N failed, N skipped`.
  *
- * `deno run -A tools/run_tests.ts fast|e2e|all`
+ * `deno run -A tools/run_tests.ts fast|machine|e2e|all`
  *
  * Each file is a process of its own: one that cannot be loaded, hangs or takes its process down counts as one failure
  * and touches no other. Counts are of tests and their steps, from the reports that `deno test` writes.
@@ -25,6 +25,7 @@ interface Layer {
 
 const LAYERS: readonly Layer[] = [
   { name: "fast", roots: ["lib", "tools", "tests/testkit", "tests/session", "tests/shim"], parallel: 2, minutes: 5 },
+  { name: "machine", roots: ["tests/machine"], parallel: 1, minutes: 10 },
   {
     name: "e2e",
     roots: ["tests/cluster", "tests/testkit/conformance_test.ts", "tests/e2e"],
@@ -42,7 +43,7 @@ interface Counts {
 
 const [wanted] = Deno.args;
 const layers = LAYERS.filter(({ name }) => wanted === "all" || wanted === name);
-if (layers.length === 0) throw new Error("usage: run_tests.ts fast|e2e|all");
+if (layers.length === 0) throw new Error("usage: run_tests.ts fast|machine|e2e|all");
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const reports = await Deno.makeTempDir({ prefix: "telepresence-test-" });
 try {

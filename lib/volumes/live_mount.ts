@@ -84,6 +84,7 @@ export async function mountLive(pod: Pod, mounts: readonly string[], options: Li
   const joint = splice(sshfs.duplex, duplex);
   stack.defer(async () => {
     await unmount(path, log);
+    closeQuietly(sshfs.duplex); // where the mount is still in use, sshfs does not end by itself
     await joint;
   });
   await untilMounted(path, sshfs, signal);

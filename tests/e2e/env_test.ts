@@ -1,6 +1,8 @@
 /** The page "What gets proxied", environment variables: what the command gets of the pod's, byte for byte, and as files. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
-import { services } from "@/kube/mod.ts";
+import { podVariables, SOURCE_MARK } from "@/env/mod.ts";
+import { configMaps, secrets, services } from "@/kube/mod.ts";
+import { type AgentPod, withAgentPod } from "./agent_pod.ts";
 import { type Cluster, clusterTest, run, withNamespace } from "./harness.ts";
 
 /** Runs `env -0` with these flags in a namespace with a Service "redis". */
@@ -71,5 +73,60 @@ clusterTest("--env sets and --env-unset takes away, whoever had the variable", a
     match(environment["KUBERNETES_SERVICE_HOST"] ?? "", /^10\./);
     const log = await Deno.readTextFile(`${cluster.directory}/telepresence.log`);
     ok(!log.includes("quotes"), "the log has no value of a variable");
+  });
+});
+
+clusterTest("values of each kind arrive byte for byte, and what the image brings does not", async (cluster) => {
+  const { kube } = cluster;
+  const json = JSON.stringify(
+    { quotes: "\"'`", lines: "a\nb\r\n\tc", text: "é😀\u2028", filler: "x".repeat(1300) },
+    null,
+    2,
+  );
+  ok(json.length > 1300);
+  await withNamespace(cluster, "env", async (namespace) => {
+    const data = { JSON: btoa(String.fromCharCode(...new TextEncoder().encode(json))), LD_DEBUG: btoa("files") };
+    await kube.create(secrets, { metadata: { name: "all", namespace }, data });
+    await kube.create(configMaps, {
+      metadata: { name: "more", namespace },
+      data: { LANG: "xx", "a.b-c": "1", EMPTY: "" },
+    });
+    const made: AgentPod = {
+      env: [
+        { name: "PLAIN", value: "  a 'b' \"c\" \\n $x `y` " },
+        { name: "DENO_AUTH_TOKENS", value: "the user's own" },
+        { name: "FROM_SECRET", valueFrom: { secretKeyRef: { name: "all", key: "JSON" } } },
+        { name: "NODE", valueFrom: { fieldRef: { fieldPath: "metadata.namespace" } } },
+        { name: "CPUS", valueFrom: { resourceFieldRef: { resource: "limits.memory", divisor: "1Mi" } } },
+        { name: "POINTS", value: "$(PLAIN)-$$(PLAIN)" },
+      ],
+      envFrom: [
+        { secretRef: { name: "all" } },
+        { configMapRef: { name: "more" }, prefix: "P_" },
+        { secretRef: { name: "all" }, prefix: SOURCE_MARK },
+        { configMapRef: { name: "more" }, prefix: `${SOURCE_MARK}P_` },
+      ],
+    };
+    await withAgentPod(cluster, namespace, made, async (pod) => {
+      const names = (made.env ?? []).map(({ name }) => String(name));
+      const { variables, loader, image } = podVariables(await pod.environment(), { names, sources: true });
+      const links = Object.keys(variables).filter((name) => name.startsWith("KUBERNETES_"));
+      ok(links.includes("KUBERNETES_SERVICE_HOST"));
+      const { CPUS: memory, ...rest } = variables;
+      match(memory ?? "", /^\d+$/);
+      equals(Object.fromEntries(Object.entries(rest).filter(([name]) => !links.includes(name))), {
+        PLAIN: "  a 'b' \"c\" \\n $x `y` ",
+        DENO_AUTH_TOKENS: "the user's own",
+        FROM_SECRET: json,
+        JSON: json,
+        NODE: namespace,
+        POINTS: "  a 'b' \"c\" \\n $x `y` -$(PLAIN)",
+        P_LANG: "xx",
+        "P_a.b-c": "1",
+        P_EMPTY: "",
+      });
+      equals(loader, ["LD_DEBUG"]);
+      ok(image.includes("DENO_DIR") && image.every((name) => /^DENO_/.test(name)), image.join());
+    });
   });
 });
