@@ -145,7 +145,7 @@ bool is_multipath(int fd);
 bool at_gate(int fd);
 bool ask_about(int fd, struct about *about);
 int enter_gate(int fd, const struct endpoint *to, struct gates gates);
-int plug(int fd, uint32_t *bytes);
+int plug(int fd, uint32_t wanted, uint32_t *bytes);
 bool is_plugged(int fd);
 int claim(int control, int fd, uint32_t bytes);
 

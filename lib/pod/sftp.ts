@@ -143,6 +143,7 @@ export class FieldReader {
     return at;
   }
 
+  /** A number of 32 bits. */
   uint32(): number {
     return this.#view.getUint32(this.#take(4));
   }
@@ -154,6 +155,7 @@ export class FieldReader {
     return Number(value);
   }
 
+  /** A string as bytes, a view of the packet. */
   bytes(): Uint8Array {
     const length = this.uint32();
     const at = this.#take(length);
@@ -165,6 +167,7 @@ export class FieldReader {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(this.bytes());
   }
 
+  /** An ATTRS; what an extension adds is passed over. */
   attributes(): Attributes {
     const flags = this.uint32();
     const attributes: Attributes = {
@@ -222,18 +225,21 @@ export class PacketWriter {
     return this;
   }
 
+  /** Writes a number of 32 bits. */
   uint32(value: number): this {
     const at = this.#room(4); // which may be other memory than before
     this.#view.setUint32(at, value);
     return this;
   }
 
+  /** Writes a number of 64 bits. */
   uint64(value: number | bigint): this {
     const at = this.#room(8);
     this.#view.setBigUint64(at, BigInt(value));
     return this;
   }
 
+  /** Writes a string. */
   bytes(bytes: Uint8Array): this {
     this.uint32(bytes.length);
     const at = this.#room(bytes.length);
@@ -241,10 +247,12 @@ export class PacketWriter {
     return this;
   }
 
+  /** Writes a string that is text. */
   text(text: string): this {
     return this.bytes(new TextEncoder().encode(text));
   }
 
+  /** Writes an ATTRS. */
   attributes({ size, ids, mode, times }: Attributes): this {
     this.uint32(
       (size === undefined ? 0 : ATTRIBUTE.SIZE) | (ids === undefined ? 0 : ATTRIBUTE.IDS) |

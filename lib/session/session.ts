@@ -5,11 +5,19 @@
  * @module
  */
 import { requireCarriable, startInject } from "@/capture/mod.ts";
-import { configMaps, deployments, type KubeClient, loadKubeconfig, openKubeClient, services } from "@/kube/mod.ts";
+import {
+  configMaps,
+  deployments,
+  isForbidden,
+  type KubeClient,
+  loadKubeconfig,
+  openKubeClient,
+  services,
+} from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import type { Child } from "@/process/mod.ts";
-import { makeSessionKey } from "@/transport/mod.ts";
-import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
+import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
+import { abortable, deadline, messageOf, unfold, UserError } from "@/util/mod.ts";
 import { openVolumes } from "@/volumes/mod.ts";
 import { exposePorts } from "./expose.ts";
 import { launch, prepareEnvironment, readContainer } from "./launch.ts";
@@ -99,10 +107,11 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
     deployment: proxyDeployment(plan, key.publicKey),
     service: exposedService(plan),
   };
+  const checking = { ...around, kube };
   await allPass([
-    requireCreatable(deployments, manifests.deployment, { kube, signal }),
-    requireCreatable(configMaps, manifests.configMap, { kube, signal }),
-    ...(plan.expose.length > 0 ? [requireCreatable(services, manifests.service, { kube, signal })] : []),
+    requireCreatable(deployments, manifests.deployment, checking),
+    requireCreatable(configMaps, manifests.configMap, checking),
+    ...(plan.expose.length > 0 ? [requireCreatable(services, manifests.service, checking)] : []),
   ]);
   announce(plan, say, chat);
 
@@ -115,30 +124,27 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   await using deployment = await acquireObject(deployments, manifests.deployment, making);
   const [podName] = await Promise.all([
     waitForProxy(plan, { ...around, kube, say }),
-    giveTo(deployment, configMap, plan, kube, signal),
+    giveTo(deployment, configMap, plan, { kube, log, signal }),
   ]);
   await using pod = await openTunnel(plan, podName, { ...around, kube, key });
-  await using exposed = await exposePorts(pod, plan.expose, { log, signal, say });
+  const why = (error: unknown) => explainLoss(plan, podName, kube, error);
+  await using exposed = await orLoss(exposePorts(pod, plan.expose, { log, signal, say }), why);
   // The Service comes when the ports are bound and goes before they do: nobody in the cluster is sent to a closed port.
   await using _service = plan.expose.length > 0 ? await acquireObject(services, manifests.service, making) : null;
+  // Without the signal: a command that is told to end still has the pod's network while it does.
   await using capture = await startInject(pod, {
     shim,
     neverProxy: await addressesOf(cluster.server),
     log: log.room("CAP"),
-    signal,
   });
   const facts = await readContainer(kube, plan, podName, signal);
-  await using volumes = await openVolumes(pod, facts.mounts, wanted.volumes, {
-    title: podName,
-    say,
-    log: log.room("VOL"),
-    signal,
-  });
-  const environment = await prepareEnvironment(pod, wanted, { ...around, facts, volumes, podName, say });
+  const opening = openVolumes(pod, facts.mounts, wanted.volumes, { title: podName, say, log: log.room("VOL"), signal });
+  await using volumes = await orLoss(opening, why);
+  const preparing = prepareEnvironment(pod, wanted, { ...around, facts, volumes, podName, say });
+  const environment = await orLoss(preparing, why);
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
   const prompt = plan.isShell ? promptOf(cluster.contextName) : {};
   await using child = launch(plan.command, { env: capture.environment({ ...environment, ...prompt }), log });
-  const why = () => explainLoss(plan, podName, kube);
   choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], { ...around, why }));
 }
 
@@ -146,7 +152,7 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
 async function untilEnd(
   child: Child,
   lost: Promise<unknown>[],
-  { signal, log, why }: Around & { why: () => Promise<UserError | undefined> },
+  { signal, log, why }: Around & { why: (error: unknown) => Promise<UserError> },
 ): Promise<number> {
   // A dependency that ends in order says nothing: only a rejection is a loss.
   const losses = lost.map((closed) => closed.then(() => new Promise<never>(() => {})));
@@ -161,8 +167,17 @@ async function untilEnd(
       if (by === null) return code; // the command chose its code itself
       throw signal.reason;
     }
-    const [cause = error] = await Promise.all([why(), child.end("SIGTERM")]);
-    throw new UserError("Proxy to Kubernetes exited. This is typically due to a lost connection.", { cause });
+    const [loss] = await Promise.all([why(error), child.end("SIGTERM")]);
+    throw loss;
+  }
+}
+
+/** What `promise` gives; that the tunnel was lost meanwhile is told as that. */
+async function orLoss<T>(promise: Promise<T>, why: (error: unknown) => Promise<UserError>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw error instanceof LinkLost ? await why(error) : error;
   }
 }
 
@@ -191,17 +206,30 @@ function announce(plan: Plan, say: (line: string) => void, chat: (line: string) 
   for (const { host, pod } of plan.expose) say(`Forwarding remote port ${pod} to local port ${host}.`);
 }
 
-/** Makes the Deployment the owner of the ConfigMap: a net for the case that our own deletion never comes. */
+/** How long the net below the clean-up may take: nothing else waits for it. */
+const GIVE_MS = 5_000;
+
+/**
+ * Makes the Deployment the owner of the ConfigMap: a net for the case that our own deletion never comes. A connection
+ * that breaks here is no reason to end a session; a right that is lacking is told, like every other.
+ */
 async function giveTo(
   { metadata: owner }: { metadata: { name: string; uid: string } },
   { metadata: { name } }: { metadata: { name: string } },
   { namespace }: Plan,
-  kube: KubeClient,
-  signal: AbortSignal,
+  { kube, log, signal }: { kube: KubeClient; log: Log; signal: AbortSignal },
 ): Promise<void> {
   const ownerReferences = [{ apiVersion: "apps/v1", kind: "Deployment", name: owner.name, uid: owner.uid }];
   const body = { metadata: { ownerReferences } };
-  await kube.patch(configMaps, { namespace, name }, { type: "merge", body }, { signal });
+  using late = deadline(GIVE_MS, () => new Error(`no answer within ${GIVE_MS / 1000} s`));
+  try {
+    const either = AbortSignal.any([signal, late.signal]);
+    await kube.patch(configMaps, { namespace, name }, { type: "merge", body }, { signal: either });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (isForbidden(error)) throw error;
+    log.info(`The ConfigMap has no owner: ${messageOf(error)}`);
+  }
 }
 
 function requireShim({ shim }: Around): Uint8Array<ArrayBuffer> {

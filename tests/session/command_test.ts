@@ -1,5 +1,6 @@
 /** What the command has of the pod: its network, its environment, its ports; and what ends it. */
 import { deepStrictEqual as equals, match, ok, strictEqual as equal } from "node:assert/strict";
+import { requireProgram } from "@/process/mod.ts";
 import { at, type FakeCluster, startFakeCluster, textAt } from "../testkit/mod.ts";
 import { appears, endedWith, readLog, run, type Running, start, startRunning } from "./harness.ts";
 
@@ -48,6 +49,25 @@ Deno.test("a tunnel that is lost ends the command and then us with 255, and why 
   }
 });
 
+Deno.test("a tunnel that is lost before the command starts is told alike, and is no bug of ours", async (t) => {
+  for (const { name, act, says } of LOSSES) {
+    await t.step(name, async () => {
+      await using cluster = await startFakeCluster();
+      const hold = cluster.faults.hold({ verb: "create", resource: "services", dryRun: false });
+      const session = start(cluster, ["--expose", "9999:9998", "-nweb", "--run", "true"]);
+      await hold.reached;
+      await act(cluster);
+      hold.release();
+      const { code, stdout, stderr } = await session.ended;
+      equals({ code, stdout }, { code: 255, stdout: "" }, stderr);
+      const before = `${STARTING}\nT: Forwarding remote port 9998 to local port 9999.\n${LOST}\n`;
+      ok(stderr.startsWith(before), stderr);
+      match(stderr.slice(before.length), says);
+      equals(await cluster.remaining(), []);
+    });
+  }
+});
+
 Deno.test("the exit code is the command's own, a signal's as the shell tells it", async (t) => {
   for (const [script, code] of [["exit 0", 0], ["exit 113", 113], ["kill -9 $$", 137]] as const) {
     await t.step(script, async () => {
@@ -88,21 +108,37 @@ Deno.test("the command's environment is the pod's over the host's, and names the
 
 Deno.test("the command's connections come from the pod: an address of the cluster answers", async (t) => {
   await using cluster = await startFakeCluster();
-  await using server = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    () => new Response("from inside\n"),
-  );
+  const body = new Uint8Array(8 * 1024 * 1024).map((_, index) => index * 31 >> 8);
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => new Response(body));
   cluster.route("10.96.0.10:80", server.addr.port);
   const page = `${cluster.directory}/page`;
-  await t.step("with curl", async () => {
+  await t.step("with curl, 8 MiB right at every byte", async () => {
     const { code, stderr } = await run(cluster, ["-nweb", "--run", "curl", "-sS", "-o", page, "http://10.96.0.10/"]);
     equals(code, 0, stderr + readLog(cluster));
-    equal(await Deno.readTextFile(page), "from inside\n");
+    const received = await Deno.readFile(page);
+    equal(received.length, body.length);
+    ok(received.every((byte, index) => byte === body[index]));
   });
   await t.step("and where nobody listens, the refusal is the pod's", async () => {
     const words = ["curl", "-s", "--max-time", "5", "http://10.96.0.11/"];
     equal((await run(cluster, ["-nweb", "--run", ...words])).code, 7); // CURLE_COULDNT_CONNECT
   });
+  equals(await cluster.remaining(), []);
+});
+
+Deno.test("a command that is told to end still has the pod's network while it does", async () => {
+  await using cluster = await startFakeCluster();
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => new Response("goodbye\n"));
+  cluster.route("10.96.0.10:80", server.addr.port);
+  const [gate, page] = [`${cluster.directory}/gate`, `${cluster.directory}/page`];
+  await requireProgram(["mkfifo", gate]);
+  const end = `curl -sS -o ${page} http://10.96.0.10/; exit 9`;
+  const script = `trap '${end}' TERM; exec 3<>${gate}; echo > ${cluster.directory}/trapped; read _ <&3`;
+  const session = start(cluster, ["-nweb", "--run", "sh", "-c", script]);
+  await appears(cluster.directory, "trapped");
+  session.send("SIGTERM");
+  equal((await session.ended).code, 9);
+  equal(await Deno.readTextFile(page), "goodbye\n");
   equals(await cluster.remaining(), []);
 });
 

@@ -5,6 +5,7 @@
 import { deepStrictEqual as equals, match, strictEqual as equal } from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import { runProgram } from "@/process/mod.ts";
 import { type FakeCluster, startFakeCluster } from "../testkit/mod.ts";
 import { appears } from "./harness.ts";
 
@@ -87,6 +88,37 @@ Deno.test("real signals: 130, 143 and 129, unless the command chooses a code; no
       ]);
       equal(stdout, "");
       match(stderr, /^T: Starting [^\n]+\nT: (Keyboard interrupt|Received signal) [^\n]*Cleaning up \.\.\.\n$/);
+      equals(await cluster.remaining(), []);
+    });
+  }
+});
+
+/** Runs words on a terminal of their own, types Ctrl-C when the file `up` is there, ends with their exit code. */
+const ON_A_TERMINAL = `import os, pty, sys, threading, time
+pid, terminal = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+def type_when_up():
+    while not os.path.exists("up"): time.sleep(0.01)
+    os.write(terminal, b"\\x03")
+threading.Thread(target=type_when_up, daemon=True).start()
+try:
+    while os.read(terminal, 4096): pass
+except OSError: pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`;
+
+Deno.test("Ctrl-C on a terminal goes to the command as well, once, and ends us with 130 or with its code", async (t) => {
+  const cases = [
+    ["a command that dies of it", "echo > up; exec sleep 60", 130],
+    ["a command that counts", "trap 'echo >> ints' INT; echo > up; read _; sleep 0.2; exit 6", 6],
+  ] as const;
+  for (const [name, script, code] of cases) {
+    await t.step(name, async () => {
+      await using cluster = await startFakeCluster();
+      const options = { cwd: cluster.directory, env: { KUBECONFIG: cluster.kubeconfigPath } };
+      const words = ["-nweb", "--run", "sh", "-c", script];
+      const ended = await runProgram(["python3", "-c", ON_A_TERMINAL, PROGRAM, ...words], options);
+      equal(ended.code, code, ended.stderr);
+      if (code === 6) equal(await Deno.readTextFile(`${cluster.directory}/ints`), "\n", "one signal, not two");
       equals(await cluster.remaining(), []);
     });
   }

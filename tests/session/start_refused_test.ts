@@ -8,9 +8,10 @@ import {
   TROUBLES,
   unavailable,
 } from "../testkit/mod.ts";
-import { type Ended, endedWith, run } from "./harness.ts";
+import { type Ended, endedWith, readLog, run } from "./harness.ts";
 
 const WEB = ["-nweb", "--run", "true"];
+const STARTING = "T: Starting network proxy to cluster using new Deployment web";
 const EXPOSED = ["--expose", "9999:9998", ...WEB];
 
 /** What a kubeconfig has in it, and what is said of it. FILE stands for its path. */
@@ -161,6 +162,39 @@ Deno.test("what RBAC does not allow ends with 255, the API's words and the rule 
       equals(ended.stderr.includes("Starting network proxy"), !early);
       equals(await cluster.remaining(), []);
     });
+  }
+});
+
+Deno.test("a connection that breaks where only the net below the clean-up is made is no reason to end", async () => {
+  await using cluster = await startFakeCluster();
+  cluster.faults.add({ verb: "patch" }, { kind: "cut" });
+  await endedWith(cluster, await run(cluster, WEB), 0, [STARTING]);
+  match(readLog(cluster), /The ConfigMap has no owner: /);
+});
+
+Deno.test("a server that never answers is not waited for for ever", async () => {
+  await using cluster = await startFakeCluster();
+  cluster.faults.add({ verb: "create", resource: "deployments" }, { kind: "stall" });
+  await endedWith(cluster, await run(cluster, WEB, { createMs: 1000 }), 255, [
+    'T: Error: Cannot create deployment/web in namespace "default": the API server did not answer within 1 s',
+  ]);
+});
+
+Deno.test("a connection that breaks while something is made ends with 255, and what was made goes", async (t) => {
+  for (const kind of ["cut", "cut-answer"] as const) {
+    for (const resource of ["configmaps", "deployments"]) {
+      await t.step(`${resource}, ${kind}`, async () => {
+        await using cluster = await startFakeCluster();
+        cluster.faults.add({ verb: "create", resource, dryRun: false }, { kind }, 1);
+        const ended = await run(cluster, WEB);
+        equals({ code: ended.code, stdout: ended.stdout }, { code: 255, stdout: "" }, ended.stderr);
+        match(
+          ended.stderr,
+          /^T: Starting [^\n]+\nT: Error: Cannot create [^\n]+ lost the connection to the API server/,
+        );
+        equals(await cluster.remaining(), []);
+      });
+    }
   }
 });
 

@@ -301,6 +301,28 @@ async function conforms(t: Deno.TestContext, target: Target): Promise<void> {
     equals(later.map(({ type }) => type), ["MODIFIED", "DELETED", "ADDED", "DELETED"]);
   });
 
+  await t.step("a watch ends in order when its time is over", async () => {
+    const events = await client.watch(`${maps}?watch=true&resourceVersion=0&timeoutSeconds=1`, Infinity);
+    ok(events.every(({ type }) => type === "ADDED"));
+  });
+
+  await t.step("replace: only over the version that was read", async () => {
+    const { body } = await client.ask(`${maps}/one`);
+    const replace = (resourceVersion: string) => {
+      const metadata = { ...body["metadata"] as object, resourceVersion };
+      return client.ask(`${maps}/one`, { method: "PUT", body: { ...body, metadata, data: { r: "1" } } });
+    };
+    const done = await replace(textAt(body as Json, "metadata", "resourceVersion"));
+    equals([done.status, done.body["data"]], [200, { r: "1" }]);
+    const stale = await replace(textAt(body as Json, "metadata", "resourceVersion"));
+    equals([stale.status, stale.body["reason"]], [409, "Conflict"]);
+  });
+
+  await t.step("delete with dryRun=All deletes nothing", async () => {
+    equal((await client.ask(`${maps}/one?dryRun=All`, { method: "DELETE" })).body["status"], "Success");
+    equal((await client.ask(`${maps}/one`)).status, 200);
+  });
+
   await t.step("delete: preconditions, the two sorts of answers, and what is not there", async () => {
     const { body: { metadata } } = await client.ask(`${maps}/two`);
     const { uid } = metadata as { uid: string };
@@ -477,6 +499,14 @@ async function portForwards(t: Deno.TestContext, client: RawClient, path: string
       /^error forwarding port 23457 to pod \w+, uid : .*failed to connect to localhost:23457 inside namespace .*connection refused/,
     );
     await closes(socket, [1000]);
+  });
+
+  await t.step("port-forward: several ports have two channels each, and a connection each", async () => {
+    using socket = await open(`${AGENT_PORT},${AGENT_PORT}`);
+    const channels: number[] = [];
+    while (channels.length < 6) channels.push((await payload(socket))[0] ?? -1);
+    // The hello of the first may come before the port frames of the second.
+    equals(channels.toSorted(), [0, 0, 1, 2, 2, 3]);
   });
 
   await t.step("port-forward: who ends, ends both directions within a second or so", async () => {
