@@ -9,6 +9,7 @@ import {
   configMaps,
   deployments,
   isForbidden,
+  isNotFound,
   type KubeClient,
   loadKubeconfig,
   openKubeClient,
@@ -137,7 +138,7 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
     neverProxy: await addressesOf(cluster.server),
     log: log.room("CAP"),
   });
-  const facts = await readContainer(kube, plan, podName, signal);
+  const facts = await orLoss(readContainer(kube, plan, podName, signal), why);
   const opening = openVolumes(pod, facts.mounts, wanted.volumes, { title: podName, say, log: log.room("VOL"), signal });
   await using volumes = await orLoss(opening, why);
   const preparing = prepareEnvironment(pod, wanted, { ...around, facts, volumes, podName, say });
@@ -177,7 +178,7 @@ async function orLoss<T>(promise: Promise<T>, why: (error: unknown) => Promise<U
   try {
     return await promise;
   } catch (error) {
-    throw error instanceof LinkLost ? await why(error) : error;
+    throw error instanceof LinkLost || isNotFound(error) ? await why(error) : error;
   }
 }
 

@@ -18,7 +18,7 @@
 import type { Log } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
 import { type Filter, runProgram, startFilter } from "@/process/mod.ts";
-import { closeQuietly, deadline, messageOf, sleep, splice, UserError } from "@/util/mod.ts";
+import { closeQuietly, deadline, type Duplex, messageOf, sleep, splice, UserError } from "@/util/mod.ts";
 import { startMountGuardian } from "./guardian.ts";
 import { isMounted, mountTable } from "./mount_table.ts";
 
@@ -33,7 +33,7 @@ const UNMOUNT_MS = 5_000;
 
 /** A mount. Disposing it unmounts. */
 export interface LiveMount extends AsyncDisposable {
-  /** Resolves when it is no longer there though nobody disposed of it, with a sentence. */
+  /** Resolves, with a sentence, when sshfs has ended though nobody disposed of it and the tunnel is there. */
   readonly lost: Promise<string>;
 }
 
@@ -81,7 +81,8 @@ export async function mountLive(pod: Pod, mounts: readonly string[], options: Li
   stack.defer(() => closeQuietly(duplex));
   stack.use(startMountGuardian(path, made, log)); // before there is something to guard
   const sshfs = stack.use(startFilter(["sshfs", "-f", `${title}:/`, path, "-o", await mountOptions()], { log }));
-  const joint = splice(sshfs.duplex, duplex);
+  let tunnelLost = false;
+  const joint = splice(sshfs.duplex, heard(duplex, () => tunnelLost = true));
   stack.defer(async () => {
     await unmount(path, log);
     closeQuietly(sshfs.duplex); // where the mount is still in use, sshfs does not end by itself
@@ -94,11 +95,28 @@ export async function mountLive(pod: Pod, mounts: readonly string[], options: Li
     disposed = true;
   });
   const lost = sshfs.exit.then((code) => {
-    if (disposed) return new Promise<never>(() => {});
+    if (disposed || tunnelLost) return new Promise<never>(() => {}); // the latter ends the session, with words of its own
     return `sshfs ended with exit status ${code}${sshfs.lastWords() && `: ${sshfs.lastWords()}`}`;
   });
   const owned = stack.move();
   return { lost, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** The same connection, of which it is heard when it breaks. */
+function heard(duplex: Duplex, broken: () => void): Duplex {
+  return {
+    write: (bytes) => duplex.write(bytes),
+    closeWrite: () => duplex.closeWrite(),
+    close: () => duplex.close(),
+    async read(into) {
+      try {
+        return await duplex.read(into);
+      } catch (error) {
+        broken();
+        throw error;
+      }
+    },
+  };
 }
 
 /** What sshfs is told; some of it only newer ones know. */
