@@ -52,7 +52,7 @@ export class MuxStream implements Duplex {
     this.reply = reply;
   }
 
-  /** @throws {StreamReset} when the peer or the end of the link ended the stream */
+  /** Reads what came. @throws {StreamReset} when the peer ended the stream, {LinkLost} when the link was lost */
   async read(into: Uint8Array): Promise<number | null> {
     while (this.#receivedBytes === 0) {
       if (this.#error) throw this.#error;
@@ -74,7 +74,7 @@ export class MuxStream implements Duplex {
     return count;
   }
 
-  /** @throws {StreamReset} when the stream was ended; {TypeError} after `closeWrite` */
+  /** Writes when the window has room and the stream's turn has come. @throws as `read`; {TypeError} after `closeWrite` */
   async write(bytes: Uint8Array): Promise<number> {
     if (this.#finSent) throw new TypeError("Cannot write to a stream after its end was sent");
     while (this.#sendWindow === 0 && !this.#error) {
