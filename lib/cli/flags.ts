@@ -40,8 +40,12 @@ export interface Flags {
   /** Files that the pod's environment is written to. */
   readonly environmentFiles: { readonly json?: string; readonly file?: string };
   /** Where the pod's volumes are to be on this machine. */
-  readonly volumes: { readonly at: MountPlace };
+  readonly volumes: { readonly at: MountPlace; readonly mode: MountMode };
 }
+
+/** How the pod's volumes come to this machine. */
+export type MountMode = typeof MOUNT_MODES[number];
+const MOUNT_MODES = ["auto", "live", "copy"] as const;
 
 /** A place on this machine for the pod's volumes. */
 export type MountPlace = { readonly kind: "nowhere" } | { readonly kind: "temporary" } | {
@@ -229,6 +233,15 @@ export const FLAGS = [
         : "Value must be true, false, or an absolute filesystem path",
   },
   {
+    long: "--mount-mode",
+    value: "MODE",
+    choices: MOUNT_MODES,
+    help:
+      "How the volumes come here. live mounts them, which takes FUSE and sshfs; copy makes copies of those that are " +
+      "like configuration (Secrets, ConfigMaps, tokens) and keeps them fresh, and nothing is written back. Default: " +
+      "auto, which is live where it can be.",
+  },
+  {
     long: "--docker-mount",
     value: "PATH",
     group: "mount",
@@ -371,8 +384,12 @@ export function readFlags(typed: Typed): Flags {
       ...(json !== undefined && { json }),
       ...(file !== undefined && { file }),
     },
-    volumes: { at: readMount(typed.last("--mount") ?? "true") },
+    volumes: { at: readMount(typed.last("--mount") ?? "true"), mode: readMode(typed.last("--mount-mode")) },
   };
+}
+
+function readMode(value: string | undefined): MountMode {
+  return MOUNT_MODES.find((mode) => mode === value) ?? "auto";
 }
 
 function readMount(value: string): MountPlace {

@@ -11,7 +11,7 @@ const NOTHING_GIVEN: Flags = {
   verbose: false,
   environment: { set: {}, unset: [] },
   environmentFiles: {},
-  volumes: { at: { kind: "temporary" } },
+  volumes: { at: { kind: "temporary" }, mode: "auto" },
 };
 
 /** Checks the meaning of a line, given as what is different from an empty one. */
@@ -45,12 +45,13 @@ Deno.test("parse() gives the meaning of each form that argparse takes", async (t
     ["--new-deployment 0a", { operation: { kind: "new", name: "0a" } }],
     ["-m inject-tcp", {}],
     ["--method=inject-tcp", {}],
-    ["--mount=false", { volumes: { at: { kind: "nowhere" } } }],
-    ["--mount No", { volumes: { at: { kind: "nowhere" } } }],
+    ["--mount=false", { volumes: { at: { kind: "nowhere" }, mode: "auto" } }],
+    ["--mount No", { volumes: { at: { kind: "nowhere" }, mode: "auto" } }],
+    ["--mount-mode copy", { volumes: { at: { kind: "temporary" }, mode: "copy" } }],
     ["--mount=TRUE", {}],
     ["--mount yes", {}],
     ["--mount 1", {}],
-    ["--mount /tmp/known", { volumes: { at: { kind: "path", path: "/tmp/known" } } }],
+    ["--mount /tmp/known", { volumes: { at: { kind: "path", path: "/tmp/known" }, mode: "auto" } }],
     ["--context a/b:6443 --namespace n", { context: "a/b:6443", namespace: "n" }],
     ["--expose 80", { expose: [{ host: 80, pod: 80 }] }],
     ["--expose=8080:80 --expose 1:65535", { expose: [{ host: 8080, pod: 80 }, { host: 1, pod: 65535 }] }],

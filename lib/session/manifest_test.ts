@@ -8,7 +8,7 @@ const WANTED: Wanted = {
   run: { kind: "shell" },
   environment: { set: {}, unset: [] },
   environmentFiles: {},
-  volumes: { at: { kind: "nowhere" } },
+  volumes: { at: { kind: "nowhere" }, mode: "auto" },
 };
 
 function planOf(wanted: Partial<Wanted>) {

@@ -1,6 +1,7 @@
 import type { Log } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
 import { messageOf, UserError } from "@/util/mod.ts";
+import { copyVolumes } from "./copy.ts";
 import { mountLive, whyNoLiveMount } from "./live_mount.ts";
 import { isMounted } from "./mount_table.ts";
 
@@ -11,6 +12,8 @@ export interface VolumesWanted {
     readonly kind: "path";
     readonly path: string;
   };
+  /** Mounted, as copies of those that are like configuration, or mounted and else as copies. */
+  readonly mode: "auto" | "live" | "copy";
 }
 
 /** What opening volumes needs. */
@@ -37,9 +40,9 @@ export interface Volumes extends AsyncDisposable {
 const NOTHING: Volumes = { root: undefined, paths: [], [Symbol.asyncDispose]: () => Promise.resolve() };
 
 /**
- * Brings the pod's volumes to the host.
+ * Brings the pod's volumes to the host: mounted, or as copies where they cannot be.
  *
- * That it does not work is no reason to end a session: it is told, and there is no root.
+ * That neither works is no reason to end a session: it is told, and there is no root.
  *
  * @param mounts the mount points in the pod
  * @throws {UserError} when the path that the user named cannot be used
@@ -47,24 +50,26 @@ const NOTHING: Volumes = { root: undefined, paths: [], [Symbol.asyncDispose]: ()
 export async function openVolumes(
   pod: Pod,
   mounts: readonly string[],
-  { at }: VolumesWanted,
+  { at, mode }: VolumesWanted,
   options: VolumesOptions,
 ): Promise<Volumes> {
   const { say, signal } = options;
   if (at.kind === "nowhere" || mounts.length === 0) return NOTHING;
   await using stack = new AsyncDisposableStack();
-  const { path, made } = await makeDirectory(at);
-  stack.defer(() => removeAll(made));
+  const place = await makeDirectory(at);
+  const { path } = place;
+  stack.defer(() => removeAll(place.made));
+  let here: readonly string[] = [];
   try {
-    const lacking = await whyNoLiveMount();
-    if (lacking !== undefined) throw new UserError(lacking);
-    const mount = stack.use(await mountLive(pod, mounts, { ...options, path, made }));
-    mount.lost.then((why) => say(`WARNING: The pod's volumes are no longer mounted: ${why}`));
+    const why = mode === "copy" ? undefined : await tryMount(pod, mounts, place, stack, options);
+    if (mode !== "copy" && why === undefined) here = mounts;
+    else if (mode === "live") throw new UserError(why ?? "");
+    else here = await copyInstead(pod, mounts, { ...place, why }, stack, options);
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof UserError)) throw error;
     say(
-      `WARNING: Mounting remote volumes failed, they will be unavailable in this session, and TELEPRESENCE_ROOT is not ` +
+      "WARNING: Mounting remote volumes failed, they will be unavailable in this session, and TELEPRESENCE_ROOT is not " +
         `set: ${messageOf(error)}`,
     );
     return NOTHING;
@@ -72,15 +77,62 @@ export async function openVolumes(
   const owned = stack.move();
   return {
     root: path,
-    paths: mounts.map((mount) => ({ pod: mount, host: `${path}${mount}` })),
+    paths: here.map((mount) => ({ pod: mount, host: `${path}${mount}` })),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-/** The directory for the volumes, and those that were made for it and go with it, innermost first. */
-async function makeDirectory(
-  at: Exclude<VolumesWanted["at"], { kind: "nowhere" }>,
-): Promise<{ path: string; made: string[] }> {
+/** Mounts. @returns why it could not be, or nothing when it is mounted */
+async function tryMount(
+  pod: Pod,
+  mounts: readonly string[],
+  place: Place,
+  stack: AsyncDisposableStack,
+  options: VolumesOptions,
+): Promise<string | undefined> {
+  const lacking = await whyNoLiveMount();
+  if (lacking !== undefined) return lacking;
+  try {
+    const mount = stack.use(await mountLive(pod, mounts, { ...options, ...place }));
+    mount.lost.then((why) => options.say(`WARNING: The pod's volumes are no longer mounted: ${why}`));
+    return undefined;
+  } catch (error) {
+    options.signal.throwIfAborted();
+    if (!(error instanceof UserError)) throw error;
+    return messageOf(error);
+  }
+}
+
+/** Copies. @throws {UserError} when there is nothing that can be copied, or no room for it */
+async function copyInstead(
+  pod: Pod,
+  mounts: readonly string[],
+  { path, made, why }: Place & { readonly why: string | undefined },
+  stack: AsyncDisposableStack,
+  options: VolumesOptions,
+): Promise<readonly string[]> {
+  const because = why === undefined ? "" : `, as ${why}`;
+  for await (const _ of Deno.readDir(path)) {
+    throw new UserError(`copies need an empty directory, not "${path}"${because}`);
+  }
+  const copies = stack.use(await copyVolumes(pod, mounts, { ...options, path, made }));
+  const left = mounts.filter((mount) => !copies.mounts.includes(mount));
+  if (copies.mounts.length === 0) throw new UserError(`none of them can be copied (${left.join(", ")})${because}`);
+  options.say(
+    `Volumes are copies of the pod's${because}: changes in the pod are seen after some seconds, changes here stay here` +
+      (left.length > 0 ? `. Not copied: ${left.join(", ")}` : ""),
+  );
+  return copies.mounts;
+}
+
+/** A directory for the volumes. */
+interface Place {
+  readonly path: string;
+  /** Directories that were made for it and go with it, innermost first. */
+  readonly made: readonly string[];
+}
+
+async function makeDirectory(at: Exclude<VolumesWanted["at"], { kind: "nowhere" }>): Promise<Place> {
   if (at.kind === "temporary") {
     const parent = await Deno.realPath(await Deno.makeTempDir({ prefix: "tel-" })); // as Telepresence 1
     const path = `${parent}/fs`;

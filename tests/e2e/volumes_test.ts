@@ -139,7 +139,7 @@ mountTest(
     };
     await withAgentPod(cluster, namespace, made, async (pod, podName) => {
       const mounts = (made.mounts ?? []).map(({ mountPath }) => mountPath);
-      await using volumes = await openVolumes(pod, mounts, { at: { kind: "temporary" } }, {
+      await using volumes = await openVolumes(pod, mounts, { at: { kind: "temporary" }, mode: "live" }, {
         title: namespace,
         say: (line) => {
           throw new Error(line);

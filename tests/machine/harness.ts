@@ -44,7 +44,7 @@ export function mountTest(
         const local = `${beside}/data`;
         await Deno.mkdir(local);
         await withPod(async (pod) => {
-          await using volumes = await openVolumes(pod, [local], { at: at(beside) }, {
+          await using volumes = await openVolumes(pod, [local], { at: at(beside), mode: "live" }, {
             title: "test",
             say: (line) => {
               throw new Error(line);

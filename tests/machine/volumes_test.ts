@@ -97,7 +97,7 @@ mountTest("two sessions have a mount each, and the end of one leaves the other",
   const options = { title: "two", say: () => {}, log: silentLog, signal: new AbortController().signal };
   await Deno.writeTextFile(`${local}/f`, "1");
   {
-    await using second = await openVolumes(pod, [local], { at: { kind: "temporary" } }, options);
+    await using second = await openVolumes(pod, [local], { at: { kind: "temporary" }, mode: "live" }, options);
     equals(await mustRun("cat", `${second.root}${local}/f`), "1");
     ok(second.root !== undefined && (await fuseMounts()).includes(second.root));
   }

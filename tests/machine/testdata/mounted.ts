@@ -5,7 +5,7 @@ import { withPod } from "../harness.ts";
 
 const [directory = ""] = Deno.args;
 await withPod(async (pod) => {
-  await using volumes = await openVolumes(pod, [directory], { at: { kind: "temporary" } }, {
+  await using volumes = await openVolumes(pod, [directory], { at: { kind: "temporary" }, mode: "live" }, {
     title: "killed",
     say: () => {},
     log: silentLog,
