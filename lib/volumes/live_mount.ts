@@ -57,7 +57,8 @@ export async function whyNoLiveMount(): Promise<string | undefined> {
   if (!await isThere("/dev/fuse")) return "this machine has no FUSE (/dev/fuse)";
   const missing = [];
   for (const program of ["sshfs", "fusermount3"]) if (!await runs(program)) missing.push(program);
-  return missing.length > 0 ? `${missing.join(" and ")} is not installed (apt-get install sshfs)` : undefined;
+  if (missing.length === 0) return undefined;
+  return `${missing.join(" and ")} ${missing.length > 1 ? "are" : "is"} not installed (apt-get install sshfs fuse3)`;
 }
 
 async function isThere(path: string): Promise<boolean> {

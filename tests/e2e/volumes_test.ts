@@ -5,7 +5,7 @@ import { silentLog } from "@/log/mod.ts";
 import { runProgram } from "@/process/mod.ts";
 import { openVolumes, whyNoLiveMount } from "@/volumes/mod.ts";
 import { type AgentPod, withAgentPod } from "./agent_pod.ts";
-import { type Cluster, clusterTest, run, start, until, withNamespace } from "./harness.ts";
+import { type Cluster, clusterTest, PROGRAM, run, start, until, withNamespace } from "./harness.ts";
 
 const lacking = await whyNoLiveMount();
 if (lacking !== undefined) {
@@ -68,6 +68,39 @@ mountTest(
     match(unusable.stderr, /^T: Error: Unable to use mount path: /m);
   },
 );
+
+clusterTest("--mount-mode copy has the token as a copy, and kill -9 leaves no copy behind", async (cluster) => {
+  await withNamespace(cluster, "vol", async (namespace) => {
+    await using shell = start(cluster, ["--namespace", namespace, "--mount-mode", "copy", "--run-shell"]);
+    const script = `cat $TELEPRESENCE_ROOT${TOKEN}/namespace >&2; echo " root=$TELEPRESENCE_ROOT." >&2\n`;
+    await shell.stdin.write(new TextEncoder().encode(script));
+    await shell.said(/root=\S+\.\n/);
+    shell.kill("SIGKILL");
+    const { stderr } = await shell.ended();
+    match(stderr, new RegExp(`${namespace} root=`));
+    match(stderr, /^T: Volumes are copies of the pod's: .* Not copied: \/tmp$/m);
+    const root = /root=(\S+)\.\n/.exec(stderr)?.[1] ?? "";
+    await until(`${root} is gone`, async () => !await isThere(root) && !await isThere(root.replace(/\/fs$/, "")));
+  });
+});
+
+clusterTest("without sshfs there are copies, and a line says why", async (cluster) => {
+  const bin = `${cluster.directory}/bin`;
+  await Deno.mkdir(bin);
+  for (const name of ["sh", "readlink", "dirname", "cat", "env", "rm", "rmdir"]) {
+    await Deno.symlink((await runProgram(["which", name])).stdout.trim(), `${bin}/${name}`);
+  }
+  await withNamespace(cluster, "vol", async (namespace) => {
+    const words = ["--namespace", namespace, "--run", "sh", "-c", `cat "$TELEPRESENCE_ROOT${TOKEN}/namespace"`];
+    await using running = start(cluster, words, { program: [`${bin}/env`, `PATH=${bin}`, PROGRAM] });
+    const { stdout, stderr } = await running.ended();
+    equals(stdout, namespace, stderr);
+    match(
+      stderr,
+      /^T: Volumes are copies of the pod's, as (sshfs and fusermount3 are not installed|this machine has no FUSE)/m,
+    );
+  });
+});
 
 mountTest(
   "two sessions have volumes of their own, and kill -9 of both leaves nothing mounted",
