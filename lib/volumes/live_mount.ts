@@ -153,6 +153,7 @@ async function untilMounted(path: string, sshfs: Filter, signal: AbortSignal): P
  * each. Only root may; for others it stays as it is.
  */
 async function readFurtherAhead(path: string): Promise<void> {
+  await Deno.stat(path); // the kernel has settled on a value of its own when it can ask the file system
   const device = (await mountTable()).find((mount) => mount.path === path)?.device;
   await Deno.writeTextFile(`/sys/class/bdi/${device}/read_ahead_kb`, READ_AHEAD_KB, { create: false }).catch(() => {});
 }
