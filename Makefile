@@ -50,12 +50,18 @@ build/telepresence: build/main.js tools/launcher.sh
 	fi
 
 .PHONY: demo
-demo: build cluster-up ## Brings up the embedded cluster and lets a local curl answer from inside it
+ifdef CONTEXT
+demo: build
+	@tools/need curl=curl
+	@TELEPRESENCE_TEST_IMAGES='$(IMAGES)' $(DENO) run --allow-all tools/demo.ts '$(CONTEXT)'
+else
+demo: build cluster-up ## Lets a local curl answer from inside the embedded cluster; CONTEXT=name: another (or kind)
 	@tools/need curl=curl
 	@export KUBECONFIG=$$($(CLUSTER) env | sed "s/^export KUBECONFIG='\(.*\)'$$/\1/") && \
 		echo "\$$ telepresence --run curl http://helloworld.default" && \
 		build/telepresence --logfile build/demo.log --run curl --silent --show-error http://helloworld.default
 	@echo "The cluster stays up: make cluster-down takes it away. To use it: eval \$$(make -s cluster-env)"
+endif
 
 .PHONY: test
 test: build ## Runs every layer of tests, on the embedded cluster too
@@ -75,10 +81,18 @@ test-machine: build ## Runs the tests that change this machine for their time (m
 	@$(DENO) run --allow-all tools/run_tests.ts machine
 
 .PHONY: test-e2e
-test-e2e: build ## Runs the tests on the embedded cluster alone
+test-e2e: build ## Runs the tests on the embedded cluster alone; CONTEXT=name: on another (or kind)
 	@tools/need $(TEST_PROGRAMS)
 	@$(NEED_MOUNTS)
-	@$(DENO) run --allow-all tools/run_tests.ts e2e
+	@TELEPRESENCE_TEST_IMAGES='$(IMAGES)' $(DENO) run --allow-all tools/run_tests.ts e2e '$(CONTEXT)'
+
+.PHONY: chaos
+chaos: ## Runs the tunnel over 5000 seeds of broken carriers, or replays one: SEED=n
+	@$(if $(SEED),CHAOS_SEED=$(SEED),CHAOS_SEEDS=$(or $(SEEDS),5000)) $(DENO) test --quiet --allow-all --trace-leaks lib/transport/chaos_test.ts
+
+.PHONY: bench
+bench: build ## Measures ours against kubectl port-forward on the embedded cluster: ROUNDS=3
+	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/bench.ts
 
 .PHONY: ok
 ok: fmt-check lint check doc-lint ## Format, lint, types, arrows and docs: what must be green before a commit
