@@ -11,7 +11,14 @@ const AUTHORITY = fileURLToPath(new URL("../testkit/tls/authority.pem", import.m
 async function run({ kubeconfigPath, directory }: FakeCluster, env: Record<string, string> = {}) {
   return await runProgram([PROGRAM, "-nweb", "--run", "sh", "-c", "echo ${DENO_TLS_CA_STORE-unset} >&2"], {
     cwd: directory,
-    env: { KUBECONFIG: kubeconfigPath, SSL_CERT_FILE: AUTHORITY, NO_COLOR: "1", ...env },
+    clearEnv: true, // whoever runs the tests may have chosen authorities
+    env: {
+      PATH: Deno.env.get("PATH") ?? "",
+      HOME: directory,
+      KUBECONFIG: kubeconfigPath,
+      SSL_CERT_FILE: AUTHORITY,
+      ...env,
+    },
   });
 }
 
