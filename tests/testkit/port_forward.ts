@@ -40,8 +40,10 @@ export async function servePortForward(
   await acceptWebSocket(connection, headers.get("sec-websocket-key") ?? "", protocol);
   options.carriers.add(connection);
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let over = false;
   const refresh = () => {
     clearTimeout(timer);
+    if (over) return; // a pipe's last bytes may come after its end was waited for
     timer = setTimeout(() => connection.cut(), options.idleMs);
   };
   try {
@@ -71,6 +73,7 @@ export async function servePortForward(
     await connection.end();
     await Promise.allSettled([all, reading]);
   } finally {
+    over = true;
     clearTimeout(timer);
     options.carriers.delete(connection);
   }
