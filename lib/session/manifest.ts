@@ -4,12 +4,11 @@
  * @module
  */
 import type { Plan } from "./plan.ts";
+import type { Original } from "./workload/original.ts";
+import { AGENT_MOUNT, AGENT_RESOURCES, type Identity, proxyTemplate, RESTRICTED } from "./workload/proxy_template.ts";
 
 /** The label that is on everything a session makes; its value is the session's id. */
 export const SESSION_LABEL = "telepresence";
-/** The proxy's container. */
-export const CONTAINER = "telepresence";
-
 /** A new object of the API, as it is sent. */
 export interface Manifest {
   readonly metadata: { readonly name: string; readonly namespace: string; readonly [field: string]: unknown };
@@ -42,6 +41,7 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
         metadata: { labels },
         spec: {
           terminationGracePeriodSeconds: 5,
+          ...(plan.serviceAccount !== undefined && { serviceAccountName: plan.serviceAccount }),
           securityContext: {
             runAsNonRoot: true,
             runAsUser: 1000,
@@ -52,7 +52,7 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
               { sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }] }),
           },
           containers: [{
-            name: CONTAINER,
+            name: plan.container,
             image: plan.image,
             imagePullPolicy: "IfNotPresent",
             command: agentCommand(plan, publicKey),
@@ -61,18 +61,11 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
             ...(plan.expose.length > 0 && {
               ports: plan.expose.map(({ pod }) => ({ name: portName(pod), containerPort: pod, protocol: "TCP" })),
             }),
-            resources: {
-              requests: { cpu: "25m", memory: "96Mi" },
-              limits: { cpu: "1", memory: "256Mi" },
-            },
-            securityContext: {
-              allowPrivilegeEscalation: false,
-              readOnlyRootFilesystem: true,
-              capabilities: { drop: ["ALL"] },
-            },
+            resources: AGENT_RESOURCES,
+            securityContext: RESTRICTED,
             terminationMessagePolicy: "FallbackToLogsOnError",
             volumeMounts: [
-              { name: "agent", mountPath: "/telepresence", readOnly: true },
+              { name: "agent", mountPath: AGENT_MOUNT, readOnly: true },
               { name: "tmp", mountPath: "/tmp" },
             ],
           }],
@@ -82,6 +75,20 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
           ],
         },
       },
+    },
+  };
+}
+
+/** The proxy in a workload's place: a Deployment of its own, with a selector of its own. */
+export function swappedDeployment(plan: Plan, original: Original, publicKey: string, identity: Identity): Manifest {
+  const labels = { [SESSION_LABEL]: plan.sessionId };
+  return {
+    metadata: metadata(plan, plan.name),
+    spec: {
+      replicas: 1,
+      strategy: { type: "Recreate" },
+      selector: { matchLabels: labels },
+      template: proxyTemplate(plan, original, { identity, labels, command: agentCommand(plan, publicKey) }),
     },
   };
 }
@@ -98,7 +105,7 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "--no-remote",
     "--allow-net",
     "--allow-env",
-    "/telepresence/agent.js",
+    `${AGENT_MOUNT}/agent.js`,
     "--port",
     String(plan.agentPort),
     "--key",

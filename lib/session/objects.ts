@@ -1,34 +1,32 @@
-import { isAlreadyExists, isConflict, isNotFound, type KubeClient, KubeError, type Resource } from "@/kube/mod.ts";
+import { isAlreadyExists, type KubeClient, KubeError, type Metadata, type Resource } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
-import { messageOf, UserError } from "@/util/mod.ts";
-import { type Manifest, SESSION_LABEL } from "./manifest.ts";
+import { UserError } from "@/util/mod.ts";
+import type { Manifest } from "./manifest.ts";
+import type { Journal } from "./safety/journal.ts";
+import { type DeleteStep, titleOf } from "./safety/record.ts";
+import { undoStep } from "./safety/undo.ts";
 
 /** How long a create may take, whatever else happens: it is not broken off, so that we know what there is. */
 const CREATE_MS = 30_000;
-/** How long a deletion may take, with all its attempts. */
-const DELETE_MS = 10_000;
 
 /** What all objects have that a session makes. */
 interface Made {
-  readonly metadata: { readonly uid: string; readonly labels: Record<string, string> };
+  readonly metadata: Metadata;
 }
 
-/** Where objects are made, for whom, and who is told what would be left. */
+/** Where objects are made, and where that is written down before. */
 export interface MakeOptions {
   readonly kube: KubeClient;
   readonly log: Log;
-  /** The session's id: an object without it as label is not ours. */
-  readonly sessionId: string;
-  /** What there is of the session in the cluster now, as words for the user: `deployment/x`. */
-  readonly leftovers: Set<string>;
+  readonly journal: Journal;
   readonly signal: AbortSignal;
 }
 
 /**
  * Makes an object that is deleted, by its name and identity, when the returned value is disposed of.
  *
- * The object counts as made before the server is asked: when the answer is lost, the name is looked up at the end, and
- * what has this session's label goes.
+ * It is in the journal before the server is asked: when the answer is lost, the name is looked up at the end, and what
+ * has this session's label goes.
  *
  * @throws {UserError} when the name is taken; {KubeError} when the server refuses
  */
@@ -37,27 +35,46 @@ export async function acquireObject<T extends Made>(
   manifest: Manifest,
   options: MakeOptions,
 ): Promise<T & AsyncDisposable> {
-  const { kube, log, leftovers, signal } = options;
-  const title = titleOf(resource, manifest);
+  const { kube, log, journal, signal } = options;
   signal.throwIfAborted();
+  let step: DeleteStep = { kind: "delete", resource: kindOfMade(resource), name: manifest.metadata.name };
+  await journal.add(step);
   await using stack = new AsyncDisposableStack();
-  leftovers.add(title);
-  let uid: string | undefined;
-  stack.defer(() => deleteObject(resource, manifest, { ...options, uid }));
+  stack.defer(() => giveUp(step, options));
   try {
     const made = await kube.create(resource, manifest, { signal: AbortSignal.timeout(CREATE_MS) });
-    log.info(`Made ${title}`);
-    uid = made.metadata.uid;
+    log.info(`Made ${titleOf(step)}`);
+    step = { ...step, uid: made.metadata.uid };
+    await journal.add(step);
     signal.throwIfAborted();
     const owned = stack.move();
     return { ...made, [Symbol.asyncDispose]: () => owned.disposeAsync() };
   } catch (error) {
     if (error instanceof KubeError && error.status >= 400 && error.status < 500) {
-      leftovers.delete(title); // refused: it is not there, or it is somebody else's
-      await stack.move(); // so nothing is to be undone
+      stack.move(); // refused: it is not there, or it is somebody else's, so nothing is to be undone
+      await journal.strike(step);
       throw isAlreadyExists(error) ? nameTaken(resource, manifest, error) : error;
     }
     throw error;
+  }
+}
+
+async function giveUp(step: DeleteStep, { kube, log, journal }: MakeOptions): Promise<void> {
+  const { namespace, sessionId } = journal.record;
+  await undoStep(step, { kube, log, namespace, sessionId });
+  await journal.strike(step);
+}
+
+function kindOfMade({ kind }: Resource<unknown>): DeleteStep["resource"] {
+  switch (kind) {
+    case "ConfigMap":
+      return "configmap";
+    case "Deployment":
+      return "deployment";
+    case "Service":
+      return "service";
+    default:
+      throw new TypeError(`The journal does not know how to delete a ${kind}`);
   }
 }
 
@@ -88,37 +105,4 @@ function nameTaken(resource: Resource<unknown>, { metadata }: Manifest, cause: u
     ],
     cause,
   });
-}
-
-async function deleteObject(
-  resource: Resource<Made>,
-  { metadata: { name, namespace } }: Manifest,
-  options: MakeOptions & { uid: string | undefined },
-): Promise<void> {
-  const { kube, log, leftovers, sessionId } = options;
-  const title = `${resource.kind.toLowerCase()}/${name}`;
-  const signal = AbortSignal.timeout(DELETE_MS); // its own: what ended the session does not end its clean-up
-  try {
-    let { uid } = options;
-    if (uid === undefined) {
-      const found = await kube.get(resource, { namespace, name }, { signal });
-      if (found.metadata.labels[SESSION_LABEL] !== sessionId) return void leftovers.delete(title);
-      uid = found.metadata.uid;
-    }
-    await kube.delete(resource, { namespace, name }, { uid, signal });
-    log.info(`Deleted ${title}`);
-  } catch (cause) {
-    // Gone, or another object of the same name by now (a conflict with the precondition): nothing of ours is there.
-    if (!isNotFound(cause) && !isConflict(cause)) {
-      throw new UserError(`Cannot delete ${title} in namespace "${namespace}": ${messageOf(cause)}`, {
-        hints: [`kubectl delete ${title} --namespace ${namespace}`],
-        cause,
-      });
-    }
-  }
-  leftovers.delete(title);
-}
-
-function titleOf(resource: Resource<unknown>, { metadata: { name } }: Manifest): string {
-  return `${resource.kind.toLowerCase()}/${name}`;
 }

@@ -54,7 +54,11 @@ function isRefusal(error: unknown): boolean {
 }
 
 async function requireRunning(plan: Plan, pod: string, { kube, signal }: TunnelOptions): Promise<void> {
-  const state = judgeProxy(undefined, await kube.get(pods, { namespace: plan.namespace, name: pod }, { signal }));
+  const state = judgeProxy(
+    undefined,
+    await kube.get(pods, { namespace: plan.namespace, name: pod }, { signal }),
+    plan.container,
+  );
   if (state.kind === "failed") throw await failure(plan, state, { kube, signal });
 }
 

@@ -1,7 +1,7 @@
 import { type Deployment, deployments, type KubeClient, type Pod, pods, type WatchEvent } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { deadline, messageOf, UserError } from "@/util/mod.ts";
-import { CONTAINER, SESSION_LABEL } from "./manifest.ts";
+import { SESSION_LABEL } from "./manifest.ts";
 import type { Plan } from "./plan.ts";
 import { type FailureCause, judgeProxy, type ProxyState } from "./proxy_state.ts";
 
@@ -68,7 +68,7 @@ async function* proxyStates(plan: Plan, kube: KubeClient, signal: AbortSignal): 
       if (type === "DELETED" || object.metadata.deletionTimestamp) known.delete(object.metadata.name);
       else known.set(object.metadata.name, object);
     }
-    yield judgeProxy(deployment, [...known.values()].at(-1));
+    yield judgeProxy(deployment, [...known.values()].at(-1), plan.container);
   }
 }
 
@@ -145,7 +145,7 @@ function hintsFor({ image, namespace }: Plan, cause: FailureCause): string[] {
 }
 
 async function lastLines(plan: Plan, pod: string, kube: KubeClient, signal: AbortSignal): Promise<string[]> {
-  const where = { namespace: plan.namespace, name: pod, container: CONTAINER };
+  const where = { namespace: plan.namespace, name: pod, container: plan.container };
   try {
     const text = await kube.logs(where, { tailLines: LOG_LINES, signal }).catch(async () => {
       return await kube.logs(where, { tailLines: LOG_LINES, previous: true, signal });
