@@ -7,6 +7,8 @@ DENO := tools/deno
 SOURCES := main.ts agent.ts version.ts deno.json $(shell find lib -name '*.ts' ! -name '*_test.ts' 2>/dev/null)
 AGENT_SOURCES := agent.ts version.ts deno.json $(shell find lib/util lib/log lib/transport lib/pod lib/agent -name '*.ts' ! -name '*_test.ts' 2>/dev/null)
 SHIM := build/shim/libtelepresence.so
+# What the tests run beside our own program.
+TEST_PROGRAMS := curl=curl python3=python3 openssl=openssl git=git
 CLUSTER := $(DENO) run --allow-all tests/cluster/cluster.ts
 # A ConfigMap ends at 1 MiB, with all its other fields.
 AGENT_MAX_BYTES := 524288
@@ -47,6 +49,7 @@ build/telepresence: build/main.js tools/launcher.sh
 
 .PHONY: demo
 demo: build cluster-up ## Brings up the embedded cluster and lets a local curl answer from inside it
+	@tools/need curl=curl
 	@export KUBECONFIG=$$($(CLUSTER) env | sed "s/^export KUBECONFIG='\(.*\)'$$/\1/") && \
 		echo "\$$ telepresence --run curl http://helloworld.default" && \
 		build/telepresence --logfile build/demo.log --run curl --silent --show-error http://helloworld.default
@@ -54,15 +57,18 @@ demo: build cluster-up ## Brings up the embedded cluster and lets a local curl a
 
 .PHONY: test
 test: build ## Runs every layer of tests, on the embedded cluster too
-	@$(DENO) run --allow-all tools/test.ts all
+	@tools/need $(TEST_PROGRAMS)
+	@$(DENO) run --allow-all tools/run_tests.ts all
 
 .PHONY: test-fast
 test-fast: build ## Runs the tests that need neither a cluster nor root
-	@$(DENO) run --allow-all tools/test.ts fast
+	@tools/need $(TEST_PROGRAMS)
+	@$(DENO) run --allow-all tools/run_tests.ts fast
 
 .PHONY: test-e2e
 test-e2e: build ## Runs the tests on the embedded cluster alone
-	@$(DENO) run --allow-all tools/test.ts e2e
+	@tools/need $(TEST_PROGRAMS)
+	@$(DENO) run --allow-all tools/run_tests.ts e2e
 
 .PHONY: ok
 ok: fmt-check lint check doc-lint ## Format, lint, types, arrows and docs: what must be green before a commit
@@ -73,7 +79,7 @@ fmt: ## Formats the sources
 
 .PHONY: fmt-check
 fmt-check:
-	@$(DENO) fmt --check --quiet
+	@$(DENO) fmt --check
 
 .PHONY: lint
 lint:
@@ -85,7 +91,7 @@ check: build/agent.js build/shims.json
 
 .PHONY: doc-lint
 doc-lint:
-	@$(DENO) doc --lint --quiet lib/*/mod.ts >build/doc.log 2>&1 || { cat build/doc.log; exit 1; }
+	@$(DENO) run --allow-read --allow-run tools/doc_lint.ts
 
 .PHONY: cluster-up
 cluster-up: ## Brings the embedded Kubernetes up (the first time it is built, which takes minutes)

@@ -1,5 +1,5 @@
 /*
- * connect.c - connect(): TCP connections are made by the pod
+ * connect.c - connect(), and sends that connect: TCP connections are made by the pod
  */
 #include "shim.h"
 
@@ -208,4 +208,47 @@ EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
     log_verdict("connect", text, result > 0 ? "host" : "pod",
                 result > 0 ? reason : result ? errno_name(saved) : "connected");
     return result > 0 ? real.connect(fd, address, length) : result;
+}
+
+/**
+ * sendto() - MSG_FASTOPEN, which is a connect and a send in one; everything else is the kernel's
+ * @fd:		Descriptor
+ * @bytes:	What to send
+ * @size:	How much of it
+ * @flags:	MSG_ flags
+ * @address:	Where to
+ * @length:	Length of @address
+ *
+ * Return: number of bytes, or -1 with errno set; EINPROGRESS, with nothing sent, on a non-blocking descriptor
+ */
+EXPORT ssize_t sendto(int fd, const void *bytes, size_t size, int flags, const struct sockaddr *address,
+                      socklen_t length)
+{
+    if (!shim_enter() || !(flags & MSG_FASTOPEN) || !address || !is_tcp(fd))
+        return real.sendto(fd, bytes, size, flags, address, length);
+    if (connect(fd, address, length))
+        return -1;
+    return real.sendto(fd, bytes, size, flags & ~MSG_FASTOPEN, NULL, 0);
+}
+
+/**
+ * sendmsg() - As sendto()
+ * @fd:		Descriptor
+ * @message:	What to send and where to
+ * @flags:	MSG_ flags
+ *
+ * Return: as sendto()
+ */
+EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    struct msghdr connected;
+
+    if (!shim_enter() || !(flags & MSG_FASTOPEN) || !message->msg_name || !is_tcp(fd))
+        return real.sendmsg(fd, message, flags);
+    if (connect(fd, message->msg_name, message->msg_namelen))
+        return -1;
+    connected = *message;
+    connected.msg_name = NULL;
+    connected.msg_namelen = 0;
+    return real.sendmsg(fd, &connected, flags & ~MSG_FASTOPEN);
 }

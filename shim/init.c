@@ -11,13 +11,17 @@
 #include <sys/un.h>
 
 #ifdef OLD_DLSYM
-/* glibc 2.34 moved dlsym into libc under a new version; the old version name is understood by all. */
+/* glibc 2.34 moved these into libc under a new version; the old version's name is understood by all. */
 __asm__(".symver dlsym, dlsym@" OLD_DLSYM);
+__asm__(".symver dladdr, dladdr@" OLD_DLSYM);
 #endif
 
 struct real real;
 
 static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+
+/* Where the loader found us. */
+static const char *own_path = "";
 
 /* Where libc was entered by us: shim_enter(). Initial-exec: a preloaded library has its place in the static block, where access never allocates. */
 static __thread const char *libc_frame __attribute__((tls_model("initial-exec")));
@@ -58,6 +62,7 @@ static void set_up(void)
 {
     const char *path = getenv(SOCKET_VARIABLE);
     const char *wanted = getenv(LOG_VARIABLE);
+    Dl_info us;
 
 #define HOOK(type, name, parameters, arguments) \
     { \
@@ -68,6 +73,8 @@ static void set_up(void)
 #undef HOOK
     if (path && strlen(path) < sizeof(socket_path))
         strcpy(socket_path, path);
+    if (dladdr(&real, &us) && us.dli_fname)
+        own_path = us.dli_fname;
     log_verdicts = wanted && !strcmp(wanted, "1");
 }
 
@@ -138,4 +145,14 @@ void libc_end(void)
 const char *shim_socket_path(void)
 {
     return socket_path;
+}
+
+/**
+ * shim_path() - The file that this library was loaded from, as LD_PRELOAD names it
+ *
+ * Return: path, or an empty text
+ */
+const char *shim_path(void)
+{
+    return own_path;
 }

@@ -28,19 +28,30 @@ static struct iovec part(const char *text)
 }
 
 /**
+ * log_line() - Tells the user something
+ * @text:	One sentence without an end
+ */
+void log_line(const char *text)
+{
+    struct iovec parts[] = { part("telepresence: "), part(text), part("\n") };
+    int saved = errno;
+
+    if (writev(STDERR_FILENO, parts, sizeof(parts) / sizeof(*parts)) < 0) {
+        /* Standard error is closed: the error code of the call has to do. */
+    }
+    errno = saved;
+}
+
+/**
  * log_once() - Tells the user what broke; only the first call in a process writes
  * @text:	What broke, one sentence without an end
  */
 void log_once(const char *text)
 {
     static atomic_flag told = ATOMIC_FLAG_INIT;
-    struct iovec parts[] = { part("telepresence: "), part(text), part("\n") };
-    int saved = errno;
 
-    if (!atomic_flag_test_and_set(&told) && writev(STDERR_FILENO, parts, 3) < 0) {
-        /* Standard error is closed: the error code of the call has to do. */
-    }
-    errno = saved;
+    if (!atomic_flag_test_and_set(&told))
+        log_line(text);
 }
 
 /**

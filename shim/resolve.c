@@ -1,5 +1,5 @@
 /*
- * resolve.c - getaddrinfo(), gethostbyname(): names are resolved by the pod
+ * resolve.c - getaddrinfo(): names are resolved by the pod
  *
  * What a literal, a service name, a flag or a family means is libc's business and stays there: the session answers with
  * addresses, and each is given to the real getaddrinfo() as a literal, whose results are put in one list. The program
@@ -12,23 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* More addresses than a program can use; a lookup that gives more is cut. */
-#define MOST_ADDRESSES 64
-
-/* struct found - what a name resolves to
- * @count:	Number of addresses
- * @text:	The addresses, words of @answer
- * @answer:	The session's answer, cut into words
- */
-struct found {
-    size_t count;
-    const char *text[MOST_ADDRESSES];
-    char answer[ANSWER_BYTES];
-};
-
-/* Outcome of lookup() besides 0 and the EAI codes: the session says that the host resolves this name. */
-#define LOOKUP_LOCAL 1
 
 /**
  * take_answer() - Reads the answer to a lookup
@@ -63,7 +46,7 @@ static int take_answer(struct found *found)
  *
  * Return: 0, LOOKUP_LOCAL, or an EAI code: EAI_AGAIN when the session is gone
  */
-static int lookup(const char *call, const char *name, int family, struct found *found)
+int lookup(const char *call, const char *name, int family, struct found *found)
 {
     const char *reason = "policy of the session";
     int control, result = EAI_AGAIN;
@@ -88,6 +71,38 @@ static int lookup(const char *call, const char *name, int family, struct found *
     close(control);
     log_verdict(call, name, result == LOOKUP_LOCAL ? "host" : "pod",
                 result == LOOKUP_LOCAL ? reason : result ? eai_name(result) : found->text[0]);
+    return result;
+}
+
+/**
+ * reverse() - Asks the session for the name of an address
+ * @endpoint:	Address; its port does not count
+ *
+ * The pod cannot tell names of addresses (README.md, "Requests"), so there are two answers.
+ *
+ * Return: LOOKUP_LOCAL when the host knows best, EAI_NONAME when there is no name, EAI_AGAIN when the session is gone
+ */
+int reverse(const struct endpoint *endpoint)
+{
+    char text[INET6_ADDRSTRLEN], answer[ANSWER_BYTES], *cursor = answer;
+    const char *reason, *verb;
+    int control, result = EAI_AGAIN;
+    struct line line;
+
+    if (judge_endpoint(endpoint, &reason) == VERDICT_LOCAL)
+        return LOOKUP_LOCAL;
+    if (!endpoint_text(endpoint, text))
+        return EAI_NONAME;
+    control = control_open(TELL);
+    if (control < 0)
+        return EAI_AGAIN;
+    line_begin(&line, "reverse");
+    line_word(&line, text);
+    if (!control_send(control, &line) && control_receive(control, answer, sizeof(answer)) >= 0) {
+        verb = answer_word(&cursor);
+        result = verb && !strcmp(verb, "local") ? LOOKUP_LOCAL : EAI_NONAME;
+    }
+    close(control);
     return result;
 }
 
@@ -208,105 +223,4 @@ EXPORT int getaddrinfo(const char *node, const char *service, const struct addri
     if (!result)
         errno = saved;
     return result;
-}
-
-/**
- * h_errno_of() - The error of the gethostby family that an EAI code stands for
- * @code:	EAI code
- *
- * Return: the error
- */
-static int h_errno_of(int code)
-{
-    switch (code) {
-    case EAI_AGAIN:
-        return TRY_AGAIN;
-    case EAI_NONAME:
-        return HOST_NOT_FOUND;
-    default:
-        return NO_RECOVERY;
-    }
-}
-
-/**
- * fill_host() - Puts the result of a lookup into a struct hostent
- * @host:	Result
- * @buffer:	Where its names and addresses are kept
- * @size:	Size of @buffer
- * @name:	Name that was asked for
- * @family:	AF_INET or AF_INET6
- * @found:	Addresses; those of another family are left out
- *
- * Return: whether @buffer was large enough
- */
-static bool fill_host(struct hostent *host, char *buffer, size_t size, const char *name, int family,
-                      const struct found *found)
-{
-    size_t each = family == AF_INET6 ? sizeof(struct in6_addr) : sizeof(struct in_addr);
-    size_t skip = (size_t)(-(uintptr_t)buffer % sizeof(char *));
-    size_t pointers = (found->count + 2) * sizeof(char *);
-    size_t need = skip + pointers + found->count * each + strlen(name) + 1;
-    char **list, *bytes;
-    size_t count = 0;
-
-    if (size < need)
-        return false;
-    list = (char **)(void *)(buffer + skip);
-    bytes = buffer + skip + pointers;
-    *host = (struct hostent){ .h_addrtype = family, .h_length = (int)each, .h_aliases = list, .h_addr_list = list + 1 };
-    list[0] = NULL;
-    for (size_t i = 0; i < found->count; i++) {
-        if (inet_pton(family, found->text[i], bytes) != 1)
-            continue;
-        host->h_addr_list[count++] = bytes;
-        bytes += each;
-    }
-    host->h_addr_list[count] = NULL;
-    host->h_name = memcpy(bytes, name, strlen(name) + 1);
-    return true;
-}
-
-/**
- * is_literal() - Whether gethostbyname() would take a name as the literal form of an address
- * @name:	Name
- *
- * Return: true for a literal
- */
-static bool is_literal(const char *name)
-{
-    struct in_addr room4;
-    struct in6_addr room6;
-
-    return inet_aton(name, &room4) || inet_pton(AF_INET6, name, &room6) == 1;
-}
-
-/**
- * gethostbyname() - Resolves in the pod
- * @name:	Name or literal
- *
- * Return: result in static memory, as libc's; NULL with h_errno set
- */
-EXPORT struct hostent *gethostbyname(const char *name)
-{
-    static char buffer[8192];
-    static struct hostent host;
-    struct found found;
-    struct hostent *result;
-    int saved = errno, code;
-
-    if (!shim_enter() || !name || !*name || is_literal(name))
-        return real.gethostbyname(name);
-    code = lookup("gethostbyname", name, AF_INET, &found);
-    if (code == LOOKUP_LOCAL) {
-        libc_begin();
-        result = real.gethostbyname(name);
-        libc_end();
-        return result;
-    }
-    if (code || !fill_host(&host, buffer, sizeof(buffer), name, AF_INET, &found)) {
-        h_errno = code ? h_errno_of(code) : NO_RECOVERY;
-        return NULL;
-    }
-    errno = saved;
-    return &host;
 }

@@ -46,10 +46,12 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "hooks.h"
 #include "line.h"
@@ -74,10 +76,12 @@ bool shim_enter(void);
 void libc_begin(void);
 void libc_end(void);
 const char *shim_socket_path(void);
+const char *shim_path(void);
 
 /* log.c */
 extern bool log_verdicts;
 void log_once(const char *text);
+void log_line(const char *text);
 void log_verdict(const char *call, const char *subject, const char *verdict, const char *reason);
 
 /* enum verdict - where a call goes; LOCAL always comes with a reason */
@@ -150,5 +154,26 @@ int control_open(enum tone tone);
 int control_send(int fd, struct line *line);
 ssize_t control_receive(int fd, char *answer, size_t size);
 int control_ask(struct line *line, char *answer, size_t size);
+
+/* More addresses than a program can use; a lookup that gives more is cut. */
+#define MOST_ADDRESSES 64
+
+/* Outcome of lookup() and reverse() besides 0 and the EAI codes: the host resolves this. */
+#define LOOKUP_LOCAL 1
+
+/* struct found - what a name resolves to
+ * @count:	Number of addresses
+ * @text:	The addresses, words of @answer
+ * @answer:	The session's answer, cut into words
+ */
+struct found {
+    size_t count;
+    const char *text[MOST_ADDRESSES];
+    char answer[ANSWER_BYTES];
+};
+
+/* resolve.c */
+int lookup(const char *call, const char *name, int family, struct found *found);
+int reverse(const struct endpoint *endpoint);
 
 #endif

@@ -13,3 +13,9 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   session: ["util", "log", "process", "kube", "transport", "pod", "env", "volumes", "capture"],
   cli: ["util", "log", "kube", "session"],
 };
+
+/** The table as ARCHITECTURE.md shows it. */
+export function arrowsTable(): string {
+  const rows = Object.entries(MAY_IMPORT).map(([room, may]) => `| ${room} | ${may.join(", ") || "nothing of ours"} |`);
+  return ["| room | may import |", "| --- | --- |", ...rows].join("\n");
+}

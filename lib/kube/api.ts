@@ -11,6 +11,7 @@ import type { ClusterConfig } from "./cluster_config.ts";
 import { type Identity, openCredentials } from "./credentials.ts";
 import { dial } from "./dial.ts";
 import type { PluginRunner } from "./exec_plugin.ts";
+import { type Access, refusalHints } from "./hints.ts";
 import { type HttpHead, type HttpResponse, openBody, readHead, sendRequest } from "./http.ts";
 import { KubeError, parseStatusText } from "./status.ts";
 
@@ -27,6 +28,8 @@ export interface ApiRequest {
   readonly contentType?: string;
   /** What is being done, for the message of an error: `get pod "web"`. */
   readonly action: string;
+  /** The rule that it takes, to be told when it is refused. */
+  readonly access?: Access;
 }
 
 /** An answer with a status of success. Disposing it before its end gives its connection up. */
@@ -94,7 +97,7 @@ export function openApi(
       for (let tries = 0;; tries++) {
         const { response, line, release } = await exchange(request, signal);
         if (response.status >= 200 && response.status < 300) return apiResponse(response, line, release);
-        const error = await refusal(request, response, await rest(response));
+        const error = refusal(cluster, request, response, await rest(response));
         release();
         if (!await again(error, response.headers, line.identity, tries, signal)) throw error;
       }
@@ -110,7 +113,7 @@ export function openApi(
           signal?.throwIfAborted();
           if (head.status === 101) return { duplex: line.duplex, reader: line.reader, headers: head.headers };
           const response = openBody(line.reader, head, request.method);
-          const error = await refusal(request, response, await rest(response));
+          const error = refusal(cluster, request, response, await rest(response));
           line.duplex.close();
           if (!await again(error, head.headers, line.identity, tries, signal)) throw error;
         } catch (error) {
@@ -303,7 +306,7 @@ async function rest(response: HttpResponse): Promise<string> {
 }
 
 /** The error for an answer that is no success, in the API's own words where it has any. */
-function refusal(request: ApiRequest, { status }: HttpHead, text: string): KubeError {
+function refusal(cluster: ClusterConfig, request: ApiRequest, { status }: HttpHead, text: string): KubeError {
   const told = parseStatusText(text);
   const page = /^\s*</.test(text) ? "" : text.trim().slice(0, 300);
   const words = told?.message || page || `HTTP status ${status}`;
@@ -312,6 +315,6 @@ function refusal(request: ApiRequest, { status }: HttpHead, text: string): KubeE
     reason: told?.reason ?? "",
     words,
     causes: told?.causes ?? [],
-    hints: [],
+    hints: refusalHints(status, request.access, cluster),
   });
 }

@@ -5,7 +5,8 @@ import { type Api, type ApiOptions, type ApiRequest, openApi } from "./api.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
 import { execCommand, type ExecOptions, type ExecResult } from "./exec.ts";
 import { pods } from "./objects.ts";
-import { openPortForward } from "./port_forward.ts";
+import { type ExecStreamOptions, openExecStream } from "./exec_stream.ts";
+import { openPortForwarder, type PortForwardOptions } from "./port_forwarder.ts";
 import {
   anyResource,
   apiVersionOf,
@@ -15,7 +16,9 @@ import {
   pathOf,
   type Resource,
 } from "./resource.ts";
-import { type Selection, selectors, type WatchEvent, watchObjects, type WatchSelection } from "./watch.ts";
+import { isGone, KubeError } from "./status.ts";
+import { closable } from "./closable.ts";
+import { readLines, type Selection, selectors, type WatchEvent, watchObjects, type WatchSelection } from "./watch.ts";
 
 /** What every call that waits can be given up by. */
 export interface CallOptions {
@@ -105,12 +108,49 @@ export interface KubeClient extends AsyncDisposable {
   watch<T>(resource: Resource<T>, where?: WatchSelection, options?: CallOptions): AsyncIterable<WatchEvent<T>>;
   /** What a container wrote so far. */
   logs(where: ContainerName, options?: LogOptions): Promise<string>;
-  /** One connection to a TCP port of a pod: see {@linkcode openPortForward}. */
-  portForward(pod: ObjectName, port: number, options?: CallOptions): Promise<Duplex>;
-  /** Runs a command in a pod to its end: see {@linkcode execCommand}. */
+  /** The lines of a container's log, from now on too (`kubectl logs -f`); ends when the container does. */
+  followLogs(where: ContainerName, options?: LogOptions): AsyncIterable<string>;
+  /**
+   * One connection to a TCP port of a pod, made by the node to `localhost` in the pod's network namespace. It resolves
+   * when the node's server has answered, **before** that has connected: a port where nobody listens shows as a
+   * `PortForwardError` of the first read.
+   *
+   * Reading has back-pressure: what nobody reads stays with the peer. A write takes 128 KiB at most and waits for the
+   * socket. There is no half-close to rely on: by `websocket`, `closeWrite` sends what is under way and then ends both
+   * directions (bytes already on their way to us can be read until `null`); by the other ways most nodes end the
+   * connection a second later. Whoever needs a half-close carries it inside.
+   *
+   * A connection that is lost throws; only an end that the pod's side made reads as `null`. `signal` ends the opening
+   * alone.
+   */
+  portForward(pod: ObjectName, port: number, options?: PortForwardOptions): Promise<Duplex>;
+  /** Runs a command in a pod to its end; no shell is involved. */
   exec(pod: ObjectName, options: ExecOptions): Promise<ExecResult>;
+  /**
+   * Runs a command in a pod and gives its standard output to read and its standard input to write. A read gives `null`
+   * when it has ended with exit code 0, and throws an `ExecError` for any other. `closeWrite` ends its input where the
+   * server can pass that on (1.30 and later) and does nothing where it cannot. Closing does not end the command.
+   */
+  execStream(pod: ObjectName, options: ExecStreamOptions): Promise<Duplex>;
+  /**
+   * Whether the server would let us, as far as it can say beforehand (a SelfSubjectAccessReview): advice, since
+   * authorizers may differ for the request itself.
+   */
+  mayI(access: AccessQuestion, options?: CallOptions): Promise<boolean>;
   /** Every namespaced resource that the server can list, in the version that it prefers. */
   discover(options?: CallOptions): Promise<Resource<KubeObject>[]>;
+}
+
+/** One thing that one may be allowed to do. */
+export interface AccessQuestion {
+  readonly verb: "get" | "list" | "watch" | "create" | "update" | "patch" | "delete";
+  readonly resource: Pick<Resource<unknown>, "group" | "plural" | "namespaced">;
+  /** `portforward`, `exec`, `log`. @default {the object itself} */
+  readonly subresource?: string;
+  /** @default {the configuration's namespace} */
+  readonly namespace?: string;
+  /** @default {any name} */
+  readonly name?: string;
 }
 
 /** An object to be stored: any fields, a name (or `generateName`) and maybe a namespace. */
@@ -134,6 +174,7 @@ const listSchema = z.object({
   metadata: z.object({ resourceVersion: z._default(z.string(), ""), continue: z.optional(z.string()) }),
   items: listOf(z.record(z.string(), z.unknown())),
 });
+const reviewSchema = z.object({ status: z.object({ allowed: z.boolean() }) });
 const groupsSchema = z.object({
   groups: z.array(z.object({ preferredVersion: z.object({ groupVersion: z.string() }) })),
 });
@@ -153,6 +194,7 @@ export type ClientOptions = ApiOptions;
 export function openKubeClient(config: ClusterConfig, options: ClientOptions = {}): KubeClient {
   const { log = silentLog } = options;
   const api = openApi(config, options);
+  const forward = openPortForwarder(api, { log });
 
   return {
     config,
@@ -164,7 +206,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
     },
     async get(resource, where, { signal } = {}) {
       const path = pathOf(resource, namespaceOf(where), where.name);
-      return resource.parse(await json(api, { method: "GET", path, action: act("get", resource, where) }, signal));
+      return resource.parse(await json(api, { method: "GET", path, ...about("get", resource, where) }, signal));
     },
     async list(resource, where = {}, { signal } = {}) {
       const { items, resourceVersion } = await listRaw(resource, where, signal);
@@ -178,7 +220,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           path: pathOf(resource, namespaceOf(metadata)),
           query: dry(dryRun),
           body: { apiVersion: apiVersionOf(resource), kind: resource.kind, ...object },
-          action: act("create", resource, { ...metadata, name: metadata.name ?? `${metadata.generateName}*` }),
+          ...about("create", resource, { ...metadata, name: metadata.name ?? `${metadata.generateName}*` }),
         }, signal),
       );
     },
@@ -194,7 +236,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           ],
           contentType: CONTENT_TYPES[type],
           body,
-          action: act("change", resource, where),
+          ...about("patch", resource, where),
         }, signal),
       );
     },
@@ -206,7 +248,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           path: pathOf(resource, namespaceOf(where), where.name),
           query: dry(dryRun),
           body: { apiVersion: apiVersionOf(resource), kind: resource.kind, ...object },
-          action: act("replace", resource, where),
+          ...about("update", resource, where),
         }, signal),
       );
     },
@@ -222,32 +264,47 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           ...((uid !== undefined || resourceVersion !== undefined) && { preconditions: { uid, resourceVersion } }),
           ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),
         },
-        action: act("delete", resource, where),
+        ...about("delete", resource, where),
       }, signal);
     },
     watch(resource, where = {}, { signal } = {}) {
       const path = pathOf(resource, scopeOf(where));
       const list = (signal: AbortSignal | undefined) => listRaw(resource, where, signal);
-      return watchObjects(resource, where, { api, log, path, list }, signal);
+      const seams = { api, log, path, list, ...aboutList("watch", resource, where) };
+      return closable((signal) => watchObjects(resource, where, seams, signal), signal);
     },
-    async logs(where, { tailLines, previous = false, signal } = {}) {
-      using response = await api.request({
-        method: "GET",
-        path: `${pathOf(pods, namespaceOf(where), where.name)}/log`,
-        query: [
-          ...(where.container === undefined ? [] : [["container", where.container] as const]),
-          ...(tailLines === undefined ? [] : [["tailLines", String(tailLines)] as const]),
-          ...(previous ? [["previous", "true"] as const] : []),
-        ],
-        action: `read the log of pod "${where.name}"`,
-      }, signal);
+    async logs(where, { signal, ...options } = {}) {
+      using response = await api.request(aboutLog(where, options), signal);
       return await response.text();
     },
+    followLogs(where, { signal, ...options } = {}) {
+      const request = aboutLog(where, options);
+      const query = [...request.query, ["follow", "true"] as const];
+      return closable((signal) => requestLines(api, { ...request, query }, signal), signal);
+    },
     async portForward(pod, port, options = {}) {
-      return await openPortForward(api, { namespace: namespaceOf(pod), name: pod.name }, port, options);
+      return await forward({ namespace: namespaceOf(pod), name: pod.name }, port, options);
     },
     async exec(pod, options) {
       return await execCommand(api, { namespace: namespaceOf(pod), name: pod.name }, options);
+    },
+    async execStream(pod, options) {
+      return await openExecStream(api, { namespace: namespaceOf(pod), name: pod.name }, options);
+    },
+    async mayI({ verb, resource, subresource, name, ...where }, { signal } = {}) {
+      const { group, plural, namespaced } = resource;
+      const namespace = namespaced ? namespaceOf(where) : undefined;
+      const review = await json(api, {
+        method: "POST",
+        path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        body: {
+          apiVersion: "authorization.k8s.io/v1",
+          kind: "SelfSubjectAccessReview",
+          spec: { resourceAttributes: { verb, group, resource: plural, subresource, namespace, name } },
+        },
+        action: `ask whether we may ${verb} ${plural}`,
+      }, signal);
+      return reviewSchema.parse(review).status.allowed;
     },
     async discover({ signal } = {}) {
       return await discoverResources(api, signal);
@@ -262,6 +319,44 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
     return namespace ?? config.namespace;
   }
 
+  function aboutLog(where: ContainerName, { tailLines, previous = false }: LogOptions) {
+    const namespace = namespaceOf(where);
+    const query: [string, string][] = [];
+    if (where.container !== undefined) query.push(["container", where.container]);
+    if (tailLines !== undefined) query.push(["tailLines", String(tailLines)]);
+    if (previous) query.push(["previous", "true"]);
+    return {
+      method: "GET",
+      path: `${pathOf(pods, namespace, where.name)}/log`,
+      query,
+      action: `read the log of pod "${where.name}" in namespace "${namespace}"`,
+      access: { verbs: ["get"], group: "", resource: "pods/log", namespace },
+    } as const satisfies ApiRequest;
+  }
+
+  /** What is done to an object, for the message and the hints of an error. */
+  function about(verb: string, resource: Resource<unknown>, where: ObjectName): Pick<ApiRequest, "action" | "access"> {
+    const kind = resource.kind.replace(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase();
+    const namespace = resource.namespaced ? namespaceOf(where) : undefined;
+    return {
+      action: `${verb} ${kind} "${where.name}"${namespace === undefined ? "" : ` in namespace "${namespace}"`}`,
+      access: { verbs: [verb], group: resource.group, resource: resource.plural, namespace },
+    };
+  }
+
+  /** What is done to a list, likewise. */
+  function aboutList(
+    verb: string,
+    resource: Resource<unknown>,
+    where: Selection,
+  ): Required<Pick<ApiRequest, "action" | "access">> {
+    const namespace = resource.namespaced ? scopeOf(where) : undefined;
+    return {
+      action: `${verb} ${resource.plural}${namespace === undefined ? "" : ` in namespace "${namespace}"`}`,
+      access: { verbs: [verb], group: resource.group, resource: resource.plural, namespace },
+    };
+  }
+
   /** The namespace to look in, or undefined where all are meant. */
   function scopeOf(where: Selection): string | undefined {
     return where.allNamespaces ? undefined : namespaceOf(where);
@@ -272,20 +367,22 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
     where: Selection,
     signal: AbortSignal | undefined,
   ): Promise<{ items: unknown[]; resourceVersion: string }> {
+    const path = pathOf(resource, scopeOf(where));
     const items: unknown[] = [];
     for (let token = "";;) {
-      const page = listSchema.parse(
-        await json(api, {
-          method: "GET",
-          path: pathOf(resource, scopeOf(where)),
-          query: [
-            ...selectors(where),
-            ["limit", String(PAGE_SIZE)],
-            ...(token === "" ? [] : [["continue", token] as const]),
-          ],
-          action: `list ${resource.plural}`,
-        }, signal),
-      );
+      const query = [...selectors(where), ["limit", String(PAGE_SIZE)] as const];
+      if (token !== "") query.push(["continue", token]);
+      let page: z.infer<typeof listSchema>;
+      try {
+        page = listSchema.parse(
+          await json(api, { method: "GET", path, query, ...aboutList("list", resource, where) }, signal),
+        );
+      } catch (error) {
+        if (token === "" || !isGone(error)) throw error;
+        items.length = 0; // the list that the page belongs to is too old: the whole of a newer one
+        token = "";
+        continue;
+      }
       items.push(...page.items);
       token = page.metadata.continue ?? "";
       if (token === "") return { items, resourceVersion: page.metadata.resourceVersion };
@@ -293,14 +390,14 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
   }
 }
 
+async function* requestLines(api: Api, request: ApiRequest, signal: AbortSignal): AsyncGenerator<string, void, void> {
+  using response = await api.request(request, signal);
+  yield* readLines(response);
+}
+
 async function json(api: Api, request: ApiRequest, signal: AbortSignal | undefined): Promise<unknown> {
   using response = await api.request(request, signal);
   return JSON.parse(await response.text());
-}
-
-function act(verb: string, resource: Resource<unknown>, { namespace, name }: ObjectName): string {
-  const kind = resource.kind.replace(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase();
-  return `${verb} ${kind} "${name}"${namespace === undefined ? "" : ` in namespace "${namespace}"`}`;
 }
 
 function dry(dryRun: boolean): readonly (readonly [string, string])[] {
@@ -316,7 +413,12 @@ async function discoverResources(api: Api, signal: AbortSignal | undefined): Pro
     const [group, version] = groupVersion.includes("/") ? groupVersion.split("/") : ["", groupVersion];
     if (group === undefined || version === undefined) continue;
     const path = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
-    const { resources } = resourcesSchema.parse(await json(api, { method: "GET", path, action }, signal));
+    const served = await json(api, { method: "GET", path, action }, signal).catch((error) => {
+      // A group behind an aggregated API server that is down (metrics, often) is no reason to know nothing.
+      if (error instanceof KubeError && (error.status === 503 || error.status === 404)) return { resources: [] };
+      throw error;
+    });
+    const { resources } = resourcesSchema.parse(served);
     for (const { name: plural, kind, namespaced, verbs } of resources) {
       if (namespaced && verbs.includes("list") && !plural.includes("/")) {
         found.push(anyResource({ group, version, plural, kind, namespaced }));

@@ -73,7 +73,9 @@ async function connect(
   try {
     if (certificate === undefined) {
       const { tcp, duplex } = await open();
-      if (tcp === undefined) return await tlsOver(duplex, { serverName, caCerts: tls.caCerts, signal });
+      if (tcp === undefined) {
+        return await tlsOver(duplex, { serverName, caCerts: tls.caCerts, skipVerify: false, signal });
+      }
       return await handshake(Deno.startTls(tcp, { hostname: serverName, caCerts }), signal, tcp);
     }
     if (cluster.proxy !== undefined || serverName !== hostname) return await byNode();
@@ -85,14 +87,14 @@ async function connect(
   }
 }
 
-/** A connection to the server before TLS; `tcp` is there when it is a plain one of the runtime's own. */
+/** A connection on its way to the server, before TLS; `tcp` is there when it is a plain one of the runtime's own. */
 interface Transport {
   readonly duplex: Duplex;
   readonly tcp?: Deno.TcpConn;
 }
 
 async function openTransport(
-  { proxy, clusterName }: ClusterConfig,
+  { proxy, clusterName, tls }: ClusterConfig,
   hostname: string,
   port: number,
   signal: AbortSignal,
@@ -103,9 +105,11 @@ async function openTransport(
   let transport: Transport;
   try {
     transport = await connectTcp(at.hostname, at.port, signal);
-    if (at.secure && transport.tcp) {
-      const opening = Deno.startTls(transport.tcp, { hostname: at.hostname });
-      transport = { duplex: await handshake(opening, signal, transport.tcp) };
+    // As in Go, the proxy of a cluster is known by the cluster's authorities as well.
+    if (at.secure) {
+      const { caCerts, skipVerify } = tls;
+      const duplex = await tlsOver(transport.duplex, { serverName: at.hostname, caCerts, skipVerify, signal });
+      transport = { duplex };
     }
   } catch (cause) {
     if (signal.aborted) throw cause;

@@ -1,5 +1,5 @@
 import { writeAll } from "@/util/mod.ts";
-import type { Api } from "./api.ts";
+import type { Api, ApiRequest } from "./api.ts";
 import { ProtocolError } from "./byte_reader.ts";
 import { pods } from "./objects.ts";
 import { type ObjectName, pathOf } from "./resource.ts";
@@ -7,13 +7,14 @@ import { KubeError, parseStatusText, type Status } from "./status.ts";
 import { MAX_SEND_BYTES, openWebSocket, type WebSocketStream } from "./websocket.ts";
 
 /** v5 is v4 with a signal that closes a channel; servers before 1.30 know v4 alone. */
-const SUBPROTOCOLS = ["v5.channel.k8s.io", "v4.channel.k8s.io"] as const;
-const STDIN = 0;
-const STDOUT = 1;
-const STDERR = 2;
-const STATUS = 3;
+export const SUBPROTOCOLS = ["v5.channel.k8s.io", "v4.channel.k8s.io"] as const;
+/** Channels of a command. */
+export const STDIN = 0;
+export const STDOUT = 1;
+export const STDERR = 2;
+export const STATUS = 3;
 /** v5: the channel whose messages name a channel that ends. */
-const CLOSE_CHANNEL = 255;
+export const CLOSE_CHANNEL = 255;
 /** Output that is kept; a command that says more is no command to run this way. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
@@ -41,24 +42,10 @@ export interface ExecResult {
  * @throws {KubeError} when it is refused or cannot be started (no such program, container not running)
  */
 export async function execCommand(api: Api, pod: Required<ObjectName>, options: ExecOptions): Promise<ExecResult> {
-  const { container, command, stdin, signal } = options;
-  const action = `run "${command[0]}" in pod "${pod.name}" in namespace "${pod.namespace}"`;
-  const socket = await openWebSocket(
-    api,
-    {
-      path: `${pathOf(pods, pod.namespace, pod.name)}/exec`,
-      query: [
-        ...(container === undefined ? [] : [["container", container] as const]),
-        ...command.map((word) => ["command", word] as const),
-        ...(stdin === undefined ? [] : [["stdin", "true"] as const]),
-        ["stdout", "true"],
-        ["stderr", "true"],
-      ],
-      action,
-    },
-    SUBPROTOCOLS,
-    { signal },
-  );
+  const { stdin, signal } = options;
+  const request = execRequest(pod, { ...options, stdin: stdin !== undefined });
+  const { action } = request;
+  const socket = await openWebSocket(api, request, SUBPROTOCOLS, { signal });
   const stop = () => socket.close();
   signal?.addEventListener("abort", stop, { once: true });
   try {
@@ -78,6 +65,25 @@ export async function execCommand(api: Api, pod: Required<ObjectName>, options: 
     signal?.removeEventListener("abort", stop);
     socket.close();
   }
+}
+
+/** What is asked for; the input's end is told by {@linkcode CLOSE_CHANNEL}. */
+export function execRequest(
+  pod: Required<ObjectName>,
+  { container, command, stdin }: Pick<ExecOptions, "container" | "command"> & { readonly stdin: boolean },
+): Pick<ApiRequest, "path" | "query" | "action" | "access"> {
+  return {
+    path: `${pathOf(pods, pod.namespace, pod.name)}/exec`,
+    query: [
+      ...(container === undefined ? [] : [["container", container] as const]),
+      ...command.map((word) => ["command", word] as const),
+      ...(stdin ? [["stdin", "true"] as const] : []),
+      ["stdout", "true"],
+      ["stderr", "true"],
+    ],
+    action: `run "${command[0]}" in pod "${pod.name}" in namespace "${pod.namespace}"`,
+    access: { verbs: ["get", "create"], group: "", resource: "pods/exec", namespace: pod.namespace },
+  };
 }
 
 async function feed(socket: WebSocketStream, stdin: Uint8Array | string, action: string): Promise<void> {
@@ -117,7 +123,8 @@ async function readOutput(socket: WebSocketStream) {
   return { status: parseStatusText(text(STATUS)), stdout: text(STDOUT), stderr: text(STDERR) };
 }
 
-function exitCode(status: Status, action: string): number {
+/** The exit code in the status that ends a command. @throws {KubeError} when the command did not start */
+export function exitCode(status: Status, action: string): number {
   if (status.success) return 0;
   const cause = status.causes.find(({ reason }) => reason === "ExitCode");
   const code = Number(cause?.message ?? NaN);

@@ -121,6 +121,9 @@ export function parseKubeconfig(content: string, file: string): Kubeconfig {
     });
   }
   const { clusters, users, contexts, "current-context": currentContext } = parsed.data;
+  requireUnique("clusters", clusters, file);
+  requireUnique("users", users, file);
+  requireUnique("contexts", contexts, file);
   const place = { file, folder: dirname(file) };
   const configs = pluginConfigs(content, file);
   return {
@@ -166,10 +169,19 @@ function parseYaml(content: string, file: string, schema: Schema): unknown {
   }
 }
 
+/** Entries by their names; of several with one name, the first. */
 function byName<T>(entries: readonly Entry<T>[]): Map<string, Entry<T>> {
   const map = new Map<string, Entry<T>>();
   for (const entry of entries) if (!map.has(entry.name)) map.set(entry.name, entry);
   return map;
+}
+
+function requireUnique(kind: string, entries: readonly { name: string }[], file: string): void {
+  const names = new Set<string>();
+  for (const { name } of entries) {
+    if (names.has(name)) throw new UserError(`Cannot use the kubeconfig "${file}": it has two ${kind} "${name}"`);
+    names.add(name);
+  }
 }
 
 function list<T extends z.core.$ZodType>(item: T) {

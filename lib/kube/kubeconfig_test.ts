@@ -286,6 +286,7 @@ const REFUSALS: {
   { name: "bad YAML", files: { config: "a: b: c" }, says: /is not YAML: bad indentation/ },
   { name: "a list for a file", files: { config: "- a" }, says: /it is not what it should be/ },
   { name: "a text for a list", files: { config: "contexts: x" }, says: /: contexts is not what it should be/ },
+  { name: "a name twice in one file", files: { config: "users: [{name: a}, {name: a}]" }, says: /two users "a"/ },
   {
     name: "an unknown context",
     files: { config: kubeconfig({}) },

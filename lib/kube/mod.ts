@@ -16,6 +16,7 @@
  */
 export { ProtocolError } from "./byte_reader.ts";
 export {
+  type AccessQuestion,
   type CallOptions,
   type ChangeOptions,
   type ClientOptions,
@@ -40,7 +41,9 @@ export type { PluginRunner } from "./exec_plugin.ts";
 export type { ExecOptions, ExecResult } from "./exec.ts";
 export { type KubeconfigOptions, loadKubeconfig } from "./kubeconfig.ts";
 export * from "./objects.ts";
+export { ExecError, type ExecStreamOptions } from "./exec_stream.ts";
 export { PortForwardError } from "./port_forward.ts";
+export type { PortForwardOptions, PortForwardWay } from "./port_forwarder.ts";
 export {
   apiVersionOf,
   type KeptObject,

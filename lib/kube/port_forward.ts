@@ -1,6 +1,7 @@
 import { type Duplex, messageOf } from "@/util/mod.ts";
-import type { Api } from "./api.ts";
+import type { Api, ApiRequest } from "./api.ts";
 import { ProtocolError } from "./byte_reader.ts";
+import type { Access } from "./hints.ts";
 import { type ObjectName, pathOf } from "./resource.ts";
 import { pods } from "./objects.ts";
 import { MAX_SEND_BYTES, openWebSocket, type WebSocketStream } from "./websocket.ts";
@@ -37,16 +38,7 @@ export async function openPortForward(
   port: number,
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<Duplex> {
-  const socket = await openWebSocket(
-    api,
-    {
-      path: `${pathOf(pods, pod.namespace, pod.name)}/portforward`,
-      query: [["ports", String(port)]],
-      action: `forward port ${port} of pod "${pod.name}" in namespace "${pod.namespace}"`,
-    },
-    [SUBPROTOCOL],
-    options,
-  );
+  const socket = await openWebSocket(api, portForwardRequest(pod, port), [SUBPROTOCOL], options);
   const stop = () => socket.close();
   options.signal?.addEventListener("abort", stop, { once: true });
   try {
@@ -60,6 +52,20 @@ export async function openPortForward(
     options.signal?.removeEventListener("abort", stop);
   }
   return portDuplex(socket);
+}
+
+/** What is asked for, whatever it is carried by. */
+export function portForwardRequest(
+  pod: Required<ObjectName>,
+  port: number,
+): Pick<ApiRequest, "path" | "query" | "action"> & { access: Access } {
+  return {
+    path: `${pathOf(pods, pod.namespace, pod.name)}/portforward`,
+    query: [["ports", String(port)]],
+    action: `forward port ${port} of pod "${pod.name}" in namespace "${pod.namespace}"`,
+    // A WebSocket asks for "get", from Kubernetes 1.35 on for "create" as well.
+    access: { verbs: ["get", "create"], group: "", resource: "pods/portforward", namespace: pod.namespace },
+  };
 }
 
 /** On each channel the server's first message is the port, 16 bits little-endian. */

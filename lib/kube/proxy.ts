@@ -94,6 +94,10 @@ function userOf(proxy: URL): { username: string; password: string } {
 
 function refused(proxy: URL, target: string, state: string, login: boolean): UserError {
   return new UserError(`Cannot connect to ${target} through the proxy ${proxy.protocol}//${proxy.host}: it ${state}`, {
-    hints: login ? ["Give user and password in the proxy's address: http://user:password@proxy:3128"] : [],
+    hints: [
+      login
+        ? "Give user and password in the proxy's address: http://user:password@proxy:3128"
+        : "Hosts that are to be reached without a proxy are named in NO_PROXY",
+    ],
   });
 }

@@ -18,7 +18,7 @@ export interface TlsOverOptions {
   /** The name to ask for and to check; an address is checked and not asked for. */
   readonly serverName: string;
   readonly caCerts?: string | undefined;
-  readonly skipVerify?: boolean;
+  readonly skipVerify: boolean;
   readonly clientCertificate?: ClientCertificate | undefined;
   /** Ends the handshake. */
   readonly signal: AbortSignal;
@@ -35,7 +35,7 @@ const READ_BYTES = 64 * 1024;
  * @throws the error of `node:tls` when the handshake fails, the signal's reason
  */
 export async function tlsOver(transport: Duplex, options: TlsOverOptions): Promise<Duplex> {
-  const { serverName, caCerts, skipVerify = false, clientCertificate, signal } = options;
+  const { serverName, caCerts, skipVerify, clientCertificate, signal } = options;
   const queue = new ReadQueue();
   const encrypted = nodeDuplex(transport, queue);
   const settings: ConnectionOptions = {

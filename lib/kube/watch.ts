@@ -11,7 +11,7 @@
 import type { Log } from "@/log/mod.ts";
 import { messageOf, sleep } from "@/util/mod.ts";
 import * as z from "zod/mini";
-import type { Api } from "./api.ts";
+import type { Api, ApiRequest } from "./api.ts";
 import { metadataSchema, type Resource } from "./resource.ts";
 import { isGone, KubeError, parseStatus } from "./status.ts";
 
@@ -42,11 +42,9 @@ export interface WatchSelection extends Selection {
 }
 
 /** What {@linkcode watchObjects} needs. */
-export interface WatchSeams {
+export interface WatchSeams extends Required<Pick<ApiRequest, "path" | "action" | "access">> {
   readonly api: Api;
   readonly log: Log;
-  /** Of the list. */
-  readonly path: string;
   /** Lists what the watch selects. */
   list(signal: AbortSignal | undefined): Promise<{ items: unknown[]; resourceVersion: string }>;
 }
@@ -58,7 +56,7 @@ export interface WatchSeams {
 const WATCH_SECONDS = 240;
 const SILENT_MS = (WATCH_SECONDS + 30) * 1000;
 /** Pause before a watch is resumed after an error: doubles up to the second. */
-const FIRST_PAUSE_MS = 500;
+const FIRST_PAUSE_MS = 200;
 const LAST_PAUSE_MS = 15_000;
 /** Longest line: an object (1.5 MiB in the server's store), its JSON longer than what is stored. */
 const MAX_LINE_CHARS = 64 * 1024 * 1024;
@@ -88,10 +86,10 @@ export async function* watchObjects<T>(
       if (version === undefined) {
         const { items, resourceVersion } = await seams.list(signal);
         version = resourceVersion;
-        pause = 0;
         yield* differences(items, known, resource);
       }
-      for await (const { type, object } of readEvents(where, version, seams, resource.plural, signal)) {
+      pause ||= FIRST_PAUSE_MS; // for a server that ends every watch at once
+      for await (const { type, object } of readEvents(where, version, seams, signal)) {
         pause = 0;
         if (type === "ERROR") throw eventError(resource, object);
         version = versionSchema.parse(object).metadata.resourceVersion;
@@ -106,7 +104,7 @@ export async function* watchObjects<T>(
       if (isGone(error)) version = undefined;
       else if (first || error instanceof KubeError && error.status < 500 && error.status !== 429) throw error;
       seams.log.debug(`watch of ${resource.plural} ended: ${messageOf(error)}`);
-      pause = Math.min(pause * 2 || FIRST_PAUSE_MS, LAST_PAUSE_MS);
+      pause = Math.min(pause * 2 || (version === undefined ? 1 : FIRST_PAUSE_MS), LAST_PAUSE_MS);
     }
     signal?.throwIfAborted();
     await sleep(pause, signal);
@@ -140,8 +138,7 @@ function* differences<T>(
 async function* readEvents(
   where: Selection,
   resourceVersion: string,
-  { api, path }: WatchSeams,
-  plural: string,
+  { api, path, action, access }: WatchSeams,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<z.infer<typeof eventSchema>> {
   const silent = new AbortController();
@@ -151,6 +148,8 @@ async function* readEvents(
     using response = await api.request({
       method: "GET",
       path,
+      action,
+      access,
       query: [
         ...selectors(where),
         ["watch", "true"],
@@ -158,7 +157,6 @@ async function* readEvents(
         ["resourceVersion", resourceVersion],
         ["timeoutSeconds", String(WATCH_SECONDS)],
       ],
-      action: `watch ${plural}`,
     }, either);
     for await (const line of readLines(response)) {
       clearTimeout(timer);

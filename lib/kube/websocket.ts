@@ -47,7 +47,7 @@ export interface CloseReason {
  */
 export async function openWebSocket(
   api: Api,
-  request: Pick<ApiRequest, "path" | "query" | "action">,
+  request: Pick<ApiRequest, "path" | "query" | "action" | "access">,
   protocols: readonly [string, ...string[]],
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<WebSocketStream> {
@@ -146,10 +146,10 @@ export class WebSocketStream {
   }
 
   /**
-   * Sends one binary message: a channel's byte, then `bytes`, {@linkcode MAX_SEND_BYTES} at most. Waits for the
-   * connection to take it.
+   * Sends one binary message: a channel's byte (where there are channels), then `bytes`, {@linkcode MAX_SEND_BYTES} at
+   * most. Waits for the connection to take it.
    */
-  async send(channel: number, bytes: Uint8Array): Promise<void> {
+  async send(channel: number | undefined, bytes: Uint8Array): Promise<void> {
     await this.#write(BINARY, bytes, channel);
   }
 

@@ -108,8 +108,7 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     `${AGENT_MOUNT}/agent.js`,
     "--port",
     String(plan.agentPort),
-    "--key",
-    publicKey,
+    `--key=${publicKey}`, // one word: base64url may begin with a dash
   ];
 }
 

@@ -150,7 +150,9 @@ async function lastLines(plan: Plan, pod: string, kube: KubeClient, signal: Abor
     const text = await kube.logs(where, { tailLines: LOG_LINES, signal }).catch(async () => {
       return await kube.logs(where, { tailLines: LOG_LINES, previous: true, signal });
     });
-    const lines = text.trimEnd().split("\n").filter((line) => line !== "");
+    // deno-lint-ignore no-control-regex -- the runtime colors its errors
+    const plain = text.replace(/\x1b\[[\d;]*m/g, "");
+    const lines = plain.trimEnd().split("\n").filter((line) => line !== "");
     return lines.length === 0 ? ["It wrote no log"] : ["Its last lines:", ...lines.map((line) => `  ${line}`)];
   } catch (error) {
     return [`Its log could not be read: ${messageOf(error)}`];

@@ -1,3 +1,4 @@
+import { messageOf, UserError } from "@/util/mod.ts";
 import { exists } from "./files.ts";
 import type { Instance } from "./instance.ts";
 import { until } from "./wait.ts";
@@ -6,6 +7,7 @@ import { until } from "./wait.ts";
 interface Hierarchy {
   readonly path: string;
   readonly version: 1 | 2;
+  readonly writable: boolean;
   readonly controllers: readonly string[];
 }
 
@@ -17,31 +19,51 @@ export async function listHierarchies(): Promise<Hierarchy[]> {
   const found: Hierarchy[] = [];
   for (const line of (await Deno.readTextFile("/proc/self/mountinfo")).trim().split("\n")) {
     const [left = "", right = ""] = line.split(" - ");
-    const path = left.split(" ")[4] ?? "";
+    const [, , , , path = "", mountOptions = ""] = left.split(" ");
+    const writable = mountOptions.split(",").includes("rw");
     const [type, , options = ""] = right.split(" ");
-    if (type === "cgroup") found.push({ path, version: 1, controllers: options.split(",") });
+    if (type === "cgroup") found.push({ path, version: 1, writable, controllers: options.split(",") });
     if (type !== "cgroup2") continue;
     const controllers = (await Deno.readTextFile(`${path}/cgroup.controllers`)).trim().split(" ");
-    found.push({ path, version: 2, controllers });
+    found.push({ path, version: 2, writable, controllers: controllers.filter(Boolean) });
   }
   return found;
 }
 
-/** The controllers that kubelet needs and the machine has not. */
+/** The controllers that kubelet needs and cannot have: absent, or mounted read-only. */
 export async function missingControllers(): Promise<string[]> {
-  const present = new Set((await listHierarchies()).flatMap(({ controllers }) => controllers));
+  const usable = (await listHierarchies()).filter(({ writable }) => writable);
+  const present = new Set(usable.flatMap(({ controllers }) => controllers));
   return NEEDED.filter((controller) => !present.has(controller));
 }
 
 /** Makes the cgroup that all pods will be in, in every hierarchy. */
 export async function makeCgroups(instance: Instance): Promise<void> {
-  for (const { path, version, controllers } of await listHierarchies()) {
+  for (const { path, version, writable, controllers } of await listHierarchies()) {
+    if (!writable) continue;
     const cgroup = `${path}/${instance.cgroup}`;
     await Deno.mkdir(cgroup, { recursive: true });
+    if (version === 2) await enableControllers(path, controllers);
     if (version === 2 || !controllers.includes("cpuset")) continue;
     for (const file of ["cpuset.cpus", "cpuset.mems"]) { // version 1 starts empty, and takes no process then
       await Deno.writeTextFile(`${cgroup}/${file}`, await Deno.readTextFile(`${path}/${file}`));
     }
+  }
+}
+
+/** Version 2 has controllers only where the parent enables them; systemd enables what its units want. */
+async function enableControllers(path: string, controllers: readonly string[]): Promise<void> {
+  const file = `${path}/cgroup.subtree_control`;
+  const enabled = (await Deno.readTextFile(file)).trim().split(" ");
+  const lacking = NEEDED.filter((name) => controllers.includes(name) && !enabled.includes(name));
+  if (lacking.length === 0) return;
+  try {
+    await Deno.writeTextFile(file, lacking.map((name) => `+${name}`).join(" "));
+  } catch (cause) {
+    throw new UserError(`Cannot enable cgroup controllers ${lacking.join(", ")} in ${path}: ${messageOf(cause)}`, {
+      hints: ["In a container, give it the machine's cgroups: docker run --privileged --cgroupns=host"],
+      cause,
+    });
   }
 }
 

@@ -5,14 +5,17 @@
  * @module
  */
 import { messageOf, UserError } from "@/util/mod.ts";
+import { down } from "./down.ts";
 import { loadArchive } from "./images.ts";
 import { type Instance, instanceOf } from "./instance.ts";
 import { acquireLock } from "./lock.ts";
 import { findNode } from "./node.ts";
 import { kubeconfigOf } from "./pki.ts";
+import { requireLinuxAndRoot } from "./prerequisites.ts";
+import { restart } from "./restart.ts";
 import { readStatus } from "./status.ts";
 import { makeTell, type Tell } from "./tell.ts";
-import { down, restart, up } from "./up.ts";
+import { up } from "./up.ts";
 
 const USAGE = `usage: cluster.ts COMMAND
 
@@ -31,6 +34,7 @@ async function run(words: readonly string[], instance: Instance, tell: Tell): Pr
   const [command, argument, ...others] = words;
   const wantsArgument = command === "restart" || command === "load";
   if (command === undefined || others.length > 0 || wantsArgument !== (argument !== undefined)) return usage();
+  requireLinuxAndRoot();
   switch (command) {
     case "up":
       await up(instance, tell);

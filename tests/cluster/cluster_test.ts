@@ -1,12 +1,14 @@
-import { deepStrictEqual as equals, match, ok, rejects, strictEqual as equal } from "node:assert/strict";
+import { deepStrictEqual as equals, match, ok, rejects, strictEqual as equal, throws } from "node:assert/strict";
 import { type Finished, requireProgram, runProgram } from "@/process/mod.ts";
 import { writeArchive } from "./archive.ts";
 import { instanceOf } from "./instance.ts";
+import { acquireLock } from "./lock.ts";
 import { snapshotMachine } from "./machine_snapshot.ts";
 import { clusterUnavailable, ensureCluster, HELLO_PAGE } from "./mod.ts";
 import { findNode } from "./node.ts";
 import { isOlder } from "./prerequisites.ts";
 import { listProcesses, signalProcess } from "./processes.ts";
+import { makeTell } from "./tell.ts";
 import { until } from "./wait.ts";
 
 /** A cluster of our own, so that the one that other tests use stays up. */
@@ -19,13 +21,7 @@ Deno.test("instanceOf() gives clusters of different slots nothing in common, and
     ok(main[field] !== test[field], field);
   }
   for (const name of ["", "Main", "a-b", "../x", "abcdefghijk"]) {
-    let message = "";
-    try {
-      instanceOf(name);
-    } catch (error) {
-      message = String(error);
-    }
-    match(message, /Cannot use ".*" as a cluster's name/);
+    throws(() => instanceOf(name), /Cannot use ".*" as a cluster's name/);
   }
 });
 
@@ -35,12 +31,17 @@ Deno.test("isOlder() compares versions number by number", () => {
   equal(isOlder("1.24rc1", "1.24.0"), false, "a release candidate of the needed version will do");
 });
 
+Deno.test("signalProcess() signals nobody where the kernel would signal many", () => {
+  for (const pid of [0, -1, 1, NaN, -4711]) throws(() => signalProcess(pid, "SIGKILL"), RangeError);
+});
+
 const unavailable = await clusterUnavailable();
 
 Deno.test({
   name: `The embedded cluster${unavailable === undefined ? "" : ` (skipped: ${unavailable})`}`,
   ignore: unavailable !== undefined,
   async fn(t) {
+    await using _lock = await acquireLock(instanceOf("testing"), makeTell()); // one run of this file at a time
     await requireCluster("down"); // of an earlier run that failed
     const before = await snapshotMachine(instance, []);
     const namespaces = new Set<string>();
@@ -109,6 +110,12 @@ Deno.test({
       }));
     });
 
+    await t.step("nothing in the node can write to this machine's files", async () => {
+      const node = await findNode(instance);
+      const enter = ["nsenter", "--target", `${node?.pid}`, "--mount"] as const;
+      match((await runProgram([...enter, "touch", "/usr/cluster-was-here"])).stderr, /Read-only file system/);
+    });
+
     await t.step(
       "Pod Security admission refuses a privileged pod in namespace restricted, and in it only",
       async () => {
@@ -152,16 +159,18 @@ Deno.test({
     });
 
     await t.step("restart gives a component another process, and the cluster goes on", async () => {
-      const former = await pidOf("kube-apiserver");
+      const [former, ...others] = await readPids("kube-apiserver", "etcd", "kubelet");
       await requireCluster("restart", "kube-apiserver");
-      ok(await pidOf("kube-apiserver") !== former);
+      const [latter, ...same] = await readPids("kube-apiserver", "etcd", "kubelet");
+      ok(latter !== former, `${latter}`);
+      equals(same, others);
       equal(await inTools("curl", "--silent", "http://helloworld/"), HELLO_PAGE);
       match((await cluster("restart", "kube-dance")).stderr, /Cannot find component "kube-dance": want one of contain/);
     });
 
     await t.step("up heals a cluster whose components were killed", async () => {
-      for (const name of ["etcd", "kube-apiserver", "kubelet", "containerd"]) {
-        signalProcess(await pidOf(name), "SIGKILL");
+      for (const pid of await readPids("etcd", "kube-apiserver", "kubelet", "containerd")) {
+        signalProcess(pid, "SIGKILL");
       }
       await until("a status that tells", async () => (await cluster("status")).code === 0 ? undefined : true);
       await requireCluster("up");
@@ -250,9 +259,13 @@ async function inTools(...command: string[]): Promise<string> {
   return await kubectl("exec", "deployment/tools", "--", ...command);
 }
 
-async function pidOf(component: string): Promise<number> {
+async function readPids(...components: string[]): Promise<number[]> {
   const { stdout } = await cluster("status");
-  return Number(new RegExp(`^${component} +(\\d+) `, "m").exec(stdout)?.[1]);
+  return components.map((name) => {
+    const pid = new RegExp(`^${name} +(\\d+) `, "m").exec(stdout)?.[1];
+    ok(pid, `${name} has no process: ${stdout}`);
+    return Number(pid);
+  });
 }
 
 /** What answers, if something does: on some machines anything that is asked outside is answered by something. */

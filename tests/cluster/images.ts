@@ -2,7 +2,7 @@ import { requireProgram } from "@/process/mod.ts";
 import { UserError } from "@/util/mod.ts";
 import { fingerprint, type Image, writeArchive } from "./archive.ts";
 import { containerdSocketOf } from "./components.ts";
-import { exists, readIfThere } from "./files.ts";
+import { exists, readIfThere, replaceFile } from "./files.ts";
 import type { Instance } from "./instance.ts";
 import { cacheFolder, hashOf, lockCache, type Program } from "./program.ts";
 import type { Tell } from "./tell.ts";
@@ -151,5 +151,5 @@ async function readLoaded(instance: Instance): Promise<Record<string, string>> {
 }
 
 async function writeLoaded(instance: Instance, loaded: Record<string, string>): Promise<void> {
-  await Deno.writeTextFile(`${instance.state}/images.json`, JSON.stringify(loaded));
+  await replaceFile(`${instance.state}/images.json`, JSON.stringify(loaded));
 }

@@ -1,10 +1,31 @@
 import { requireProgram } from "@/process/mod.ts";
 import { listHierarchies } from "./cgroups.ts";
+import { exists } from "./files.ts";
 import type { Instance } from "./instance.ts";
 import { listProcesses } from "./processes.ts";
 
-/** Folders in which some program or other keeps what a node needs. */
-const FOLDERS = ["/", "/etc", "/etc/cni", "/opt", "/run", "/run/containerd", "/run/netns", "/usr/libexec", "/var/lib"];
+/** Where programs of a node keep something unless they are told or kept from it. */
+const PLACES = [
+  "/default.etcd",
+  "/etc/cni",
+  "/etc/containerd",
+  "/etc/kubernetes",
+  "/opt/cni",
+  "/opt/containerd",
+  "/run/containerd",
+  "/run/kubernetes",
+  "/run/mount",
+  "/run/netns",
+  "/run/xtables.lock",
+  "/usr/libexec/kubernetes",
+  "/var/lib/cni",
+  "/var/lib/containerd",
+  "/var/lib/etcd",
+  "/var/lib/kubelet",
+  "/var/lib/telepresence-cluster",
+  "/var/log/containers",
+  "/var/log/pods",
+];
 
 /** Settings of the machine that a kubelet or kube-proxy would change. */
 const SETTINGS = [
@@ -26,8 +47,7 @@ export async function snapshotMachine(instance: Instance, namespaces: readonly s
     requireProgram(["ip", "route", "show", "table", "all"]).then((text) => text.split("\n")),
     requireProgram(["nft", "list", "ruleset"]).then((text) => text.split("\n")),
     listHierarchies().then((found) => Promise.all(found.map(({ path }) => list(path)))).then((found) => found.flat()),
-    Promise.all(FOLDERS.map(list)).then((found) => found.flat()),
-    list("/var/lib/telepresence-cluster"),
+    Promise.all(PLACES.map(list)).then((found) => found.flat()),
     Promise.all(SETTINGS.map(readSetting)),
   ]);
   const others = new RegExp(
@@ -44,13 +64,11 @@ async function listOwnProcesses({ state }: Instance, namespaces: readonly string
     .map(({ pid, argv }) => `process ${pid} ${argv.join(" ")}`);
 }
 
-async function list(folder: string): Promise<string[]> {
-  try {
-    return (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => `${folder}/${name}`);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+/** The path itself, if it is there, and what is in it. */
+async function list(path: string): Promise<string[]> {
+  if (!await exists(path)) return [];
+  if (!(await Deno.stat(path)).isDirectory) return [path];
+  return [path, ...(await Array.fromAsync(Deno.readDir(path))).map(({ name }) => `${path}/${name}`)];
 }
 
 async function readSetting(path: string): Promise<string> {

@@ -14,13 +14,13 @@
  *
  * @module
  */
-import { UserError } from "@/util/mod.ts";
 import { type Instance, instanceOf } from "./instance.ts";
 import { kubectlCommand } from "./objects.ts";
 import { kubeconfigOf } from "./pki.ts";
 import { listObstacles } from "./prerequisites.ts";
+import { restart } from "./restart.ts";
 import { makeTell } from "./tell.ts";
-import { restart, up } from "./up.ts";
+import { up } from "./up.ts";
 
 export { HELLO_PAGE } from "./images.ts";
 export { type Instance } from "./instance.ts";
@@ -50,8 +50,6 @@ export async function clusterUnavailable(): Promise<string | undefined> {
  * @throws {UserError} when the machine cannot run it
  */
 export async function ensureCluster(name = Deno.env.get("TELEPRESENCE_CLUSTER") || "main"): Promise<Cluster> {
-  const unavailable = await clusterUnavailable();
-  if (unavailable !== undefined) throw new UserError(`Cannot run the cluster: ${unavailable}`);
   const instance = instanceOf(name);
   const tell = makeTell();
   await up(instance, tell);

@@ -1,5 +1,5 @@
 import { requireProgram } from "@/process/mod.ts";
-import { readIfThere } from "./files.ts";
+import { readIfThere, replaceFile } from "./files.ts";
 import type { Instance } from "./instance.ts";
 import { kubeconfigOf } from "./pki.ts";
 import { hashOf } from "./program.ts";
@@ -40,5 +40,5 @@ export async function applyObjects(instance: Instance): Promise<void> {
   const mark = `${instance.state}/objects`;
   if (await readIfThere(mark) === hash) return;
   await kubectl(instance, ["apply", "--server-side", "--force-conflicts", "--filename=-"], { input });
-  await Deno.writeTextFile(mark, hash);
+  await replaceFile(mark, hash);
 }

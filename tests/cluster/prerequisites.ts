@@ -30,10 +30,16 @@ const FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "
  * Looks only, and changes nothing.
  */
 export async function listObstacles(): Promise<string[]> {
-  if (Deno.build.os !== "linux") return [`the embedded cluster runs on Linux only, and this is ${Deno.build.os}`];
-  if (Deno.uid() !== 0) return ["the embedded cluster needs root, for namespaces, mounts and cgroups"];
+  const forbidden = whyForbidden();
+  if (forbidden !== undefined) return [forbidden];
   const obstacles = await Promise.all([findGo(), findPackages(), tryNamespaces(), findCgroups()]);
   return obstacles.filter((obstacle) => obstacle !== undefined);
+}
+
+/** Refuses where not even looking at a cluster makes sense. */
+export function requireLinuxAndRoot(): void {
+  const forbidden = whyForbidden();
+  if (forbidden !== undefined) throw new UserError(`Cannot run the cluster: ${forbidden}`);
 }
 
 /** Makes sure that this machine can run the cluster, by installing Debian packages where some are missing. */
@@ -58,6 +64,12 @@ export async function chooseSnapshotter(folder: string): Promise<"overlayfs" | "
   const { code } = await runProgram(command, { env: { LIBMOUNT_UTAB: `${folder}/utab` } });
   await Deno.remove(`${folder}/try`, { recursive: true });
   return code === 0 ? "overlayfs" : "native";
+}
+
+function whyForbidden(): string | undefined {
+  if (Deno.build.os !== "linux") return `it runs on Linux only, and this is ${Deno.build.os}`;
+  if (Deno.uid() !== 0) return "it needs root, for namespaces, mounts and cgroups";
+  return undefined;
 }
 
 async function missingPackages(): Promise<string[]> {
@@ -121,7 +133,7 @@ async function tryNamespaces(): Promise<string | undefined> {
 
 async function findCgroups(): Promise<string | undefined> {
   const missing = await missingControllers();
-  return missing.length === 0 ? undefined : `the machine's cgroups lack controllers: ${missing.join(", ")}`;
+  return missing.length === 0 ? undefined : `cgroup controllers are absent or read-only here: ${missing.join(", ")}`;
 }
 
 async function runProgramQuietly(command: readonly [string, ...string[]]): Promise<number> {

@@ -33,8 +33,10 @@ async function readProcess(pid: number): Promise<Process | undefined> {
   }
 }
 
-/** Sends a signal to a process that may have ended meanwhile. */
+/** Sends a signal to a process that may have ended meanwhile. @throws {RangeError} when `pid` is no single process */
 export function signalProcess(pid: number, signal: Deno.Signal): void {
+  // The kernel would take 0 for our own process group and -1 for everybody.
+  if (!Number.isInteger(pid) || pid < 2) throw new RangeError(`Cannot send ${signal}: ${pid} is no process of ours`);
   try {
     Deno.kill(pid, signal);
   } catch (error) {

@@ -1,9 +1,10 @@
+import { messageOf } from "@/util/mod.ts";
 import { isHealthy } from "./health.ts";
 import type { Instance } from "./instance.ts";
+import { readComponents } from "./made.ts";
 import { findNode } from "./node.ts";
 import { kubectl } from "./objects.ts";
-import { findComponent, readComponents } from "./up.ts";
-import { messageOf } from "@/util/mod.ts";
+import { findComponent } from "./running.ts";
 
 /** The state of a cluster, as lines to read, and whether all is well. */
 export interface Status {

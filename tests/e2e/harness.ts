@@ -9,7 +9,7 @@
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { type KubeClient, loadKubeconfig, openKubeClient, pods } from "@/kube/mod.ts";
-import { sleep } from "@/util/mod.ts";
+import { abortable, deadline, sleep } from "@/util/mod.ts";
 
 /** The kubeconfig of the cluster under test; undefined where there is none. */
 export const KUBECONFIG = Deno.env.get("TELEPRESENCE_TEST_KUBECONFIG");
@@ -40,6 +40,8 @@ export interface Cluster {
   readonly kube: KubeClient;
   readonly kubeconfig: string;
   readonly directory: string;
+  /** Variables for the program. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** How a run of the program ended. */
@@ -70,7 +72,7 @@ export function start(
   const child = new Deno.Command(program, {
     args: [...before, ...args],
     cwd: cluster.directory,
-    env: { KUBECONFIG: cluster.kubeconfig, NO_COLOR: "1" },
+    env: { KUBECONFIG: cluster.kubeconfig, NO_COLOR: "1", ...cluster.env },
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
@@ -100,14 +102,13 @@ export function start(
     ended,
     kill: (signal) => child.kill(signal),
     async said(words) {
-      const end = performance.now() + 60_000;
+      using late = deadline(60_000, () => new Error(`The program did not say ${words} within a minute:\n${stderr}`));
       while (!words.test(stderr)) {
         if (over) throw new Error(`The program ended without saying ${words}:\n${stderr}`);
-        if (performance.now() > end) throw new Error(`The program did not say ${words} within a minute:\n${stderr}`);
-        await Promise.race([
+        await abortable(
           new Promise((resolve) => changed.addEventListener("change", resolve, { once: true })),
-          sleep(500),
-        ]);
+          late.signal,
+        );
       }
     },
     async [Symbol.asyncDispose]() {

@@ -77,7 +77,7 @@ Deno.test("requireCarriable() says before the start what the shim cannot be prel
       {
         name: "an interpreter that is not there",
         program: "by-nothing",
-        want: `Cannot run "${dir}/by-nothing": its interpreter "${dir}/absent" is not there`,
+        want: `Cannot run "by-nothing": the interpreter "${dir}/absent" of "${dir}/by-nothing" is not there`,
       },
       {
         name: "a script of itself",

@@ -29,19 +29,22 @@ export interface RunOptions {
   readonly input?: Uint8Array<ArrayBuffer>;
 }
 
-let built: Promise<Uint8Array<ArrayBuffer>> | undefined;
+const built = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
 
-/** The shim, made by its own Makefile; once in a test file. */
-export function buildShim(): Promise<Uint8Array<ArrayBuffer>> {
-  return built ??= (async () => {
+/** The shim, made by its own Makefile with these variables; once in a test file. */
+export function buildShim(...variables: readonly string[]): Promise<Uint8Array<ArrayBuffer>> {
+  const key = variables.join(" ");
+  const existing = built.get(key) ?? (async () => {
     const out = await Deno.makeTempDir({ prefix: "telepresence-test-" });
     try {
-      await requireRun("make", ["-s", "-C", `${here}../../shim`, `OUT=${out}`]);
+      await requireRun("make", ["-s", "-C", `${here}../../shim`, `OUT=${out}`, ...variables]);
       return await Deno.readFile(`${out}/libtelepresence.so`);
     } finally {
       await Deno.remove(out, { recursive: true });
     }
   })();
+  built.set(key, existing);
+  return existing;
 }
 
 /** Starts a capture over a fake cluster. */

@@ -27,25 +27,38 @@ const MOST_INTERPRETERS = 5;
  */
 export async function requireCarriable(program: string, options: CarriableOptions): Promise<void> {
   const { otherwise = [] } = options;
-  let path = await find(program, options);
+  const path = await find(program, options);
   if (path === undefined) throw new UserError(`${program}: command not found`);
+  const verdict = await judgeProgram(path, options);
+  if (verdict === "carried") return;
+  if (typeof verdict === "string") throw new UserError(`Cannot run "${program}": ${verdict}`);
+  const chain = verdict.path === path ? "" : `, which runs "${program}",`;
+  throw new UserError(`Cannot carry "${verdict.path}"${chain} by inject-tcp: ${verdict.reason}`, {
+    hints: [...verdict.hints, ...otherwise],
+  });
+}
+
+/** Why the shim cannot be preloaded into a program, or into what interprets it. */
+export interface Refusal {
+  /** The program that cannot be carried: the one that was asked about, or its interpreter. */
+  readonly path: string;
+  readonly reason: string;
+  readonly hints: readonly string[];
+}
+
+/** Says whether a program can be carried; a sentence where it cannot be run at all. */
+export async function judgeProgram(path: string, options: CarriableOptions): Promise<"carried" | Refusal | string> {
+  let current = path;
   for (let depth = 0; depth < MOST_INTERPRETERS; depth++) {
-    const refusal = await refuse(path, options);
-    if (refusal) {
-      const chain = depth === 0 ? "" : `, which runs "${program}",`;
-      throw new UserError(`Cannot carry "${path}"${chain} by inject-tcp: ${refusal.reason}`, {
-        hints: [...refusal.hints, ...otherwise],
-      });
-    }
-    const interpreter = await readInterpreter(path);
-    if (interpreter === undefined) return;
+    const refusal = await refuse(current, options);
+    if (refusal) return { path: current, ...refusal };
+    const interpreter = await readInterpreter(current);
+    if (interpreter === undefined) return "carried";
     const next = await find(interpreter, options);
-    if (next === undefined) {
-      throw new UserError(`Cannot run "${path}": its interpreter "${interpreter}" is not there`);
-    }
-    path = next;
+    if (next === undefined) return `the interpreter "${interpreter}" of "${current}" is not there`;
+    current = next;
   }
-  throw new UserError(`Cannot run "${program}": its interpreters are scripts too, one after the other`);
+  return "its interpreters are scripts too, one after the other";
 }
 
 /** Looks a program up as execvp does: a word with a slash is a path, others are looked for along `PATH`. */
@@ -62,13 +75,10 @@ async function find(program: string, { path, cwd = Deno.cwd() }: CarriableOption
   return undefined;
 }
 
-interface Refusal {
-  readonly reason: string;
-  readonly hints: readonly string[];
-}
+type Reason = Omit<Refusal, "path">;
 
 /** Why a program cannot be carried; undefined for one that can, and for a script. */
-async function refuse(path: string, options: CarriableOptions): Promise<Refusal | undefined> {
+async function refuse(path: string, options: CarriableOptions): Promise<Reason | undefined> {
   const { arch = Deno.build.arch as keyof typeof MACHINES } = options;
   const elf = await withFile(path, (file) => readElf((offset, length) => readAt(file, offset, length)));
   const secure = await refuseSecure(path, options);
@@ -76,7 +86,7 @@ async function refuse(path: string, options: CarriableOptions): Promise<Refusal 
   return refuseElf(elf, arch);
 }
 
-function refuseElf(elf: Elf, arch: keyof typeof MACHINES): Refusal | undefined {
+function refuseElf(elf: Elf, arch: keyof typeof MACHINES): Reason | undefined {
   if (!elf.wide || elf.machine !== MACHINES[arch]) {
     return {
       reason: "it is built for another architecture than this machine",
@@ -105,7 +115,7 @@ function refuseElf(elf: Elf, arch: keyof typeof MACHINES): Refusal | undefined {
 }
 
 /** The loader ignores LD_PRELOAD where exec gives a process more rights than its caller has (ld.so(8), "secure mode"). */
-async function refuseSecure(path: string, options: CarriableOptions): Promise<Refusal | undefined> {
+async function refuseSecure(path: string, options: CarriableOptions): Promise<Reason | undefined> {
   const { user = { uid: Deno.uid(), gid: Deno.gid() }, capabilities = readCapabilities } = options;
   const { mode, uid, gid } = await Deno.stat(path);
   const setuid = mode !== null && (mode & 0o4000) !== 0 && uid !== user.uid;

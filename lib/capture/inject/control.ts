@@ -16,6 +16,8 @@ export interface Control {
   readonly policy: Policy;
   readonly gate: Gate;
   readonly connections: Connections;
+  /** What the user has to hear of a program that is about to be started. */
+  readonly programs: (path: string) => Promise<Answer>;
   readonly log?: Log;
   /** Ends every connection and every wait. */
   readonly signal: AbortSignal;
@@ -44,6 +46,10 @@ export async function serveControl(conn: Duplex, control: Control): Promise<void
         return await tell(conn, { verb: "hello", gates: control.gate });
       case "about":
         return await tell(conn, { verb: "about", connection: control.connections.about(request.from) });
+      case "reverse":
+        return await tell(conn, reverse(request, control));
+      case "program":
+        return await tell(conn, await control.programs(request.path));
       case "claim":
         throw new ProtocolError("there is nothing to claim");
     }
@@ -68,6 +74,11 @@ async function lookup({ name, family }: Of<"lookup">, control: Control): Promise
     log.debug(`lookup ${name}: ${messageOf(error)}`);
     return { verb: "failed", code: error instanceof LookupError ? error.code : "EAI_AGAIN" };
   }
+}
+
+/** The pod can resolve names alone; to ask the host about an address of the cluster would tell others of it. */
+function reverse({ address }: Of<"reverse">, { policy }: Control): Answer {
+  return policy.address(address) ? { verb: "local" } : { verb: "failed", code: "EAI_NONAME" };
 }
 
 /**

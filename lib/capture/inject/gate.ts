@@ -1,4 +1,6 @@
+import { type Log, silentLog } from "@/log/mod.ts";
 import type { Duplex } from "@/util/mod.ts";
+import { acceptAll } from "./accept.ts";
 import { connDuplex } from "./conn_duplex.ts";
 import { canonicalAddress, type Endpoint } from "./protocol.ts";
 
@@ -14,6 +16,7 @@ export interface GateOptions {
   readonly claimMs?: number;
   /** How many connections may wait; the oldest goes first. @default {1024} */
   readonly mostUnclaimed?: number;
+  readonly log?: Log;
 }
 
 /**
@@ -32,7 +35,7 @@ export interface Gate extends Disposable {
 
 /** Opens the gate on 127.0.0.1 and, where there is one, ::1. */
 export function openGate(options: GateOptions = {}): Gate {
-  const { claimMs = CLAIM_MS, mostUnclaimed = MOST_UNCLAIMED } = options;
+  const { claimMs = CLAIM_MS, mostUnclaimed = MOST_UNCLAIMED, log = silentLog } = options;
   using stack = new DisposableStack();
   const held = new Map<string, Deno.TcpConn>();
   const claims = new Map<string, (conn: Deno.TcpConn) => void>();
@@ -56,17 +59,19 @@ export function openGate(options: GateOptions = {}): Gate {
     conn.close();
   };
   const hold = (conn: Deno.TcpConn) => {
-    conn.setNoDelay();
-    const key = keyOf({ address: conn.remoteAddr.hostname, port: conn.remoteAddr.port });
+    try {
+      conn.setNoDelay();
+    } catch {
+      return conn.close(); // reset since it was accepted
+    }
+    const { hostname: address, port } = conn.remoteAddr;
+    const key = keyOf({ address, port });
     const take = claims.get(key);
     if (take) return take(conn);
     const [oldest] = held;
     if (held.size >= mostUnclaimed && oldest) drop(...oldest);
     held.set(key, conn);
     later(() => drop(key, conn));
-  };
-  const serve = async (listener: Deno.TcpListener): Promise<void> => {
-    for await (const conn of listener) hold(conn);
   };
 
   const listeners = ["127.0.0.1", "::1"].map((hostname) => listenOn(hostname));
@@ -75,7 +80,7 @@ export function openGate(options: GateOptions = {}): Gate {
   if (!v4) throw new Error("Cannot listen on 127.0.0.1");
   const { promise: closed, resolve, reject } = Promise.withResolvers<void>();
   closed.catch(() => {}); // whoever cares awaits it
-  for (const listener of listeners) if (listener) serve(listener).catch(reject);
+  for (const listener of listeners) if (listener) acceptAll(listener, hold, log).catch(reject);
 
   stack.defer(() => {
     for (const timer of timers) clearTimeout(timer);

@@ -2,11 +2,13 @@ import { type Log, silentLog } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 import type { Capture } from "../method.ts";
+import { acceptAll } from "./accept.ts";
 import { connDuplex } from "./conn_duplex.ts";
 import { trackConnections } from "./connections.ts";
 import { type Control, serveControl } from "./control.ts";
 import { openGate } from "./gate.ts";
 import { placeShim } from "./place.ts";
+import { watchPrograms } from "./programs.ts";
 import { makePolicy } from "./policy.ts";
 
 /** Options of {@linkcode startInject}. */
@@ -41,7 +43,7 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
   signal?.throwIfAborted();
   await using stack = new AsyncDisposableStack();
   const place = stack.use(await placeShim(shim, directories));
-  const gate = stack.use(openGate());
+  const gate = stack.use(openGate({ log }));
   const listener = stack.use(Deno.listen({ transport: "unix", path: place.socket }));
 
   const ending = new AbortController();
@@ -49,18 +51,17 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
     pod,
     gate,
     connections: trackConnections(),
+    programs: watchPrograms(log),
     policy: makePolicy({ neverProxy, hostname, ownAddresses }),
     log,
     signal: ending.signal,
   };
   const serving = new Set<Promise<void>>();
-  const serve = async (): Promise<void> => {
-    for await (const conn of listener) {
-      const call = serveControl(connDuplex(conn), control).finally(() => serving.delete(call));
-      serving.add(call);
-    }
+  const serve = (conn: Deno.UnixConn) => {
+    const call = serveControl(connDuplex(conn), control).finally(() => serving.delete(call));
+    serving.add(call);
   };
-  const closed = Promise.race([serve(), gate.closed]);
+  const closed = Promise.race([acceptAll(listener, serve, log), gate.closed]);
   closed.catch((error) => log.info(`inject-tcp ended: ${messageOf(error)}`));
 
   const end = () => ending.abort(new Error("inject-tcp has ended"));

@@ -43,6 +43,8 @@ export type Request =
   | { readonly verb: "begin"; readonly to: Endpoint }
   | { readonly verb: "claim"; readonly from: Endpoint; readonly plug: number }
   | { readonly verb: "about"; readonly from: Endpoint }
+  | { readonly verb: "reverse"; readonly address: string }
+  | { readonly verb: "program"; readonly path: string }
   | { readonly verb: "lookup"; readonly family: Family; readonly name: string };
 
 /** What it is told. */
@@ -52,7 +54,8 @@ export type Answer =
   | { readonly verb: "about"; readonly connection: Connection | undefined }
   | { readonly verb: "addresses"; readonly addresses: readonly string[] }
   | { readonly verb: "failed"; readonly code: ErrnoName | EaiName }
-  | { readonly verb: "error"; readonly message: string };
+  | { readonly verb: "carried" }
+  | { readonly verb: "bypass" | "error"; readonly message: string };
 
 /** A request that is none; the message is the answer's text. */
 export class ProtocolError extends Error {
@@ -80,6 +83,10 @@ export function parseRequest(line: string): Request {
       return { verb, from: parseEndpoint(first, second), plug: parseNumber(third, MOST_PLUG_BYTES, "a size") };
     case "about":
       return { verb, from: parseEndpoint(first, second) };
+    case "reverse":
+      return { verb, address: parseEndpoint(first, "0").address };
+    case "program":
+      return { verb, path: parsePath(first) };
     case "lookup":
       return { verb, family: parseFamily(first), name: parseName(second) };
     default:
@@ -94,6 +101,8 @@ const WORDS: ReadonlyMap<string | undefined, number> = new Map([
   ["begin", 2],
   ["claim", 3],
   ["about", 2],
+  ["reverse", 1],
+  ["program", 1],
   ["lookup", 2],
 ]);
 
@@ -114,8 +123,11 @@ function answerText(answer: Answer): string {
       return connectionText(answer.connection);
     case "failed":
       return `failed ${answer.code}`;
+    case "carried":
+      return "carried";
+    case "bypass":
     case "error":
-      return `error ${answer.message.replaceAll(/[^\x20-\x7e]/g, "?")}`;
+      return `${answer.verb} ${answer.message.replaceAll(/[^\x20-\x7e]/g, "?")}`;
     case "addresses": {
       let text = "addresses";
       for (const address of answer.addresses) {
@@ -154,6 +166,11 @@ function parseFamily(word: string): Family {
   if (word === "6") return 6;
   if (word === "any") return word;
   throw new ProtocolError("not a family");
+}
+
+function parsePath(word: string): string {
+  if (!word.startsWith("/")) throw new ProtocolError("not an absolute path");
+  return word;
 }
 
 function parseName(word: string): string {

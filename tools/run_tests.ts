@@ -1,7 +1,7 @@
 /**
  * Runs layers of tests, a file at a time, and ends with the line `N passed, N failed, N skipped`.
  *
- * `deno run -A tools/test.ts fast|e2e|all`
+ * `deno run -A tools/run_tests.ts fast|e2e|all`
  *
  * Each file is a process of its own: one that cannot be loaded, hangs or takes its process down counts as one failure
  * and touches no other. Counts are of tests and their steps, from the reports that `deno test` writes.
@@ -35,7 +35,7 @@ interface Counts {
 
 const [wanted] = Deno.args;
 const layers = LAYERS.filter(({ name }) => wanted === "all" || wanted === name);
-if (layers.length === 0) throw new Error("usage: test.ts fast|e2e|all");
+if (layers.length === 0) throw new Error("usage: run_tests.ts fast|e2e|all");
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const reports = await Deno.makeTempDir({ prefix: "telepresence-test-" });
 try {
@@ -100,7 +100,11 @@ async function runFile(file: string, layer: Layer, env: Record<string, string>):
     if (late.signal.aborted) say(`${file} did not end within ${layer.minutes} minutes`);
   }
   const { passed, failed, skipped } = counts;
-  say(`${failed > 0 ? "FAILED" : "ok    "} ${file}: ${passed} passed, ${failed} failed, ${skipped} skipped (${seconds} s)`);
+  say(
+    `${
+      failed > 0 ? "FAILED" : "ok    "
+    } ${file}: ${passed} passed, ${failed} failed, ${skipped} skipped (${seconds} s)`,
+  );
   return counts;
 }
 

@@ -1,0 +1,398 @@
+import { type Duplex, splice, UserError, writeAll } from "@/util/mod.ts";
+import assert from "node:assert/strict";
+import type { AddressInfo } from "node:net";
+import { createServer, type TLSSocket } from "node:tls";
+import { startServer, tlsFile, writeText } from "./_test_server.ts";
+import { ByteReader } from "./byte_reader.ts";
+import type { ClusterConfig } from "./cluster_config.ts";
+import { dial } from "./dial.ts";
+import { readHead } from "./http.ts";
+
+const AUTHORITY = tlsFile("authority.pem");
+const ALICE = { cert: tlsFile("alice.pem"), key: tlsFile("alice.key") };
+
+/** A server that says whom it knows the client for and which name it was asked for, line by line, then echoes. */
+async function startMutualServer(certificate: string): Promise<{ port: number } & AsyncDisposable> {
+  const sockets = new Set<TLSSocket>();
+  const server = createServer({
+    cert: tlsFile(`${certificate}.pem`),
+    key: tlsFile(`${certificate}.key`),
+    ca: AUTHORITY,
+    requestCert: true,
+    rejectUnauthorized: false,
+  }, (socket) => {
+    sockets.add(socket);
+    const subject: { CN?: string } | undefined = socket.getPeerCertificate()?.subject;
+    socket.write(
+      `${socket.authorized ? subject?.CN : "nobody"} ${("servername" in socket && socket.servername) || "-"}\n`,
+    );
+    socket.on("data", (bytes) => socket.write(bytes));
+    socket.on("error", () => {});
+  });
+  server.on("tlsClientError", () => {});
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** A proxy that goes wherever it is told, and keeps where that was. */
+function startProxy(kind: "http" | "https" | "socks5", login = ""): { url: string; asked: string[] } & AsyncDisposable {
+  const listener = kind === "https"
+    ? Deno.listenTls({ port: 0, hostname: "127.0.0.1", cert: tlsFile("server.pem"), key: tlsFile("server.key") })
+    : Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const { port } = listener.addr as Deno.NetAddr;
+  const asked: string[] = [];
+  const open = new Set<Deno.Conn>();
+  const quietly = (conn: Deno.Conn) => {
+    try {
+      conn.close();
+    } catch {
+      // It is closed already.
+    }
+  };
+  const serving = (async () => {
+    const tasks: Promise<void>[] = [];
+    for await (const conn of listener) {
+      open.add(conn);
+      const serve = kind === "socks5" ? serveSocks : serveConnect;
+      tasks.push(serve(conn as Deno.TcpConn, login, asked, open).catch(() => quietly(conn)));
+    }
+    await Promise.all(tasks);
+  })();
+  return {
+    url: `${kind}://${login && `${login}@`}127.0.0.1:${port}`,
+    asked,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      for (const conn of open) quietly(conn);
+      await serving;
+    },
+  };
+}
+
+async function serveConnect(conn: Deno.TcpConn, login: string, asked: string[], open: Set<Deno.Conn>): Promise<void> {
+  const reader = new ByteReader(conn);
+  const [, target = ""] = (await reader.readLine() ?? "").split(" ");
+  const headers = new Headers();
+  for (let line; (line = await reader.readLine());) headers.append(...line.split(": ") as [string, string]);
+  if (login !== "" && headers.get("proxy-authorization") !== `Basic ${btoa(login)}`) {
+    await writeText(conn, "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+    return conn.close();
+  }
+  const { hostname, port } = new URL(`tcp://${target}`);
+  const server = await to(hostname, Number(port), asked, open);
+  await writeText(conn, "HTTP/1.1 200 Connected\r\n\r\n");
+  await splice(closable(conn), closable(server));
+}
+
+async function serveSocks(conn: Deno.TcpConn, login: string, asked: string[], open: Set<Deno.Conn>): Promise<void> {
+  const reader = new ByteReader(conn);
+  const take = async (count: number) => {
+    assert.ok(await reader.need(count));
+    const bytes = reader.buffered.slice(0, count);
+    reader.consume(count);
+    return [...bytes];
+  };
+  const text = async () => new TextDecoder().decode(new Uint8Array(await take((await take(1))[0] ?? 0)));
+  const [, methods = 0] = await take(2);
+  await take(methods);
+  await writeAll(conn, new Uint8Array([5, login === "" ? 0 : 2]));
+  if (login !== "") {
+    await take(1);
+    const given = `${await text()}:${await text()}`;
+    await writeAll(conn, new Uint8Array([1, given === login ? 0 : 1]));
+    if (given !== login) return conn.close();
+  }
+  await take(4);
+  const hostname = await text();
+  const [high = 0, low = 0] = await take(2);
+  if (hostname === "refused.example.test") {
+    await writeAll(conn, new Uint8Array([5, 5, 0, 1, 0, 0, 0, 0, 0, 0]));
+    return conn.close();
+  }
+  const server = await to(hostname, high << 8 | low, asked, open);
+  await writeAll(conn, new Uint8Array([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]));
+  await splice(closable(conn), closable(server));
+}
+
+/** Connects as the proxy; every name is this machine. */
+async function to(hostname: string, port: number, asked: string[], open: Set<Deno.Conn>): Promise<Deno.TcpConn> {
+  asked.push(hostname);
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  open.add(conn);
+  return conn;
+}
+
+function closable(conn: Deno.TcpConn): Duplex {
+  const close = () => {
+    try {
+      conn.close();
+    } catch {
+      // It is closed already.
+    }
+  };
+  return {
+    read: (into) => conn.read(into),
+    write: (part) => conn.write(part),
+    closeWrite: () => conn.closeWrite(),
+    close,
+  };
+}
+
+function cluster(
+  port: number,
+  tls: Partial<ClusterConfig["tls"]> = {},
+  over: Partial<ClusterConfig> = {},
+): ClusterConfig {
+  return {
+    contextName: "test",
+    clusterName: "prod",
+    userName: "u",
+    namespace: "default",
+    server: `https://127.0.0.1:${port}`,
+    tls: { skipVerify: false, caCerts: AUTHORITY, ...tls },
+    credentials: { kind: "none" },
+    ...over,
+  };
+}
+
+/** Dials, and says whom the server took us for and the name it was asked for; checks that bytes go both ways. */
+async function greet(config: ClusterConfig): Promise<string> {
+  const duplex = await dial(config);
+  try {
+    const reader = new ByteReader(duplex);
+    const greeting = await reader.readLine();
+    await writeText(duplex, "back and forth\n");
+    assert.equal(await reader.readLine(), "back and forth");
+    return String(greeting);
+  } finally {
+    duplex.close();
+    duplex.close();
+  }
+}
+
+const WAYS: { name: string; server: string; tls?: Partial<ClusterConfig["tls"]>; want: string }[] = [
+  { name: "the authority of the kubeconfig", server: "server", want: "nobody -" },
+  { name: "a client certificate", server: "server", tls: { clientCertificate: ALICE }, want: "alice -" },
+  {
+    name: "a SEC1 key",
+    server: "server",
+    tls: { clientCertificate: { cert: ALICE.cert, key: tlsFile("alice.sec1.key") } },
+    want: "alice -",
+  },
+  {
+    name: "another server name",
+    server: "named",
+    tls: { serverName: "api.example.test" },
+    want: "nobody api.example.test",
+  },
+  {
+    name: "another server name and a client certificate",
+    server: "named",
+    tls: { serverName: "api.example.test", clientCertificate: ALICE },
+    want: "alice api.example.test",
+  },
+  { name: "no verification", server: "named", tls: { skipVerify: true }, want: "nobody -" },
+  {
+    name: "no verification and a client certificate",
+    server: "self",
+    tls: { skipVerify: true, clientCertificate: ALICE },
+    want: "alice -",
+  },
+  {
+    name: "a server that is its own authority",
+    server: "self",
+    tls: { caCerts: tlsFile("self.pem") },
+    want: "nobody -",
+  },
+  {
+    name: "a server that is its own authority, with a client certificate",
+    server: "self",
+    tls: { caCerts: tlsFile("self.pem"), clientCertificate: ALICE },
+    want: "alice -",
+  },
+];
+
+Deno.test("dial() gets to a server with", async (t) => {
+  for (const { name, server, tls, want } of WAYS) {
+    await t.step(name, async () => {
+      await using mutual = await startMutualServer(server);
+      assert.equal(await greet(cluster(mutual.port, tls)), want);
+    });
+  }
+});
+
+Deno.test("dial() goes through a proxy", async (t) => {
+  await using server = await startMutualServer("named");
+  const over = { server: `https://api.example.test:${server.port}` };
+  for (const kind of ["http", "https", "socks5"] as const) {
+    for (const login of ["", "user:secret"]) {
+      await t.step(`${kind}${login && ", with a login"}`, async () => {
+        await using proxy = startProxy(kind, login);
+        const config = cluster(server.port, {}, { ...over, proxy: proxy.url });
+        assert.equal(await greet(config), "nobody api.example.test");
+        const tls = { ...config.tls, clientCertificate: ALICE };
+        assert.equal(await greet({ ...config, tls }), "alice api.example.test");
+        assert.deepEqual(proxy.asked, ["api.example.test", "api.example.test"]);
+      });
+    }
+  }
+});
+
+Deno.test("dial() reaches a server without TLS, and one on IPv6", async () => {
+  await using plain = startServer({ certificate: null, answer: () => ({ status: 204 }) });
+  const duplex = await dial(plain.config());
+  await writeText(duplex, "GET / HTTP/1.1\r\n\r\n");
+  assert.equal((await readHead(new ByteReader(duplex)))?.status, 204);
+  duplex.close();
+  await using six = startServer({ hostname: "::1", answer: () => ({ status: 204 }) });
+  (await dial(six.config())).close();
+});
+
+async function refuses(config: ClusterConfig, says: RegExp, hint: RegExp = /./, timeoutMs = 10_000): Promise<void> {
+  await assert.rejects(dial(config, { timeoutMs }), (error) => {
+    assert.ok(error instanceof UserError, String(error));
+    assert.match(error.message, says);
+    assert.ok(error.hints.some((line) => hint.test(line)), error.hints.join());
+    return true;
+  });
+}
+
+Deno.test("dial() says why it did not get there", async (t) => {
+  await using server = await startMutualServer("server");
+  const { port } = server;
+  await t.step("refused", async () => {
+    const { port } = await closedPort();
+    await refuses(
+      cluster(port),
+      new RegExp(`^Cannot connect to the API server at 127.0.0.1:${port}: connection refused$`),
+    );
+    await refuses(cluster(port, { clientCertificate: ALICE }), /: connection refused$/);
+  });
+  await t.step("a name that does not resolve", async () => {
+    await refuses(
+      cluster(port, {}, { server: "https://nonesuch.invalid" }),
+      /nonesuch.invalid:443: its name does not/,
+      /getent/,
+    );
+  });
+  await t.step("an unknown authority", async () => {
+    const other = { caCerts: tlsFile("self.pem") };
+    await refuses(cluster(port, other), /: its certificate is not trusted \(.*UnknownIssuer/, /cluster "prod"/);
+    await refuses(cluster(port, { ...other, clientCertificate: ALICE }), /is not trusted/);
+    await refuses(cluster(port, { ...other, serverName: "localhost", clientCertificate: ALICE }), /is not trusted/);
+  });
+  await t.step("a certificate for another name", async () => {
+    await refuses(
+      cluster(port, { serverName: "api.example.test" }),
+      /is not trusted \(.*api.example.test/,
+      /tls-server-name/,
+    );
+    const wrong = { serverName: "api.example.test", clientCertificate: ALICE };
+    await refuses(cluster(port, wrong), /is not trusted \(.*api.example.test/);
+  });
+  await t.step("a certificate and a key that do not fit", async () => {
+    const mixed = { cert: ALICE.cert, key: tlsFile("bob.key") };
+    await refuses(cluster(port, { clientCertificate: mixed }), /KeyMismatch|key/i);
+  });
+  await t.step("a server that does not answer", async () => {
+    await using silent = silentServer();
+    await refuses(cluster(silent.port), /timed out, no answer within 0.1 s$/, /VPN/, 100);
+    await refuses(cluster(silent.port, { clientCertificate: ALICE }), /timed out/, /VPN/, 100);
+    await refuses(cluster(silent.port, { skipVerify: true }), /timed out/, /VPN/, 100);
+    const proxy = `http://127.0.0.1:${silent.port}`;
+    await refuses(cluster(silent.port, {}, { proxy }), /timed out/, /VPN/, 100);
+  });
+  await t.step("a proxy that is not there, that wants a login, that refuses", async () => {
+    const { port: nobody } = await closedPort();
+    await refuses(
+      cluster(port, {}, { proxy: `http://127.0.0.1:${nobody}` }),
+      /^Cannot connect to the proxy .*refused/,
+      /NO_PROXY/,
+    );
+    await using http = startProxy("http", "user:secret");
+    const wrong = http.url.replace("secret", "wrong");
+    await refuses(cluster(port, {}, { proxy: wrong }), /through the proxy .* HTTP status 407$/, /user:password@/);
+    assert.ok(!wrong.includes("secret"));
+    await using socks = startProxy("socks5");
+    const unreachable = { server: "https://refused.example.test", proxy: socks.url };
+    await refuses(
+      cluster(port, {}, unreachable),
+      /refused.example.test:443 through .* answered: connection refused$/,
+      /|/,
+    );
+  });
+});
+
+Deno.test("dial() ends with the signal's reason", async () => {
+  await using silent = silentServer();
+  const reason = new Error("enough");
+  for (const tls of [{}, { clientCertificate: ALICE }, { skipVerify: true }]) {
+    const controller = new AbortController();
+    const dialing = dial(cluster(silent.port, tls), { signal: controller.signal });
+    await silent.accepted();
+    controller.abort(reason);
+    await assert.rejects(dialing, reason);
+  }
+});
+
+Deno.test("tlsOver() does not read what nobody asked for", async () => {
+  let sent = 0;
+  await using server = startServer({
+    async answer({ conn }) {
+      const part = new Uint8Array(64 * 1024);
+      for (;;) sent += await conn.write(part);
+    },
+  });
+  const duplex = await dial(server.config({ tls: { skipVerify: true } }));
+  await writeText(duplex, "GET / HTTP/1.1\r\n\r\n");
+  assert.ok(await duplex.read(new Uint8Array(10)));
+  let before = -1;
+  while (before !== sent) { // until the server is stopped by full buffers
+    before = sent;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert.ok(sent < 32 * 1024 * 1024, `${sent} bytes are under way`);
+  const wanted = sent + 1024 * 1024;
+  const buffer = new Uint8Array(1024 * 1024);
+  for (let got = 0; got < wanted;) got += await duplex.read(buffer) ?? 0; // and goes on when we read
+  duplex.close();
+});
+
+/** A port where nobody listens. */
+function closedPort(): Promise<{ port: number }> {
+  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const { port } = listener.addr as Deno.NetAddr;
+  listener.close();
+  return Promise.resolve({ port });
+}
+
+/** A server that takes connections and says nothing. */
+function silentServer(): { port: number; accepted(): Promise<void> } & AsyncDisposable {
+  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const conns: Deno.Conn[] = [];
+  let arrived = Promise.withResolvers<void>();
+  const serving = (async () => {
+    for await (const conn of listener) {
+      conns.push(conn);
+      arrived.resolve();
+    }
+  })();
+  return {
+    port: (listener.addr as Deno.NetAddr).port,
+    async accepted() {
+      await arrived.promise;
+      arrived = Promise.withResolvers();
+    },
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await serving;
+      for (const conn of conns) conn.close();
+    },
+  };
+}

@@ -1,0 +1,213 @@
+import { type Duplex, writeAll } from "@/util/mod.ts";
+import assert from "node:assert/strict";
+import {
+  acceptWebSocket,
+  type Answer,
+  readAll,
+  readClientFrame,
+  serverFrame,
+  startServer,
+  type TestServer,
+  writeText,
+} from "./_test_server.ts";
+import { ByteReader } from "./byte_reader.ts";
+import { openKubeClient } from "./client.ts";
+import { PortForwardError } from "./port_forward.ts";
+import { KubeError } from "./status.ts";
+
+const PORT = 80;
+const forbidden = (message: string): Answer => ({
+  status: 403,
+  body: { kind: "Status", status: "Failure", code: 403, reason: "Forbidden", message },
+});
+
+type Pod = (conn: Pick<Duplex, "read" | "write">) => Promise<void>;
+
+/** A server that accepts some ways alone, and refuses the others by `refuse`. */
+function picky(accepts: readonly string[], refuse: (way: string) => Answer, pod: Pod = echo): TestServer {
+  return startServer({
+    async answer(exchange) {
+      const { request, conn, reader } = exchange;
+      const protocol = request.headers.get("sec-websocket-protocol");
+      const way = protocol === null ? "spdy" : protocol.startsWith("v4") ? "websocket" : "tunnel";
+      if (!accepts.includes(way)) return refuse(way);
+      if (way === "spdy") {
+        await writeText(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n\r\n");
+        await serveSpdy({ read: (into) => reader.read(into), write: (bytes) => conn.write(bytes) }, pod);
+        return undefined;
+      }
+      await acceptWebSocket(exchange, protocol ?? "");
+      if (way === "tunnel") await serveSpdy(tunnel(conn, reader), pod);
+      else await writeAll(conn, new Uint8Array([...serverFrame(2, [0, PORT, 0]), ...serverFrame(2, [1, PORT, 0])]));
+      return undefined;
+    },
+  });
+}
+
+/** The bytes of a client's messages; ours go out in fragments, as some servers send them. */
+function tunnel(conn: Duplex, reader: ByteReader): Pick<Duplex, "read" | "write"> {
+  let rest = new Uint8Array();
+  return {
+    async read(into) {
+      while (rest.length === 0) {
+        const frame = await readClientFrame(reader);
+        if (frame === undefined || frame.opcode === 8) return null;
+        rest = new Uint8Array(frame.payload);
+      }
+      const count = Math.min(into.length, rest.length);
+      into.set(rest.subarray(0, count));
+      rest = rest.slice(count);
+      return count;
+    },
+    async write(bytes) {
+      const half = bytes.length >> 1;
+      await writeAll(conn, serverFrame(2, bytes.subarray(0, half), false));
+      await writeAll(conn, serverFrame(0, bytes.subarray(half)));
+      return bytes.length;
+    },
+  };
+}
+
+/** The node's half of SPDY: takes the two streams, gives the data of the second one to `pod`. */
+async function serveSpdy(conn: Pick<Duplex, "read" | "write">, pod: Pod): Promise<void> {
+  const reader = new ByteReader(conn);
+  const streams: number[] = [];
+  let left = 0;
+  let ended = false;
+  const frame = async (): Promise<boolean> => {
+    if (!await reader.need(8)) return false;
+    const view = new DataView(reader.buffered.slice(0, 8).buffer);
+    const length = view.getUint32(4) & 0xffffff;
+    reader.consume(8);
+    if (view.getUint8(0) === 0x80) {
+      assert.ok(await reader.need(length));
+      if (view.getUint16(2) === 1) streams.push(new DataView(reader.buffered.slice(0, 4).buffer).getUint32(0));
+      reader.consume(length);
+      return true;
+    }
+    if (view.getUint32(0) === streams[1]) {
+      left = length;
+      ended = (view.getUint8(4) & 1) === 1;
+    }
+    return true;
+  };
+  await pod({
+    async read(into) {
+      while (left === 0) {
+        if (ended || !await frame()) return null;
+      }
+      const count = await reader.read(into.subarray(0, left));
+      left -= count ?? 0;
+      return count;
+    },
+    async write(bytes) {
+      await writeAll(conn, new Uint8Array([0, 0, 0, streams[1] ?? 0, 0, ...length24(bytes), ...bytes]));
+      return bytes.length;
+    },
+  });
+  const [errors = 0, data = 0] = streams;
+  for (const stream of [data, errors]) await writeAll(conn, new Uint8Array([0, 0, 0, stream, 1, 0, 0, 0]));
+  await conn.read(new Uint8Array(1)); // until the client closes
+}
+
+const length24 = ({ length }: Uint8Array) => [length >> 16, length >> 8 & 255, length & 255];
+
+async function echo(conn: Pick<Duplex, "read" | "write">): Promise<void> {
+  const buffer = new Uint8Array(1000);
+  for (let count; (count = await conn.read(buffer)) !== null;) await writeAll(conn, buffer.subarray(0, count));
+}
+
+const CHOICES: { name: string; accepts: string[]; refuse: (way: string) => Answer; want: string[] }[] = [
+  {
+    name: "a tunnel where v4 is refused in the handshake",
+    accepts: ["tunnel"],
+    refuse: () => ({ status: 403, body: "" }),
+    want: ["websocket", "tunnel", "tunnel"],
+  },
+  {
+    name: "SPDY where WebSockets do not get through",
+    accepts: ["spdy"],
+    refuse: () => ({ status: 400, body: "<html>Bad Request</html>" }),
+    want: ["websocket", "tunnel", "spdy", "spdy"],
+  },
+  {
+    name: "SPDY at once where the role has create alone",
+    accepts: ["spdy"],
+    refuse: () => forbidden("cannot get"),
+    want: ["websocket", "spdy", "spdy"],
+  },
+];
+
+function waysAsked({ seen }: TestServer): string[] {
+  return seen.map(({ method, headers }) => {
+    if (method === "POST") return "spdy";
+    return headers.get("sec-websocket-protocol") === "v4.channel.k8s.io" ? "websocket" : "tunnel";
+  });
+}
+
+Deno.test("portForward() finds the way that the server accepts, and remembers it:", async (t) => {
+  for (const { name, accepts, refuse, want } of CHOICES) {
+    await t.step(name, async () => {
+      await using server = picky(accepts, refuse);
+      await using kube = openKubeClient(server.config());
+      for (let count = 0; count < 2; count++) {
+        const duplex = await kube.portForward({ name: "web" }, PORT);
+        const sent = crypto.getRandomValues(new Uint8Array(20_000));
+        const writing = writeAll(duplex, sent).then(() => duplex.closeWrite());
+        assert.deepEqual(await readAll(duplex), sent);
+        await writing;
+        duplex.close();
+      }
+      assert.deepEqual(waysAsked(server), want);
+    });
+  }
+});
+
+Deno.test("portForward() throws the first refusal when no way is accepted, and asks no more than it must", async () => {
+  const notFound = {
+    status: 404,
+    body: { status: "Failure", code: 404, reason: "NotFound", message: 'pods "web" not found' },
+  };
+  const cases = [
+    { refuse: (way: string) => forbidden(`no ${way}`), words: "no websocket", want: ["websocket", "spdy"] },
+    { refuse: () => notFound, words: 'pods "web" not found', want: ["websocket"] },
+  ];
+  for (const { refuse, words, want } of cases) {
+    await using server = picky([], refuse);
+    await using kube = openKubeClient(server.config());
+    await assert.rejects(
+      kube.portForward({ name: "web" }, PORT),
+      (error) => error instanceof KubeError && error.words === words,
+    );
+    assert.deepEqual(waysAsked(server), want);
+  }
+});
+
+Deno.test("portForward() takes the way that it is told", async () => {
+  await using server = picky(["websocket", "tunnel", "spdy"], () => ({ status: 500 }));
+  await using kube = openKubeClient(server.config());
+  for (const via of ["spdy", "tunnel", "websocket"] as const) {
+    (await kube.portForward({ name: "web" }, PORT, { via })).close();
+  }
+  assert.deepEqual(waysAsked(server), ["spdy", "tunnel", "websocket"]);
+});
+
+Deno.test("portForward() over SPDY throws the text of the error stream, also when the data ends before it", async () => {
+  const words = new TextEncoder().encode("failed to connect to localhost:80");
+  await using server = startServer({
+    async answer({ conn, reader }) {
+      await writeText(conn, "HTTP/1.1 101 Switching Protocols\r\n\r\n");
+      await reader.need(100);
+      const frames = [0, 0, 0, 3, 0, 0, 0, 1, 120, 0, 0, 0, 3, 1, 0, 0, 0, 0, 0, 0, 1, 1, ...length24(words), ...words];
+      await writeAll(conn, new Uint8Array(frames));
+      await conn.read(new Uint8Array(1));
+      return undefined;
+    },
+  });
+  await using kube = openKubeClient(server.config());
+  const duplex = await kube.portForward({ name: "web" }, PORT, { via: "spdy" });
+  assert.equal(await duplex.read(new Uint8Array(10)), 1);
+  await assert.rejects(duplex.read(new Uint8Array(10)), new PortForwardError("failed to connect to localhost:80"));
+  await assert.rejects(duplex.write(new Uint8Array(10)), PortForwardError);
+  assert.equal(server.seen[0]?.headers.get("x-stream-protocol-version"), "portforward.k8s.io");
+});

@@ -1,0 +1,169 @@
+import { type Duplex, messageOf } from "@/util/mod.ts";
+import type { Api } from "./api.ts";
+import { ByteReader } from "./byte_reader.ts";
+import { PortForwardError, portForwardRequest } from "./port_forward.ts";
+import type { ObjectName } from "./resource.ts";
+import { SpdyConnection } from "./spdy.ts";
+import { openWebSocket, type WebSocketStream } from "./websocket.ts";
+
+/** SPDY inside a WebSocket: servers from Kubernetes 1.31 on. The slash is what keeps other WebSocket clients out. */
+const TUNNEL_SUBPROTOCOL = "SPDY/3.1+portforward.k8s.io";
+/** What is spoken in the streams. */
+const STREAM_PROTOCOL = "portforward.k8s.io";
+const MAX_ERROR_BYTES = 16 * 1024;
+const READ_BYTES = 256 * 1024;
+
+/** How SPDY gets to the server. */
+export type SpdyCarrier = "tunnel" | "spdy";
+
+/**
+ * Opens one connection to a TCP port of a pod over SPDY: inside a WebSocket (`tunnel`), or by an upgrade of its own
+ * (`spdy`), which is a POST and so takes the right to `create` alone. Otherwise as `openPortForward`, but that
+ * `closeWrite` reaches the pod; most nodes close the whole connection a second later.
+ *
+ * @throws {KubeError} when the server refuses
+ */
+export async function openSpdyPortForward(
+  api: Api,
+  pod: Required<ObjectName>,
+  port: number,
+  options: { carrier: SpdyCarrier; signal?: AbortSignal | undefined },
+): Promise<Duplex> {
+  const { carrier, signal } = options;
+  const spdy = await (carrier === "tunnel" ? openTunnel : openUpgrade)(api, pod, port, signal);
+  const stop = () => spdy.close();
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    const headers = { port: String(port), requestid: "0" };
+    const errors = await spdy.open({ streamtype: "error", ...headers });
+    await spdy.end(errors); // we have nothing to say there
+    const data = await spdy.open({ streamtype: "data", ...headers });
+    signal?.throwIfAborted();
+    return streamDuplex(spdy, data, errors);
+  } catch (error) {
+    spdy.close();
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
+}
+
+async function openUpgrade(
+  api: Api,
+  pod: Required<ObjectName>,
+  port: number,
+  signal: AbortSignal | undefined,
+): Promise<SpdyConnection> {
+  const { query: _, ...request } = portForwardRequest(pod, port);
+  const { duplex, reader } = await api.upgrade({
+    ...request,
+    access: { ...request.access, verbs: ["create"] },
+    method: "POST",
+    headers: [
+      ["Connection", "Upgrade"],
+      ["Upgrade", "SPDY/3.1"],
+      ["X-Stream-Protocol-Version", STREAM_PROTOCOL],
+    ],
+  }, signal);
+  return new SpdyConnection(duplex, reader);
+}
+
+async function openTunnel(
+  api: Api,
+  pod: Required<ObjectName>,
+  port: number,
+  signal: AbortSignal | undefined,
+): Promise<SpdyConnection> {
+  const { query: _, ...request } = portForwardRequest(pod, port);
+  const socket = await openWebSocket(api, request, [TUNNEL_SUBPROTOCOL], { signal });
+  const duplex = socketDuplex(socket);
+  return new SpdyConnection(duplex, new ByteReader(duplex, READ_BYTES));
+}
+
+/** The bytes of a WebSocket's messages, in which boundaries mean nothing. */
+function socketDuplex(socket: WebSocketStream): Duplex {
+  let inside = false;
+  return {
+    async read(into) {
+      for (;;) {
+        const count = inside ? await socket.read(into) : null;
+        if (count !== null) return count;
+        inside = await socket.next();
+        if (!inside) return null;
+      }
+    },
+    async write(bytes) {
+      await socket.send(undefined, bytes);
+      return bytes.length;
+    },
+    closeWrite: () => socket.sendClose(),
+    close: () => socket.close(),
+  };
+}
+
+function streamDuplex(spdy: SpdyConnection, data: number, errors: number): Duplex {
+  const open = new Set([data, errors]);
+  let failure: Error | undefined;
+  let inData = false;
+  let text = "";
+  const fail = (error: unknown): never => {
+    failure ??= error instanceof Error ? error : new PortForwardError(messageOf(error));
+    spdy.close();
+    throw failure;
+  };
+  /** Deals with one event. @returns whether bytes of the data stream are there */
+  const step = async (): Promise<boolean> => {
+    const event = await spdy.next();
+    if (event === undefined) {
+      open.clear();
+      return false;
+    }
+    if (event.kind === "reset" && event.stream === data) {
+      throw new PortForwardError(text || "Node reset the port-forward");
+    }
+    if (event.kind !== "data") open.delete(event.stream);
+    else if (event.stream === errors) text += await readText(spdy, MAX_ERROR_BYTES - text.length);
+    // The error is whole when its stream ends.
+    if (!open.has(errors) && text !== "") throw new PortForwardError(text.trim());
+    return event.kind === "data" && event.stream === data;
+  };
+  return {
+    async read(into) {
+      if (failure !== undefined) throw failure;
+      try {
+        for (;;) {
+          const count = inData ? await spdy.read(into) : null;
+          if (count !== null) return count;
+          // The end of the data may come before the reason for it: both streams are read to their ends.
+          if (open.size === 0) return null;
+          inData = await step();
+        }
+      } catch (error) {
+        return fail(error);
+      }
+    },
+    async write(bytes) {
+      if (failure !== undefined) throw failure;
+      try {
+        return await spdy.write(data, bytes);
+      } catch (error) {
+        return fail(error);
+      }
+    },
+    closeWrite: () => spdy.end(data),
+    close() {
+      failure ??= new PortForwardError("Connection was closed by us");
+      spdy.close();
+    },
+  };
+}
+
+async function readText(spdy: SpdyConnection, limit: number): Promise<string> {
+  const buffer = new Uint8Array(1024);
+  let text = "";
+  for (let count; (count = await spdy.read(buffer)) !== null;) {
+    if (text.length < limit) text += new TextDecoder().decode(buffer.subarray(0, count));
+  }
+  return text;
+}

@@ -1,0 +1,128 @@
+/** The Role of docs/rbac.md, proved: with it everything works, and without any one rule of it a sentence says what lacks. */
+import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
+import { load } from "js-yaml";
+import * as z from "zod/mini";
+import { namespaces, pods, type Resource, untyped } from "@/kube/mod.ts";
+import { type Cluster, clusterTest, run } from "./harness.ts";
+
+const Role = z.object({
+  rules: z.array(
+    z.object({ apiGroups: z.array(z.string()), resources: z.array(z.string()), verbs: z.array(z.string()) }),
+  ),
+});
+type Rule = z.infer<typeof Role>["rules"][number];
+
+async function rulesOfDocs(): Promise<Rule[]> {
+  const page = await Deno.readTextFile(new URL("../../docs/rbac.md", import.meta.url));
+  const [, yaml = ""] = /```yaml\n([\s\S]*?)```/.exec(page) ?? [];
+  return z.parse(Role, load(yaml)).rules;
+}
+
+clusterTest(
+  "the Role of docs/rbac.md is enough, and each right of it that a session uses is told when it lacks",
+  async (cluster) => {
+    const rules = await rulesOfDocs();
+    await using space = await makeSpace(cluster);
+    const words = ["--namespace", space.name, "--expose", "8096", "--run", "curl", "-sS", "http://helloworld.default"];
+
+    await space.allow(rules);
+    const ended = await run(space.cluster, ...words);
+    equals(ended.code, 0, ended.stderr);
+    match(ended.stdout, /Hello, world!/);
+
+    for (const [resource, verb] of USED) {
+      await space.allow(without(rules, resource, verb));
+      const { code, stderr } = await run(space.cluster, ...words);
+      equals(code, 255, `without ${verb} ${resource}: ${stderr}`);
+      const [plain, sub] = resource.split("/");
+      const named = sub ? `${plain}/${sub}` : plain;
+      ok(stderr.includes(`cannot ${verb} resource "${named}"`), `without ${verb} ${resource}: ${stderr}`);
+      match(stderr, /^T: (Error|Cleanup failed): /m);
+    }
+  },
+);
+
+/** Rights whose lack ends a session with 255; `delete` is tried for its own sake below. */
+const USED: readonly (readonly [string, string])[] = [
+  ["configmaps", "create"],
+  ["configmaps", "patch"],
+  ["deployments", "create"],
+  ["deployments", "watch"],
+  ["services", "create"],
+  ["pods", "list"],
+  ["pods", "watch"],
+  ["pods/portforward", "get"],
+];
+
+clusterTest("without the right to delete, what is left is named with the command that deletes it", async (cluster) => {
+  await using space = await makeSpace(cluster);
+  await space.allow(without(await rulesOfDocs(), "deployments", "delete"));
+  const { code, stderr } = await run(
+    space.cluster,
+    "--namespace",
+    space.name,
+    "-nstays",
+    "--run",
+    "sh",
+    "-c",
+    "exit 5",
+  );
+  equals(code, 5, "a clean-up that failed does not change the command's exit code");
+  match(stderr, /Cannot delete deployment\/stays in namespace .*: .*cannot delete resource "deployments"/);
+  match(stderr, new RegExp(`kubectl delete deployment/stays --namespace ${space.name}`));
+  match(stderr, /WARNING: Failures during cleanup\. See above\./);
+});
+
+function without(rules: readonly Rule[], resource: string, verb: string): Rule[] {
+  return rules.map((rule) =>
+    rule.resources.includes(resource) ? { ...rule, verbs: rule.verbs.filter((one) => one !== verb) } : rule
+  );
+}
+
+interface Space extends AsyncDisposable {
+  readonly name: string;
+  /** The cluster as its service account `user` sees it. */
+  readonly cluster: Cluster;
+  /** Gives that account these rights in the namespace, and no others. */
+  allow(rules: readonly Rule[]): Promise<void>;
+}
+
+const core = (plural: string, kind: string) => untyped({ ...pods, plural, kind });
+const rbac = (plural: string, kind: string) => untyped({ ...pods, group: "rbac.authorization.k8s.io", plural, kind });
+
+async function makeSpace(cluster: Cluster): Promise<Space> {
+  const { kube } = cluster;
+  const name = `e2e-rbac-${crypto.randomUUID().slice(0, 8)}`;
+  await using stack = new AsyncDisposableStack();
+  await kube.create(namespaces, { metadata: { name } });
+  stack.defer(() => kube.delete(namespaces, { name }));
+  await kube.create(core("serviceaccounts", "ServiceAccount"), { metadata: { name: "user", namespace: name } });
+  const made = await kube.create(core("serviceaccounts/user/token", "TokenRequest"), {
+    apiVersion: "authentication.k8s.io/v1",
+    metadata: { name: "user", namespace: name },
+    spec: {},
+  });
+  const { token } = z.parse(z.object({ token: z.string() }), made["status"]);
+  const kubeconfig = `${cluster.directory}/${name}`;
+  const admin = await Deno.readTextFile(cluster.kubeconfig);
+  await Deno.writeTextFile(
+    kubeconfig,
+    admin.replace(/client-certificate-data:.*\n\s*client-key-data:.*/, `token: ${token}`),
+  );
+  await kube.create(rbac("rolebindings", "RoleBinding"), {
+    metadata: { name: "user", namespace: name },
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "user" },
+    subjects: [{ kind: "ServiceAccount", name: "user", namespace: name }],
+  });
+  const roles: Resource<unknown> = rbac("roles", "Role");
+  await kube.create(roles, { metadata: { name: "user", namespace: name }, rules: [] });
+  const owned = stack.move();
+  return {
+    name,
+    cluster: { ...cluster, kubeconfig },
+    async allow(rules) {
+      await kube.patch(roles, { namespace: name, name: "user" }, { type: "merge", body: { rules } });
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}

@@ -1,0 +1,133 @@
+/**
+ * What tests of whole sessions share: `main()` as the program calls it, in the test's own process, on a fake cluster.
+ *
+ * The child's standard output is the test's own, so commands of these tests write to files; what is said on the
+ * standard error is taken here. Signals are sent by hand: `deno test` keeps SIGINT for itself.
+ *
+ * @module
+ */
+import { deepStrictEqual as equals } from "node:assert/strict";
+import { type Host, main, type SignalName } from "@/cli/mod.ts";
+import { runSession } from "@/session/mod.ts";
+import type { FakeCluster } from "../testkit/mod.ts";
+
+/** How a run ended. */
+export interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A run under way. */
+export interface Running {
+  readonly ended: Promise<Ended>;
+  /** What was said on the standard error so far. */
+  stderr(): string;
+  /** Waits until the standard error has this. @throws when the run ends first, or after 10 s */
+  said(words: RegExp): Promise<void>;
+  send(signal: SignalName): void;
+  /** Codes with which the process would have been ended at once. */
+  readonly exits: readonly number[];
+}
+
+/** Options of {@linkcode start}. */
+export interface StartOptions {
+  /** Added to the environment; undefined takes away. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** How long the proxy may take. */
+  readonly readyMs?: number;
+  /** How long the agent may take to answer. */
+  readonly connectMs?: number;
+  /** The image of the agent. */
+  readonly agentImage?: string;
+}
+
+const SAID_MS = 10_000;
+
+/** Starts the program with these words. */
+export function start(cluster: FakeCluster, args: readonly string[], options: StartOptions = {}): Running {
+  const { env = {}, agentImage = "denoland/deno:0.0.0", ...rest } = options;
+  const seen = { stdout: "", stderr: "" };
+  const exits: number[] = [];
+  let heard = Promise.withResolvers<void>();
+  let signal: (name: SignalName) => void = () => {};
+  const host: Host = {
+    env: environmentOf({ PATH: Deno.env.get("PATH"), KUBECONFIG: cluster.kubeconfigPath, ...env }),
+    home: cluster.directory,
+    cwd: () => cluster.directory,
+    version: "0.0.0-test",
+    reportTo: "https://example.com/issues",
+    stderrIsTerminal: false,
+    columns: () => undefined,
+    writeStdout: (text) => void (seen.stdout += text),
+    writeStderr(text) {
+      seen.stderr += text;
+      heard.resolve();
+      heard = Promise.withResolvers();
+    },
+    exit: (code) => void exits.push(code),
+    listen(callback) {
+      signal = callback;
+      return { [Symbol.dispose]() {} };
+    },
+    run: (flags, around) =>
+      runSession(flags, {
+        ...around,
+        version: "0.0.0-test",
+        agentSource: "// the fake cluster brings its own agent",
+        agentImage,
+        shim: readShim(),
+        ...rest,
+      }),
+  };
+  let over = false;
+  const ended = main(args, host).then((code) => {
+    over = true;
+    heard.resolve();
+    return { code, ...seen };
+  });
+  return {
+    ended,
+    exits,
+    stderr: () => seen.stderr,
+    send: (name) => signal(name),
+    async said(words) {
+      const late = Promise.withResolvers<never>();
+      const words_ = `telepresence to say ${words}`;
+      const timer = setTimeout(() => late.reject(new Error(`Waited in vain for ${words_}:\n${seen.stderr}`)), SAID_MS);
+      try {
+        while (!words.test(seen.stderr)) {
+          if (over) throw new Error(`The run ended; waited for ${words_}:\n${seen.stderr}`);
+          await Promise.race([heard.promise, late.promise]);
+        }
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+  };
+}
+
+/** Runs the program to its end. */
+export async function run(cluster: FakeCluster, args: readonly string[], options?: StartOptions): Promise<Ended> {
+  return await start(cluster, args, options).ended;
+}
+
+/** The run said exactly this, ended with this code, wrote nothing to the standard output and left nothing. */
+export async function endedWith(cluster: FakeCluster, ended: Ended, code: number, lines: readonly string[]) {
+  equals({ code: ended.code, lines: ended.stderr.split("\n") }, { code, lines: [...lines, ""] });
+  equals(ended.stdout, "");
+  equals(await cluster.remaining(), []);
+}
+
+/** What the session log says, for an assertion's message. */
+export function readLog(cluster: FakeCluster): string {
+  return Deno.readTextFileSync(`${cluster.directory}/telepresence.log`);
+}
+
+function environmentOf(given: Record<string, string | undefined>): Record<string, string> {
+  return Object.fromEntries(Object.entries(given).filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
+function readShim(): Uint8Array<ArrayBuffer> {
+  return Deno.readFileSync(new URL("../../build/shim/libtelepresence.so", import.meta.url));
+}

@@ -1,0 +1,27 @@
+/**
+ * A Kubernetes cluster for tests: an API server on the loopback whose pods run the real agent in the test's own
+ * process. No cluster, no root, nothing outside of the machine, and anything can go wrong in it on demand.
+ *
+ * ```ts ignore
+ * await using cluster = await startFakeCluster({ trouble: TROUBLES.quota });
+ * const config = await loadKubeconfig({ env: { KUBECONFIG: cluster.kubeconfigPath } });
+ * // ... run a session, then:
+ * assertEquals(await cluster.remaining(), []);
+ * ```
+ *
+ * It speaks TLS with client certificates, HTTP/1.1 and WebSocket by code of its own, and knows of the API what a client
+ * of ours could run into: discovery, create (dry run too), get, list in pages, watch, merge patch, delete with
+ * preconditions and the garbage collection behind it, selectors, RBAC's refusals, pod logs, and the legacy WebSocket
+ * port-forward with all its peculiarities. `conformance_test.ts` runs the same assertions against it and against a real
+ * cluster, where there is one: what the fake claims is what the real one does.
+ *
+ * What it is not: it admits any object, runs one replica, has one node, and resolves names as the machine does.
+ *
+ * @module
+ */
+export { type FakeCluster, type FakeClusterOptions, startFakeCluster } from "./fake_cluster.ts";
+export { type Fault, type Faults, type Hold, type Match, tooManyRequests, unavailable } from "./faults.ts";
+export { type KubeconfigFields, kubeconfigFor } from "./kubeconfig.ts";
+export { Refusal } from "./refusal.ts";
+export type { StoredObject } from "./store.ts";
+export { type AgentAnswer, type Trouble, TROUBLES } from "./troubles.ts";
