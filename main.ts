@@ -4,7 +4,8 @@
  * @module
  */
 import { main, systemHost } from "@/cli/mod.ts";
-import { runSession } from "@/session/mod.ts";
+import { selfCommand } from "@/process/mod.ts";
+import { guard, GUARDIAN, recover, runSession, showStatus } from "@/session/mod.ts";
 import agentSource from "./build/agent.js" with { type: "text" };
 import shims from "./build/shims.json" with { type: "json" };
 import { AGENT_IMAGE, VERSION } from "./version.ts";
@@ -20,11 +21,30 @@ const host = systemHost({
       agentSource,
       agentImage: AGENT_IMAGE,
       shim: shimFor(Deno.build),
+      self: startedAgain,
     }),
+  command: (command, around) => {
+    const options = { ...around, say: (line: string) => around.teller.say(line) };
+    return command.kind === "recover" ? recover(command, options) : showStatus(command, options);
+  },
 });
+
+// The same program in another role: started by a session, never by a user.
+if (Deno.args[0] === GUARDIAN) {
+  const say = (line: string) => host.writeStderr(`T: ${line}\n`);
+  Deno.exit(await guard({ input: Deno.stdin.readable, say }));
+}
 
 // Everything was given back when `main` returns; a timer that somebody forgot is not to hold up the user's prompt.
 Deno.exit(await main(Deno.args, host));
+
+/** The command that starts this program again with these words, however it was delivered. */
+function startedAgain(args: readonly string[]): [string, ...string[]] {
+  return selfCommand(
+    { standalone: Deno.build.standalone, execPath: Deno.execPath(), mainModule: Deno.mainModule },
+    args,
+  );
+}
 
 /** The preload library for this machine, where we have one. */
 function shimFor({ os, arch }: typeof Deno.build): Uint8Array<ArrayBuffer> | undefined {

@@ -14,8 +14,17 @@ export interface Environments {
  */
 const OF_THE_POD_ALONE = /^(?:HOME|PATH|HOSTNAME|(?:LD|DENO)_.*)$/;
 
+/**
+ * In front of the names of variables that the container got under another name, as the agent's own runtime would obey
+ * them: `NODE_OPTIONS`, say. The user's process gets them under their true names.
+ */
+export const KEPT_PREFIX = "TELEPRESENCE_KEPT_";
+
 /** The environment of the user's process: the host's, the pod's over it, the session's over both. */
 export function childEnvironment({ host, pod, session }: Environments): Record<string, string> {
-  const fitting = Object.entries(pod).filter(([name]) => !OF_THE_POD_ALONE.test(name));
-  return { ...host, ...Object.fromEntries(fitting), ...session };
+  const all = Object.entries(pod);
+  const fitting = all.filter(([name]) => !OF_THE_POD_ALONE.test(name) && !name.startsWith(KEPT_PREFIX));
+  const kept = all.filter(([name]) => name.startsWith(KEPT_PREFIX));
+  const given = kept.map(([name, value]) => [name.slice(KEPT_PREFIX.length), value] as const);
+  return { ...host, ...Object.fromEntries(fitting), ...Object.fromEntries(given), ...session };
 }

@@ -3,4 +3,4 @@
  *
  * @module
  */
-export { childEnvironment, type Environments } from "./child_environment.ts";
+export { childEnvironment, type Environments, KEPT_PREFIX } from "./child_environment.ts";

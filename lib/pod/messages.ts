@@ -22,7 +22,7 @@ const Host = z.string().check(z.minLength(1), z.maxLength(1024));
 export const HostRequest = z.discriminatedUnion("ask", [
   z.object({ ask: z.literal("dial"), host: Host, port: Port }),
   z.object({ ask: z.literal("lookup"), name: Host, family: z.union([z.literal(4), z.literal(6), z.literal("any")]) }),
-  z.object({ ask: z.literal("listen"), port: Port, listener: z.int() }),
+  z.object({ ask: z.literal("listen"), port: Port, listener: z.int(), loopback: z.optional(z.boolean()) }),
   z.object({ ask: z.literal("environment") }),
 ]);
 /** What the host may ask of the agent. */

@@ -14,6 +14,7 @@ export {
   ERRNO_NAMES,
   type ErrnoName,
   type Family,
+  type ListenOptions,
   LookupError,
   type LookupOptions,
   type Pod,

@@ -31,14 +31,20 @@ export interface Pod {
   lookup(name: string, options?: LookupOptions): Promise<Answer>;
 
   /**
-   * Listens on a TCP port of the pod, on all of its addresses.
+   * Listens on a TCP port of the pod, on all of its addresses or on its loopback alone.
    *
    * @throws {DialError} with the errno of the failed bind (EADDRINUSE, EACCES)
    */
-  listen(port: number, options?: Waiting): Promise<PodListener>;
+  listen(port: number, options?: ListenOptions): Promise<PodListener>;
 
   /** The environment that the agent's container was started with. */
   environment(options?: Waiting): Promise<Record<string, string>>;
+}
+
+/** Options of {@linkcode Pod.listen}. */
+export interface ListenOptions extends Waiting {
+  /** Whether only the pod's own containers can connect. @default {false} */
+  readonly loopback?: boolean;
 }
 
 /** Options of {@linkcode Pod.lookup}. */

@@ -15,6 +15,7 @@ import {
   type Address,
   type Answer,
   DialError,
+  type ListenOptions,
   LookupError,
   type LookupOptions,
   type Pod,
@@ -65,12 +66,13 @@ class PodClient implements LinkedPod {
     return decodeMessage(LookupReply, stream.reply);
   }
 
-  async listen(port: number, options: Waiting = {}): Promise<PodListener> {
+  async listen(port: number, options: ListenOptions = {}): Promise<PodListener> {
+    const { loopback = false } = options;
     const number = this.#nextListener++;
     const listener = new Listener(port, () => this.#listeners.delete(number));
     this.#listeners.set(number, listener); // before the agent is asked: the first connection may be quick
     try {
-      listener.open(await this.#ask({ ask: "listen", port, listener: number }, options));
+      listener.open(await this.#ask({ ask: "listen", port, listener: number, loopback }, options));
       return listener;
     } catch (error) {
       this.#listeners.delete(number);

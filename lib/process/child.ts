@@ -11,6 +11,7 @@ export interface ChildExit {
 
 /** The user's process, with our standard input, output and error. Disposing it ends it. */
 export interface Child extends AsyncDisposable {
+  readonly pid: number;
   readonly exit: Promise<ChildExit>;
   /**
    * Ends it by `signal`, then SIGTERM, then SIGKILL, each a while after the one before it.
@@ -69,6 +70,7 @@ export function startChild(command: readonly [string, ...string[]], options: Chi
     return await exit;
   };
   return {
+    pid: process.pid,
     exit,
     end,
     async [Symbol.asyncDispose]() {

@@ -38,6 +38,8 @@ export type Operation =
 export interface ExposedPort {
   readonly host: number;
   readonly pod: number;
+  /** Whether only the pod's own containers can connect. @default {false} */
+  readonly loopback?: boolean;
 }
 
 /** What will be done, as plain data: everything that has to be decided has been. */
@@ -68,7 +70,8 @@ export interface Plan {
 
 /** What a plan is made with, beside what is wanted. */
 export interface PlanOptions {
-  readonly namespace: string;
+  /** The namespace where none is wanted. */
+  readonly contextNamespace: string;
   /** The agent's image. */
   readonly image: string;
   /** The workload to swap, as it was read. */
@@ -82,14 +85,14 @@ const GIVE_BACK_TIMEOUT_MS = 30_000;
 const MAX_NAME = 46;
 
 /** Decides what the user left open: names, ports, the shell. */
-export function makePlan(wanted: Wanted, { namespace, image, original }: PlanOptions): Plan {
+export function makePlan(wanted: Wanted, { contextNamespace, image, original }: PlanOptions): Plan {
   const sessionId = crypto.getRandomValues(new Uint8Array(16)).toHex();
   const short = sessionId.slice(0, 10);
   const expose = original === undefined ? wanted.expose : mergeAutomatic(wanted.expose, original.ports);
   const fromPod = wanted.fromPod ?? [];
   return {
     sessionId,
-    namespace,
+    namespace: wanted.namespace ?? contextNamespace,
     name: nameOfProxy(wanted.operation, short),
     configMapName: `telepresence-${short}-agent`,
     container: original?.container ?? NEW_CONTAINER,
@@ -112,7 +115,9 @@ export function makePlan(wanted: Wanted, { namespace, image, original }: PlanOpt
  * given explicitly, on either side. `80:8080` with a declared port 80 stays `80:8080`.
  */
 export function mergeAutomatic(explicit: readonly ExposedPort[], declared: readonly number[]): ExposedPort[] {
-  const free = [...new Set(declared)].filter((port) => !explicit.some(({ host, pod }) => host === port || pod === port));
+  const free = [...new Set(declared)].filter((port) =>
+    !explicit.some(({ host, pod }) => host === port || pod === port)
+  );
   return [...explicit, ...free.map((port) => ({ host: port, pod: port }))];
 }
 

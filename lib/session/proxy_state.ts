@@ -1,4 +1,5 @@
 import type { Deployment, Pod } from "@/kube/mod.ts";
+import { NEW_CONTAINER } from "./plan.ts";
 
 /** How far the proxy is, judged from what the API tells of it. */
 export type ProxyState =
@@ -25,7 +26,11 @@ const WAITING_FAILURES: Readonly<Record<string, FailureCause>> = {
 };
 
 /** Judges the proxy by its Deployment, the newest of its pods, and the agent's container in that. */
-export function judgeProxy(deployment: Deployment | undefined, pod: Pod | undefined, container: string): ProxyState {
+export function judgeProxy(
+  deployment: Deployment | undefined,
+  pod: Pod | undefined,
+  container = NEW_CONTAINER,
+): ProxyState {
   if (pod !== undefined) return judgePod(pod, container);
   const failure = deployment?.status.conditions.find(({ type, status }) =>
     type === "ReplicaFailure" && status === "True"

@@ -6,17 +6,21 @@
  */
 import { requireCarriable, startInject } from "@/capture/mod.ts";
 import { childEnvironment } from "@/env/mod.ts";
-import { configMaps, deployments, type KubeClient, loadKubeconfig, openKubeClient, services } from "@/kube/mod.ts";
+import { loadKubeconfig, openKubeClient } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type Child, startChild } from "@/process/mod.ts";
 import { makeSessionKey } from "@/transport/mod.ts";
 import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
+import { announce } from "./announce.ts";
 import { exposePorts } from "./expose.ts";
-import { agentConfigMap, CONTAINER, exposedService, proxyDeployment } from "./manifest.ts";
-import { acquireObject, requireCreatable } from "./objects.ts";
+import { forwardToPod } from "./forward.ts";
 import { openTunnel } from "./open_tunnel.ts";
-import { makePlan, type Plan, type Wanted } from "./plan.ts";
-import { waitForProxy } from "./wait_for_proxy.ts";
+import type { ExposedPort, Plan, Wanted } from "./plan.ts";
+import { prepare } from "./prepare.ts";
+import { healBefore } from "./safety/recover.ts";
+import { openSafety } from "./safety/safety.ts";
+import { showPlan } from "./show_plan.ts";
+import { acquireWorkload } from "./workload/acquire.ts";
 
 /** What a session is given by the program around it. */
 export interface Around {
@@ -34,6 +38,12 @@ export interface Around {
   readonly agentSource: string;
   /** The agent's image where the user does not name another registry. */
   readonly agentImage: string;
+  /** How this program is started again, as the guardian; without it a session has none. */
+  readonly self?: (args: readonly string[]) => readonly [string, ...string[]];
+  /** Writes what was asked for to the standard output. */
+  print(text: string): void;
+  /** Asks the user; undefined where nobody can answer. */
+  readonly ask?: (question: string) => Promise<boolean>;
   /** The preload library for this machine, undefined where there is none. */
   readonly shim: Uint8Array<ArrayBuffer> | undefined;
   /** How long the proxy may take to run. @default {120 s} */
@@ -68,56 +78,52 @@ function tellLeft(error: unknown, { teller, log }: Around): void {
 }
 
 async function session(wanted: Wanted, around: Around, choose: (code: number) => void): Promise<void> {
-  const { log, teller: { say, chat }, signal, env } = around;
+  const { log, teller: { say, chat }, signal, env, version, agentSource } = around;
 
   // Intent.
   const cluster = await loadKubeconfig({ ...around, ...(wanted.context && { context: wanted.context }) });
   await using kube = openKubeClient(cluster, { log: log.room("API") });
-  const plan = makePlan(wanted, { contextNamespace: cluster.namespace, image: imageFor(around) });
-  log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${plan.namespace}, ${plan.image}`);
+  const namespace = wanted.namespace ?? cluster.namespace;
+  const image = imageFor(around);
+  log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${namespace}, ${image}`);
   const shim = requireShim(around);
-  await requireCarriable(plan.command[0], { path: env["PATH"] ?? "" });
+  await requireCarriable(wanted.run.kind === "shell" ? "bash" : wanted.run.words[0], { path: env["PATH"] ?? "" });
   const key = await makeSessionKey();
-  const manifests = {
-    configMap: agentConfigMap(plan, around.agentSource),
-    deployment: proxyDeployment(plan, key.publicKey),
-    service: exposedService(plan),
-  };
-  await Promise.all([
-    requireCreatable(configMaps, manifests.configMap, { kube, signal }),
-    requireCreatable(deployments, manifests.deployment, { kube, signal }),
-    ...(plan.expose.length > 0 ? [requireCreatable(services, manifests.service, { kube, signal })] : []),
-  ]);
-  announce(plan, say, chat);
+  const asking = { kube, log, say, chat, signal, agentSource, namespace, image, publicKey: key.publicKey };
+  if (wanted.show === undefined) await healBefore(wanted, around);
+  const prepared = await prepare(wanted, asking);
+  const { plan } = prepared;
+  if (wanted.show !== undefined) return choose(showPlan(prepared, wanted.show, around.print));
+  announce(prepared, say, chat);
 
   // Action.
-  const leftovers = new Set<string>();
-  around.onLeftovers(() => [...leftovers].map((name) => `${name} --namespace ${plan.namespace}`));
-  const making = { kube, log, sessionId: plan.sessionId, leftovers, signal };
-  await using configMap = await acquireObject(configMaps, manifests.configMap, making);
-  await using deployment = await acquireObject(deployments, manifests.deployment, making);
-  const [podName] = await Promise.all([
-    waitForProxy(plan, { ...around, kube, say }),
-    giveTo(deployment, configMap, plan, kube, signal),
-  ]);
-  await using pod = await openTunnel(plan, podName, { kube, key, version: around.version, log, signal });
-  await using exposed = await exposePorts(pod, plan.expose, { log, signal, say });
-  // The Service comes when the ports are bound and goes before they do: nobody in the cluster is sent to a closed port.
-  await using _service = plan.expose.length > 0 ? await acquireObject(services, manifests.service, making) : null;
+  await using safety = await openSafety({ plan, cluster, around });
+  const { journal } = safety;
+  await using workload = await acquireWorkload(plan, { ...asking, ...prepared, ...around, journal });
+  await using pod = await openTunnel(plan, workload.pod, { kube, key, version, log, signal });
+  await using exposed = await exposePorts(pod, listenersOf(plan), { log, signal, say });
+  await using _toPod = forwardToPod(pod, plan.toPod, { log, signal });
+  await using _place = await workload.takePlace();
   await using capture = await startInject(pod, {
     shim,
     neverProxy: await addressesOf(cluster.server),
     log: log.room("CAP"),
     signal,
   });
-  const session = { TELEPRESENCE_POD: podName, TELEPRESENCE_CONTAINER: CONTAINER };
+  const session = { TELEPRESENCE_POD: workload.pod, TELEPRESENCE_CONTAINER: workload.container };
   const environment = childEnvironment({ host: env, pod: await pod.environment({ signal }), session });
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
   await using child = startChild(plan.command, {
     env: capture.environment({ ...environment, ...(plan.isShell && promptOf(cluster.contextName)) }),
     log,
   });
+  await safety.guardian?.tellChild(child.pid);
   choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], around));
+}
+
+/** What the agent listens on: exposed ports for everybody, the others for the pod's own containers. */
+function listenersOf({ expose, fromPod }: Plan): ExposedPort[] {
+  return [...expose, ...fromPod.map((port) => ({ host: port, pod: port, loopback: true }))];
 }
 
 /** Waits for the child; ends it when a signal comes or when what it depends on is lost. */
@@ -145,34 +151,6 @@ function signalFor(reason: unknown): Deno.Signal | undefined {
   const name = reason instanceof Error && "signal" in reason ? reason.signal : undefined;
   if (name === "SIGINT") return Deno.stdin.isTerminal() ? undefined : "SIGINT";
   return name === "SIGHUP" ? "SIGHUP" : "SIGTERM";
-}
-
-function announce(plan: Plan, say: (line: string) => void, chat: (line: string) => void): void {
-  chat(
-    "Starting proxy with method 'inject-tcp', which has the following limitations: Go programs, static binaries, suid " +
-      "programs, and custom DNS implementations are not supported.",
-  );
-  say(`Starting network proxy to cluster using new Deployment ${plan.name}`);
-  if (plan.expose.length === 0) {
-    chat(
-      "No traffic is being forwarded from the remote Deployment to your local machine. You can use the --expose " +
-        "option to specify which ports you want to forward.",
-    );
-  }
-  for (const { host, pod } of plan.expose) say(`Forwarding remote port ${pod} to local port ${host}.`);
-}
-
-/** Makes the Deployment the owner of the ConfigMap: a net for the case that our own deletion never comes. */
-async function giveTo(
-  { metadata: owner }: { metadata: { name: string; uid: string } },
-  { metadata: { name } }: { metadata: { name: string } },
-  { namespace }: Plan,
-  kube: KubeClient,
-  signal: AbortSignal,
-): Promise<void> {
-  const ownerReferences = [{ apiVersion: "apps/v1", kind: "Deployment", name: owner.name, uid: owner.uid }];
-  const body = { metadata: { ownerReferences } };
-  await kube.patch(configMaps, { namespace, name }, { type: "merge", body }, { signal });
 }
 
 function requireShim({ shim }: Around): Uint8Array<ArrayBuffer> {

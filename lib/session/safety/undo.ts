@@ -12,7 +12,6 @@ import {
   configMaps,
   daemonSets,
   deployments,
-  isAlreadyExists,
   isConflict,
   isNotFound,
   type KubeClient,
@@ -103,11 +102,14 @@ export async function undoStep(step: Step, options: UndoOptions): Promise<void> 
   const { namespace, stepMs = isPod ? POD_STEP_MS : STEP_MS } = options;
   const signal = AbortSignal.timeout(stepMs); // its own: what ended the session does not end its clean-up
   try {
-    await stubbornly(() => step.kind === "delete" ? deleteMade(step, options, signal) : restore(step, options, signal), {
-      ...options,
-      signal,
-      what: titleOf(step),
-    });
+    await stubbornly(
+      () => step.kind === "delete" ? deleteMade(step, options, signal) : restore(step, options, signal),
+      {
+        ...options,
+        signal,
+        what: titleOf(step),
+      },
+    );
   } catch (cause) {
     const act = step.kind === "delete" ? "delete" : "give back";
     const title = titleOf(step);
@@ -141,8 +143,8 @@ async function stubbornly(
     try {
       return await act();
     } catch (error) {
-      const passes = !(error instanceof KubeError) || isConflict(error) || isAlreadyExists(error) ||
-        error.status === 429 || error.status >= 500;
+      // Of what a server answers, conflicts and troubles of its own pass; everything else would be answered alike.
+      const passes = !(error instanceof KubeError) || [409, 429].includes(error.status) || error.status >= 500;
       if (!passes) throw error;
       log.debug(`${what}: ${messageOf(error)}; again`);
       try {
@@ -194,7 +196,9 @@ async function scaleBack(resource: Scaled, step: PlaceStep, options: UndoOptions
   const { kube, namespace, log, say } = options;
   const { name, uid, replicas } = step;
   const found = await found404(() => kube.get(resource, { namespace, name }, { signal }));
-  if (found?.metadata.uid !== uid) return void say?.(`${titleOf(step)} was deleted meanwhile, so it is not scaled back`);
+  if (found?.metadata.uid !== uid) {
+    return void say?.(`${titleOf(step)} was deleted meanwhile, so it is not scaled back`);
+  }
   if (found.spec.replicas === replicas) return;
   if (found.spec.replicas !== 0) {
     say?.(`${titleOf(step)} has ${found.spec.replicas} replicas by now, not ${replicas}: somebody else scaled it`);

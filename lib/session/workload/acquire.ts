@@ -157,7 +157,11 @@ async function giveBackServing(plan: Plan, options: AcquireOptions): Promise<voi
     log.info(`To be tried again at the end: ${messageOf(error)}`); // by the claim, which also tells it
   }
   if (place === undefined || !await isServing(plan.expose)) return;
-  const isBack = await waitUntilBack(place, { ...options, namespace: plan.namespace, timeoutMs: plan.giveBackTimeoutMs });
+  const isBack = await waitUntilBack(place, {
+    ...options,
+    namespace: plan.namespace,
+    timeoutMs: plan.giveBackTimeoutMs,
+  });
   if (!isBack) {
     const seconds = Math.round(plan.giveBackTimeoutMs / 1000);
     say(`${titleOf(place)} is not ready after ${seconds} s (--give-back-timeout): the proxy goes nevertheless`);

@@ -1,5 +1,4 @@
 import { isForbidden, isNotFound, type KubeClient, KubeError, persistentVolumeClaims, pods } from "@/kube/mod.ts";
-import { SESSION_LABEL } from "../manifest.ts";
 import type { Original } from "./original.ts";
 
 /** What is known about the cluster, beside the workload, when it is decided who goes first. */
@@ -61,15 +60,17 @@ export async function readFacts(
   options: FactsOptions,
 ): Promise<Facts> {
   const { kube, namespace, signal } = options;
-  const claims = await Promise.all(claimsOf(original).map(async (name) => {
-    try {
-      const { spec } = await kube.get(persistentVolumeClaims, { namespace, name }, { signal });
-      return [[name, spec.accessModes] as const];
-    } catch (error) {
-      if (!isForbidden(error) && !isNotFound(error)) throw error;
-      return [];
-    }
-  }));
+  const claims = await Promise.all(
+    claimsOf(original).map(async (name) => {
+      try {
+        const { spec } = await kube.get(persistentVolumeClaims, { namespace, name }, { signal });
+        return [[name, spec.accessModes] as const];
+      } catch (error) {
+        if (!isForbidden(error) && !isNotFound(error)) throw error;
+        return [];
+      }
+    }),
+  );
   const overQuota = await wordsOfQuota(template, options);
   return { accessModes: Object.fromEntries(claims.flat()), ...(overQuota !== undefined && { overQuota }) };
 }
@@ -80,9 +81,9 @@ async function wordsOfQuota(
   { kube, namespace, signal }: FactsOptions,
 ): Promise<string | undefined> {
   const name = `telepresence-${crypto.randomUUID().slice(0, 8)}`;
-  const labels = { ...metadata.labels, [SESSION_LABEL]: "dry-run" };
+  const pod = { metadata: { name, namespace, labels: metadata.labels }, spec };
   try {
-    await kube.create(pods, { metadata: { name, namespace, labels }, spec }, { dryRun: true, signal });
+    await kube.create(pods, pod, { dryRun: true, signal });
     return undefined;
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;

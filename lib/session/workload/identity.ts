@@ -40,7 +40,9 @@ export async function readIdentity(original: Original, options: IdentityOptions)
   const { user, group } = GUESS;
   const why = running === undefined ? "it has no running pod to ask" : await asked();
   if (typeof why !== "string") return why;
-  options.say(`The proxy runs as user ${user}, as ${original.kind} ${original.name} does not say as whom it runs: ${why}`);
+  options.say(
+    `The proxy runs as user ${user}, as ${original.kind} ${original.name} does not say as whom it runs: ${why}`,
+  );
   return { user, group, supplementalGroups: [] };
 
   async function asked(): Promise<Identity | string> {

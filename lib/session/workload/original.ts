@@ -11,9 +11,9 @@ import {
   type KeptObject,
   type KubeClient,
   type Metadata,
+  pods,
   type PodSpec,
   type PodTemplate,
-  pods,
   replicaSets,
   type Resource,
   services,
@@ -77,7 +77,13 @@ export interface ReadOptions {
 
 /** Where the API has a kind of workload. */
 export function resourceOf(kind: WorkloadKind): Resource<{ readonly metadata: Metadata }> {
-  return { deployment: deployments, statefulset: statefulSets, replicaset: replicaSets, daemonset: daemonSets, pod: pods }[
+  return {
+    deployment: deployments,
+    statefulset: statefulSets,
+    replicaset: replicaSets,
+    daemonset: daemonSets,
+    pod: pods,
+  }[
     kind
   ];
 }

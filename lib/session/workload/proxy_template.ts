@@ -10,6 +10,7 @@
  *
  * @module
  */
+import { KEPT_PREFIX } from "@/env/mod.ts";
 import type { Container, PodSpec, PodTemplate } from "@/kube/mod.ts";
 import type { Plan } from "../plan.ts";
 import type { Original } from "./original.ts";
@@ -18,11 +19,10 @@ import type { Original } from "./original.ts";
 export const AGENT_MOUNT = "/telepresence";
 /** Where its runtime may write. */
 export const WORK_MOUNT = "/telepresence-work";
-/** In front of the name of a variable that would change the agent's own runtime. */
-export const KEPT_PREFIX = "TELEPRESENCE_KEPT_";
 
 /** Variables that the agent's runtime (Deno, the dynamic loader) would obey: `NODE_OPTIONS` alone can keep it from starting. */
-const OF_THE_RUNTIME = /^(?:NODE_(?:OPTIONS|EXTRA_CA_CERTS)|DENO_.*|LD_.*|(?:HTTPS?|ALL|NO)_PROXY|(?:https?|all|no)_proxy)$/;
+const OF_THE_RUNTIME =
+  /^(?:NODE_(?:OPTIONS|EXTRA_CA_CERTS)|DENO_.*|LD_.*|(?:HTTPS?|ALL|NO)_PROXY|(?:https?|all|no)_proxy)$/;
 
 /** As whom the agent runs. */
 export interface Identity {
@@ -132,6 +132,7 @@ function agentContainer(plan: Plan, original: Container, options: TemplateOption
     securityContext: {
       ...identityOf(original),
       ...RESTRICTED,
+      seccompProfile: { type: "RuntimeDefault" }, // the pod's own may be another one
       runAsUser: identity.user,
       runAsGroup: identity.group,
       runAsNonRoot: identity.user !== 0,
@@ -162,7 +163,6 @@ export const RESTRICTED = {
   allowPrivilegeEscalation: false,
   readOnlyRootFilesystem: true,
   capabilities: { drop: ["ALL"] },
-  seccompProfile: { type: "RuntimeDefault" },
 } as const;
 
 /**

@@ -56,7 +56,9 @@ export async function enter(original: Original, pod: string, plan: Plan, options
   for (let state; !isReady(state = await kube.get(pods, where, { signal }));) {
     if (performance.now() > end) {
       const waiting = state.status.containerStatuses.filter(({ ready }) => !ready).map(({ name }) => name);
-      say(`The proxy's pod is not ready after ${READY_MS / 1000} s because of: ${waiting.join(", ") || "its conditions"}`);
+      say(
+        `The proxy's pod is not ready after ${READY_MS / 1000} s because of: ${waiting.join(", ") || "its conditions"}`,
+      );
       break;
     }
     await sleep(POLL_MS, signal);
