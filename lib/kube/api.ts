@@ -61,6 +61,8 @@ export interface Api extends Disposable {
 const MAX_BODY_BYTES = 1024 * 1024 * 1024;
 /** Load balancers drop idle connections from 20 s on, some without a word. */
 const IDLE_MS = 15_000;
+/** Nobody closes a connection that waited no longer than this. */
+const FRESH_MS = 3_000;
 /** As client-go. */
 const MAX_RETRIES = 10;
 const MAX_RETRY_AFTER_S = 60;
@@ -156,26 +158,23 @@ export function openApi(
         release();
         signal?.throwIfAborted();
         // The server had closed a connection that waited: nothing is known to be wrong, and `reuse` allowed this.
-        if (used === undefined) throw error;
+        if (used === undefined || request.method === "POST") throw error;
         log.debug(`connection was closed while idle: ${messageOf(error)}`);
       }
     }
   }
 
   /**
-   * A connection that waits. A request that must not be done twice (POST) gets a new one: when a used one breaks, one
-   * cannot know whether the server has seen the request.
+   * A connection that waits. A request that must not be done twice (POST) gets a fresh one alone: when a connection
+   * breaks, one cannot know whether the server has seen the request, so that it is not sent again.
    */
   async function reuse(request: ApiRequest, signal: AbortSignal | undefined): Promise<Line | undefined> {
     const identity = await credentials.identity(signal);
     const now = performance.now();
     for (let line; (line = idle.pop()) !== undefined;) {
       const same = line.identity.clientCertificate === identity.clientCertificate;
-      if (same && now - line.idleSince < IDLE_MS) {
-        if (request.method !== "POST") return { ...line, identity };
-        idle.push(line);
-        return undefined;
-      }
+      const fresh = now - line.idleSince < (request.method === "POST" ? FRESH_MS : IDLE_MS);
+      if (same && fresh) return { ...line, identity };
       line.duplex.close();
     }
     return undefined;

@@ -2,7 +2,7 @@ import { UserError } from "@/util/mod.ts";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { startServer, type TestServer, tlsFile } from "./_test_server.ts";
-import { openKubeClient } from "./client.ts";
+import { openKubeClient } from "./open_kube_client.ts";
 import type { ClusterConfig, Credentials, ExecCredentials } from "./cluster_config.ts";
 import { openCredentials } from "./credentials.ts";
 import { openExecPlugin } from "./exec_plugin.ts";

@@ -6,6 +6,7 @@ import { startServer, tlsFile, writeText } from "./_test_server.ts";
 import { ByteReader } from "./byte_reader.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
 import { dial } from "./dial.ts";
+import { setNoDelay } from "./no_delay.ts";
 import { readHead } from "./http.ts";
 
 const AUTHORITY = tlsFile("authority.pem");
@@ -362,6 +363,44 @@ Deno.test("tlsOver() does not read what nobody asked for", async () => {
   const buffer = new Uint8Array(1024 * 1024);
   for (let got = 0; got < wanted;) got += await duplex.read(buffer) ?? 0; // and goes on when we read
   duplex.close();
+});
+
+Deno.test("a connection that is closed ends what waits on it", async (t) => {
+  await using server = startServer({
+    async answer() {
+      await new Promise((resolve) => setTimeout(resolve, 300)); // does not read
+      return undefined;
+    },
+  });
+  const ways = {
+    "Deno.startTls": {},
+    "Deno.connectTls": { clientCertificate: ALICE },
+    "node:tls": { skipVerify: true, caCerts: AUTHORITY },
+  };
+  for (const [name, tls] of Object.entries(ways)) {
+    await t.step(name, async () => {
+      const duplex = await dial(server.config({ tls: { skipVerify: false, caCerts: AUTHORITY, ...tls } }));
+      await writeText(duplex, "GET / HTTP/1.1\r\n\r\n");
+      const part = new Uint8Array(4 * 1024 * 1024);
+      const writing = assert.rejects(async () => {
+        for (;;) await writeAll(duplex, part);
+      });
+      const reading = duplex.read(new Uint8Array(1)).then((count) => assert.equal(count, null), () => {});
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      duplex.close();
+      await Promise.all([writing, reading]);
+      await assert.rejects(duplex.write(part));
+    });
+  }
+});
+
+Deno.test("setNoDelay() finds the connection's descriptor", {
+  ignore: Deno.build.os === "windows",
+}, async () => {
+  await using server = startServer({ answer: () => ({}) });
+  const conn = await Deno.connectTls({ hostname: "127.0.0.1", port: server.port, caCerts: [AUTHORITY] });
+  assert.equal(await setNoDelay(conn), true);
+  conn.close();
 });
 
 /** A port where nobody listens. */

@@ -8,7 +8,7 @@ import {
   serverFrame,
   startServer,
 } from "./_test_server.ts";
-import { openKubeClient } from "./client.ts";
+import { openKubeClient } from "./open_kube_client.ts";
 import { ExecError } from "./exec_stream.ts";
 import { KubeError } from "./status.ts";
 import { ProtocolError } from "./byte_reader.ts";

@@ -1,9 +1,10 @@
 import { UserError } from "@/util/mod.ts";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { tlsFile } from "./_test_server.ts";
+import { randomBytes, tlsFile } from "./_test_server.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
 import { type KubeconfigOptions, loadKubeconfig } from "./kubeconfig.ts";
+import { parseKubeconfig } from "./kubeconfig_file.ts";
 
 const base64 = (text: string) => new TextEncoder().encode(text).toBase64();
 
@@ -417,6 +418,25 @@ Deno.test("loadKubeconfig() refuses with a sentence", async (t) => {
         return true;
       });
     });
+  }
+});
+
+Deno.test("parseKubeconfig() survives whatever a file may hold", () => {
+  const good = kubeconfig({
+    user: "token: t, exec: {command: x, env: [{name: A, value: b}]}",
+    cluster: "proxy-url: x",
+  });
+  for (let seed = 0; seed < 1000; seed++) {
+    const [at = 0, length = 0, ...bytes] = randomBytes(12, seed);
+    const place = Math.floor(at / 256 * good.length);
+    const noise = String.fromCharCode(...bytes.slice(0, length % 10));
+    for (const text of [noise, good.slice(0, place) + noise + good.slice(place + length % 50), good.slice(0, place)]) {
+      try {
+        parseKubeconfig(text, "/config");
+      } catch (error) {
+        assert.ok(error instanceof UserError, String(error));
+      }
+    }
   }
 });
 

@@ -15,20 +15,19 @@
  * @module
  */
 export { ProtocolError } from "./byte_reader.ts";
-export {
-  type AccessQuestion,
-  type CallOptions,
-  type ChangeOptions,
-  type ClientOptions,
-  type ContainerName,
-  type DeleteOptions,
-  type KubeClient,
-  type KubeVersion,
-  type LogOptions,
-  type NewObject,
-  openKubeClient,
-  type Patch,
-} from "./client.ts";
+export type {
+  AccessQuestion,
+  CallOptions,
+  ChangeOptions,
+  ContainerName,
+  DeleteOptions,
+  KubeClient,
+  KubeVersion,
+  LogOptions,
+  NewObject,
+  Patch,
+} from "./kube_client.ts";
+export { type ClientOptions, openKubeClient } from "./open_kube_client.ts";
 export type {
   ClientCertificate,
   ClusterConfig,
@@ -42,6 +41,7 @@ export type { ExecOptions, ExecResult } from "./exec.ts";
 export { type KubeconfigOptions, loadKubeconfig } from "./kubeconfig.ts";
 export * from "./objects.ts";
 export { ExecError, type ExecStreamOptions } from "./exec_stream.ts";
+export { retryOnConflict } from "./retry_on_conflict.ts";
 export { PortForwardError } from "./port_forward.ts";
 export type { PortForwardOptions, PortForwardWay } from "./port_forwarder.ts";
 export {

@@ -12,7 +12,7 @@ import {
 } from "./_test_server.ts";
 import type { Api } from "./api.ts";
 import { ByteReader } from "./byte_reader.ts";
-import { openKubeClient } from "./client.ts";
+import { openKubeClient } from "./open_kube_client.ts";
 import { openPortForward, PortForwardError } from "./port_forward.ts";
 import { KubeError } from "./status.ts";
 import { acceptKey, MAX_SEND_BYTES } from "./websocket.ts";

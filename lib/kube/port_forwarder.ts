@@ -24,19 +24,25 @@ export interface PortForwardOptions {
 /** Opens connections to ports of pods. */
 export type PortForwarder = (pod: Required<ObjectName>, port: number, options: PortForwardOptions) => Promise<Duplex>;
 
+/** The most widely passed on first. */
+const WAYS = ["websocket", "tunnel", "spdy"] as const;
+
 /**
  * Opens port-forwards by the first way that the server accepts, and remembers it.
  *
  * @returns a function that throws what the first way was refused with when none is accepted
  */
-export function openPortForwarder(api: Api, options: { log?: Log } = {}): PortForwarder {
-  const { log = silentLog } = options;
+export function openPortForwarder(
+  api: Api,
+  options: { log?: Log; portForwardWays?: readonly PortForwardWay[] } = {},
+): PortForwarder {
+  const { log = silentLog, portForwardWays = WAYS } = options;
   let accepted: PortForwardWay | undefined;
   return async (pod, port, { via = accepted, signal }) => {
     if (via !== undefined) return await openBy(via, api, pod, port, signal);
-    const refusals: unknown[] = [];
-    for (const way of ["websocket", "tunnel", "spdy"] as const) {
-      if (refusals.length > 0 && !isWorthTrying(way, refusals)) continue;
+    const refusals: Refusal[] = [];
+    for (const way of portForwardWays) {
+      if (!refusals.every((refusal) => isWorthTrying(way, refusal))) continue;
       try {
         const duplex = await openBy(way, api, pod, port, signal);
         accepted = way;
@@ -45,11 +51,17 @@ export function openPortForwarder(api: Api, options: { log?: Log } = {}): PortFo
       } catch (error) {
         signal?.throwIfAborted();
         log.debug(`port-forward by ${way} failed: ${messageOf(error)}`);
-        refusals.push(error);
+        refusals.push({ way, error });
       }
     }
-    throw refusals[0];
+    throw refusals[0]?.error ?? new TypeError("Cannot forward a port: there is no way to try");
   };
+}
+
+/** A way that was not accepted, and why. */
+interface Refusal {
+  readonly way: PortForwardWay;
+  readonly error: unknown;
 }
 
 async function openBy(
@@ -63,12 +75,15 @@ async function openBy(
   return await openSpdyPortForward(api, pod, port, { carrier: way, signal });
 }
 
-/** Whether the way may be accepted after these refusals of others: not when they are about the pod or about us. */
-function isWorthTrying(way: PortForwardWay, refusals: readonly unknown[]): boolean {
-  return refusals.every((error) => {
-    if (error instanceof ProtocolError) return true; // a server, or something before it, that has other WebSockets
-    if (!(error instanceof KubeError)) return false;
-    if (error.status === 403 && error.reason === "Forbidden") return way === "spdy";
-    return error.reason === "" || error.reason === "BadRequest";
-  });
+/** Whether `way` may be accepted after another one was not: only when the refusal is about the way. */
+function isWorthTrying(way: PortForwardWay, { way: refused, error }: Refusal): boolean {
+  if (error instanceof ProtocolError) return true; // a server, or something before it, that speaks otherwise
+  if (!(error instanceof KubeError)) return false;
+  if (error.status === 403 && error.reason === "Forbidden") return verbOf(way) !== verbOf(refused);
+  return error.reason === "" || error.reason === "BadRequest";
+}
+
+/** The right that a way asks for first: a WebSocket begins with a GET, SPDY with a POST. */
+function verbOf(way: PortForwardWay): "get" | "create" {
+  return way === "spdy" ? "create" : "get";
 }

@@ -11,8 +11,9 @@ import {
   writeText,
 } from "./_test_server.ts";
 import { ByteReader } from "./byte_reader.ts";
-import { openKubeClient } from "./client.ts";
+import { openKubeClient } from "./open_kube_client.ts";
 import { PortForwardError } from "./port_forward.ts";
+import type { PortForwardWay } from "./port_forwarder.ts";
 import { KubeError } from "./status.ts";
 
 const PORT = 80;
@@ -117,7 +118,27 @@ async function echo(conn: Pick<Duplex, "read" | "write">): Promise<void> {
   for (let count; (count = await conn.read(buffer)) !== null;) await writeAll(conn, buffer.subarray(0, count));
 }
 
-const CHOICES: { name: string; accepts: string[]; refuse: (way: string) => Answer; want: string[] }[] = [
+const CHOICES: {
+  name: string;
+  ways?: readonly PortForwardWay[];
+  accepts: string[];
+  refuse: (way: string) => Answer;
+  want: string[];
+}[] = [
+  {
+    name: "the first way that it is told to try",
+    ways: ["spdy", "websocket"],
+    accepts: ["spdy", "websocket", "tunnel"],
+    refuse: () => ({ status: 500 }),
+    want: ["spdy", "spdy"],
+  },
+  {
+    name: "a tunnel where the role has get alone",
+    ways: ["spdy", "tunnel"],
+    accepts: ["tunnel"],
+    refuse: () => forbidden("cannot create"),
+    want: ["spdy", "tunnel", "tunnel"],
+  },
   {
     name: "a tunnel where v4 is refused in the handshake",
     accepts: ["tunnel"],
@@ -146,10 +167,10 @@ function waysAsked({ seen }: TestServer): string[] {
 }
 
 Deno.test("portForward() finds the way that the server accepts, and remembers it:", async (t) => {
-  for (const { name, accepts, refuse, want } of CHOICES) {
+  for (const { name, ways, accepts, refuse, want } of CHOICES) {
     await t.step(name, async () => {
       await using server = picky(accepts, refuse);
-      await using kube = openKubeClient(server.config());
+      await using kube = openKubeClient(server.config(), ways && { portForwardWays: ways });
       for (let count = 0; count < 2; count++) {
         const duplex = await kube.portForward({ name: "web" }, PORT);
         const sent = crypto.getRandomValues(new Uint8Array(20_000));
@@ -210,4 +231,19 @@ Deno.test("portForward() over SPDY throws the text of the error stream, also whe
   await assert.rejects(duplex.read(new Uint8Array(10)), new PortForwardError("failed to connect to localhost:80"));
   await assert.rejects(duplex.write(new Uint8Array(10)), PortForwardError);
   assert.equal(server.seen[0]?.headers.get("x-stream-protocol-version"), "portforward.k8s.io");
+});
+
+Deno.test("portForward() over SPDY tells a lost connection from an end", async () => {
+  await using server = startServer({
+    async answer({ conn, reader }) {
+      await writeText(conn, "HTTP/1.1 101 Switching Protocols\r\n\r\n");
+      await reader.need(100);
+      await writeAll(conn, new Uint8Array([0, 0, 0, 3, 0, 0, 0, 1, 120]));
+      return undefined;
+    },
+  });
+  await using kube = openKubeClient(server.config());
+  const duplex = await kube.portForward({ name: "web" }, PORT, { via: "spdy" });
+  assert.equal(await duplex.read(new Uint8Array(10)), 1);
+  await assert.rejects(duplex.read(new Uint8Array(10)), /Connection was lost/);
 });

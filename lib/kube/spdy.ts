@@ -90,7 +90,7 @@ export class SpdyConnection {
   /**
    * Steps to the next data frame or end of a stream; what was not read of the current frame is skipped.
    *
-   * @returns undefined when the peer ended the connection
+   * @returns undefined when the peer ended the connection, between two frames
    * @throws {ProtocolError} at what is no SPDY, or an end in the middle of a frame
    */
   async next(): Promise<SpdyEvent | undefined> {
@@ -115,7 +115,6 @@ export class SpdyConnection {
       }
       if ((view.getUint16(0) & 0x7fff) !== VERSION) throw new ProtocolError("Peer does not speak SPDY/3.1");
       const event = await this.#control(view.getUint16(2), flags, length);
-      if (event === "goaway") return undefined;
       if (event !== undefined) return event;
     }
     if (this.#reader.buffered.length > 0) throw lost();
@@ -131,13 +130,13 @@ export class SpdyConnection {
     return count;
   }
 
-  async #control(type: number, flags: number, length: number): Promise<SpdyEvent | "goaway" | undefined> {
+  async #control(type: number, flags: number, length: number): Promise<SpdyEvent | undefined> {
     const known = new Uint8Array(Math.min(length, 8));
     for (let filled = 0; filled < known.length;) filled += await this.read(known.subarray(filled)) ?? 0;
     const skipped = new Uint8Array(1024); // headers, settings and whatever else we have no use for
     while (this.#left > 0) await this.read(skipped);
     const first = known.length >= 4 ? new DataView(known.buffer).getUint32(0) : 0;
-    if (type === GOAWAY) return "goaway";
+    if (type === GOAWAY) return undefined; // no new streams: ours go on to their ends
     if (type === PING && first % 2 === 0) this.#send(controlFrame(PING, known.subarray(0, 4))).catch(() => {});
     if (type === RST_STREAM) return { stream: first & 0x7fffffff, kind: "reset" };
     if ((flags & FLAG_FIN) !== 0) return { stream: first & 0x7fffffff, kind: "end" };

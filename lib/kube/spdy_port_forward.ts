@@ -1,6 +1,6 @@
 import { type Duplex, messageOf } from "@/util/mod.ts";
 import type { Api } from "./api.ts";
-import { ByteReader } from "./byte_reader.ts";
+import { ByteReader, ProtocolError } from "./byte_reader.ts";
 import { PortForwardError, portForwardRequest } from "./port_forward.ts";
 import type { ObjectName } from "./resource.ts";
 import { SpdyConnection } from "./spdy.ts";
@@ -116,6 +116,7 @@ function streamDuplex(spdy: SpdyConnection, data: number, errors: number): Duple
   const step = async (): Promise<boolean> => {
     const event = await spdy.next();
     if (event === undefined) {
+      if (open.has(data)) throw new ProtocolError("Connection was lost: the peer ended it in the middle of a stream");
       open.clear();
       return false;
     }

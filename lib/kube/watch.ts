@@ -12,6 +12,7 @@ import type { Log } from "@/log/mod.ts";
 import { messageOf, sleep } from "@/util/mod.ts";
 import * as z from "zod/mini";
 import type { Api, ApiRequest } from "./api.ts";
+import { parseAnswer } from "./request_json.ts";
 import { metadataSchema, type Resource } from "./resource.ts";
 import { isGone, KubeError, parseStatus } from "./status.ts";
 
@@ -79,6 +80,13 @@ export async function* watchObjects<T>(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<WatchEvent<T>, void, void> {
   const known = new Map<string, unknown>();
+  let understood = true;
+  const parse = (object: unknown) => {
+    understood = false; // an object that we cannot read is sent again as it is: no use in another watch
+    const parsed = parseAnswer(resource.parse, object, seams.action);
+    understood = true;
+    return parsed;
+  };
   let version = where.resourceVersion;
   let pause = 0;
   for (let first = true;; first = false) {
@@ -86,7 +94,7 @@ export async function* watchObjects<T>(
       if (version === undefined) {
         const { items, resourceVersion } = await seams.list(signal);
         version = resourceVersion;
-        yield* differences(items, known, resource);
+        yield* differences(items, known, parse);
       }
       pause ||= FIRST_PAUSE_MS; // for a server that ends every watch at once
       for await (const { type, object } of readEvents(where, version, seams, signal)) {
@@ -97,12 +105,14 @@ export async function* watchObjects<T>(
         const { uid } = identitySchema.parse(object).metadata;
         if (type === "DELETED") known.delete(uid);
         else known.set(uid, object);
-        yield { type, object: resource.parse(object) };
+        yield { type, object: parse(object) };
       }
     } catch (error) {
       signal?.throwIfAborted();
       if (isGone(error)) version = undefined;
-      else if (first || error instanceof KubeError && error.status < 500 && error.status !== 429) throw error;
+      else if (first || !understood || error instanceof KubeError && error.status < 500 && error.status !== 429) {
+        throw error;
+      }
       seams.log.debug(`watch of ${resource.plural} ended: ${messageOf(error)}`);
       pause = Math.min(pause * 2 || (version === undefined ? 1 : FIRST_PAUSE_MS), LAST_PAUSE_MS);
     }
@@ -115,7 +125,7 @@ export async function* watchObjects<T>(
 function* differences<T>(
   items: unknown[],
   known: Map<string, unknown>,
-  resource: Resource<T>,
+  parse: (value: unknown) => T,
 ): Generator<WatchEvent<T>> {
   const gone = new Map(known);
   for (const object of items) {
@@ -123,14 +133,14 @@ function* differences<T>(
     const before = known.get(uid);
     gone.delete(uid);
     known.set(uid, object);
-    if (before === undefined) yield { type: "ADDED", object: resource.parse(object) };
+    if (before === undefined) yield { type: "ADDED", object: parse(object) };
     else if (versionSchema.parse(before).metadata.resourceVersion !== resourceVersion) {
-      yield { type: "MODIFIED", object: resource.parse(object) };
+      yield { type: "MODIFIED", object: parse(object) };
     }
   }
   for (const [uid, object] of gone) {
     known.delete(uid);
-    yield { type: "DELETED", object: resource.parse(object) };
+    yield { type: "DELETED", object: parse(object) };
   }
 }
 
@@ -161,7 +171,7 @@ async function* readEvents(
     for await (const line of readLines(response)) {
       clearTimeout(timer);
       timer = setTimeout(() => silent.abort(new Error("nothing came for too long")), SILENT_MS);
-      yield eventSchema.parse(JSON.parse(line));
+      yield parseAnswer((text) => eventSchema.parse(JSON.parse(String(text))), line, action);
     }
   } finally {
     clearTimeout(timer);

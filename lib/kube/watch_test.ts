@@ -1,7 +1,7 @@
 import { writeAll } from "@/util/mod.ts";
 import assert from "node:assert/strict";
 import { cuttings, scriptedDuplex, type SeenRequest, startServer, type TestServer, writeText } from "./_test_server.ts";
-import { openKubeClient } from "./client.ts";
+import { openKubeClient } from "./open_kube_client.ts";
 import { configMaps } from "./objects.ts";
 import { isForbidden } from "./status.ts";
 import { readLines } from "./watch.ts";
@@ -99,6 +99,14 @@ Deno.test("watch() lists again when the request itself is answered with 410", as
     { list: [object("a", 1)], version: 5 },
   ]);
   assert.deepEqual(await take(server, 1, "1"), ["ADDED a@1"]);
+});
+
+Deno.test("watch() throws when an object is not what it should be", async () => {
+  await using server = scripted([
+    { list: [], version: 1 },
+    { events: event("ADDED", { ...object("a", 2), data: [] }), then: "hold" },
+  ]);
+  await assert.rejects(take(server, 1), /Cannot watch configmaps in namespace "default": .* not what it should be/);
 });
 
 Deno.test("watch() throws what the server refuses", async () => {

@@ -1,10 +1,18 @@
-import { isAlreadyExists, type KubeClient, KubeError, type Metadata, type Resource } from "@/kube/mod.ts";
+import {
+  isAlreadyExists,
+  isForbidden,
+  isNotFound,
+  type KubeClient,
+  KubeError,
+  type Metadata,
+  type Resource,
+} from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
-import { UserError } from "@/util/mod.ts";
+import { deadline, UserError } from "@/util/mod.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Journal } from "./safety/journal.ts";
 import { type DeleteStep, titleOf } from "./safety/record.ts";
-import { undoStep } from "./safety/undo.ts";
+import { type CleanUp, undoStep } from "./safety/undo.ts";
 
 /** How long a create may take, whatever else happens: it is not broken off, so that we know what there is. */
 const CREATE_MS = 30_000;
@@ -20,6 +28,12 @@ export interface MakeOptions {
   readonly log: Log;
   readonly journal: Journal;
   readonly signal: AbortSignal;
+  /** Tells the user why the clean-up takes time. */
+  readonly say: (line: string) => void;
+  /** How much time the clean-up has left, shared by all that a session gives back. */
+  readonly cleanUp: CleanUp;
+  /** @default {30 s} */
+  readonly createMs?: number;
 }
 
 /**
@@ -35,14 +49,15 @@ export async function acquireObject<T extends Made>(
   manifest: Manifest,
   options: MakeOptions,
 ): Promise<T & AsyncDisposable> {
-  const { kube, log, journal, signal } = options;
+  const { kube, log, journal, signal, createMs = CREATE_MS } = options;
   signal.throwIfAborted();
   let step: DeleteStep = { kind: "delete", resource: kindOfMade(resource), name: manifest.metadata.name };
   await journal.add(step);
   await using stack = new AsyncDisposableStack();
   stack.defer(() => giveUp(step, options));
+  using late = deadline(createMs, () => noAnswer(`create ${titleOf(step)}`, manifest, createMs));
   try {
-    const made = await kube.create(resource, manifest, { signal: AbortSignal.timeout(CREATE_MS) });
+    const made = await kube.create(resource, manifest, { signal: late.signal });
     log.info(`Made ${titleOf(step)}`);
     step = { ...step, uid: made.metadata.uid };
     await journal.add(step);
@@ -59,10 +74,10 @@ export async function acquireObject<T extends Made>(
   }
 }
 
-async function giveUp(step: DeleteStep, { kube, log, journal }: MakeOptions): Promise<void> {
-  const { namespace, sessionId } = journal.record;
-  await undoStep(step, { kube, log, namespace, sessionId });
-  await journal.strike(step);
+async function giveUp(step: DeleteStep, options: MakeOptions): Promise<void> {
+  const { namespace, sessionId } = options.journal.record;
+  await undoStep(step, { ...options, namespace, sessionId });
+  await options.journal.strike(step);
 }
 
 function kindOfMade({ kind }: Resource<unknown>): DeleteStep["resource"] {
@@ -79,20 +94,51 @@ function kindOfMade({ kind }: Resource<unknown>): DeleteStep["resource"] {
 }
 
 /**
- * Asks the server whether it would take an object, changing nothing.
+ * Asks the server whether it would take an object and let us delete it again, changing nothing.
  *
- * @throws {UserError} when the name is taken; {KubeError} when the server would refuse
+ * @throws {UserError} when the name is taken or there is no such namespace; {KubeError} when the server would refuse
  */
 export async function requireCreatable(
   resource: Resource<unknown>,
   manifest: Manifest,
   { kube, signal }: Pick<MakeOptions, "kube" | "signal">,
 ): Promise<void> {
+  const checks = [kube.create(resource, manifest, { dryRun: true, signal }), requireDeletable(resource, manifest)];
   try {
-    await kube.create(resource, manifest, { dryRun: true, signal });
+    await allPass(checks);
   } catch (error) {
-    throw isAlreadyExists(error) ? nameTaken(resource, manifest, error) : error;
+    if (isAlreadyExists(error)) throw nameTaken(resource, manifest, error);
+    throw isNotFound(error) ? noNamespace(manifest, error) : error;
   }
+
+  /** What we could make and not delete would be left. Nothing has this UID, so the worst answer is "not found". */
+  async function requireDeletable(resource: Resource<unknown>, { metadata: { namespace, name } }: Manifest) {
+    try {
+      await kube.delete(resource, { namespace, name }, { uid: crypto.randomUUID(), signal });
+    } catch (error) {
+      if (isForbidden(error)) throw error;
+    }
+  }
+}
+
+/** Waits for all checks; of several refusals the first in the list is told, whichever came first. */
+export async function allPass(checks: readonly Promise<unknown>[]): Promise<void> {
+  for (const check of await Promise.allSettled(checks)) {
+    if (check.status === "rejected") throw check.reason;
+  }
+}
+
+function noNamespace({ metadata: { namespace } }: Manifest, cause: unknown): UserError {
+  return new UserError(`Cannot use namespace "${namespace}": there is no such namespace`, {
+    hints: ["See which there are: kubectl get namespaces", `Or make it: kubectl create namespace ${namespace}`],
+    cause,
+  });
+}
+
+function noAnswer(act: string, { metadata: { namespace } }: Manifest, ms: number): UserError {
+  return new UserError(
+    `Cannot ${act} in namespace "${namespace}": the API server did not answer within ${ms / 1000} s`,
+  );
 }
 
 function nameTaken(resource: Resource<unknown>, { metadata }: Manifest, cause: unknown): UserError {

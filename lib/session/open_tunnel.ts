@@ -1,11 +1,11 @@
-import { isForbidden, type KubeClient, KubeError, pods } from "@/kube/mod.ts";
+import { type KubeClient, KubeError, pods } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type LinkedPod, openPod } from "@/pod/mod.ts";
 import { greetAgent, HandshakeError, type SessionKey } from "@/transport/mod.ts";
-import { messageOf, sleep, UserError } from "@/util/mod.ts";
+import { deadline, messageOf, sleep, UserError } from "@/util/mod.ts";
 import type { Plan } from "./plan.ts";
 import { judgeProxy } from "./proxy_state.ts";
-import { failure } from "./wait_for_proxy.ts";
+import { failure, lastLines } from "./wait_for_proxy.ts";
 
 /** How long an agent whose container runs may take to listen. */
 const CONNECT_MS = 30_000;
@@ -19,38 +19,51 @@ export interface TunnelOptions {
   readonly version: string;
   readonly log: Log;
   readonly signal: AbortSignal;
+  /** @default {30 s} */
+  readonly connectMs?: number;
 }
 
 /**
  * Opens the tunnel to the agent of a pod whose container runs: port-forward, handshake, mux.
  *
- * @throws {UserError} when the agent does not answer, with what became of it
+ * @throws {UserError} when the agent does not answer or does not want us, with what became of it
  * @throws {KubeError} when the API server refuses the port-forward
  */
 export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions): Promise<LinkedPod> {
-  const { kube, log, signal } = options;
-  const start = performance.now();
-  for (let attempt = 1;; attempt++) {
-    try {
-      const carrier = await kube.portForward({ namespace: plan.namespace, name: pod }, plan.agentPort, { signal });
-      const version = await greetAgent(carrier, options.key.privateKey, options);
-      log.info(`Connected to the agent (version ${version}) at attempt ${attempt}`);
-      return openPod(carrier, { log: log.room("NET") });
-    } catch (error) {
-      signal.throwIfAborted();
-      if (isForbidden(error)) throw forbiddenPortForward(plan, error);
-      if (error instanceof KubeError && error.status !== 500 || isRefusal(error)) throw error;
-      log.debug(`The agent does not answer yet: ${messageOf(error)}`);
-      await requireRunning(plan, pod, options);
-      if (performance.now() - start > CONNECT_MS) throw noAnswer(plan, error);
-      await sleep(PAUSE_MS, signal);
+  const { kube, log, connectMs = CONNECT_MS } = options;
+  const where = { namespace: plan.namespace, name: pod };
+  let last: unknown;
+  let opened = false;
+  using late = deadline(connectMs, () => new UserError("The agent does not answer"));
+  const signal = AbortSignal.any([options.signal, late.signal]);
+  try {
+    for (let attempt = 1;; attempt++) {
+      try {
+        const carrier = await kube.portForward(where, plan.agentPort, { signal });
+        opened = true;
+        const version = await greetAgent(carrier, options.key.privateKey, { ...options, signal });
+        log.info(`Connected to the agent (version ${version}) at attempt ${attempt}`);
+        return openPod(carrier, { log: log.room("NET") });
+      } catch (error) {
+        signal.throwIfAborted();
+        if (isFinal(error)) throw error;
+        last = error;
+        log.debug(`The agent does not answer yet: ${messageOf(error)}`);
+        await requireRunning(plan, pod, { ...options, signal });
+        await sleep(PAUSE_MS, signal);
+      }
     }
+  } catch (error) {
+    options.signal.throwIfAborted();
+    if (late.signal.aborted) throw await noAnswer(plan, pod, { ms: connectMs, last, opened }, options);
+    throw error instanceof HandshakeError ? stranger(error) : error;
   }
 }
 
-/** The agent answered and does not want us: another attempt would be answered alike. */
-function isRefusal(error: unknown): boolean {
-  return error instanceof HandshakeError && /version|refused/.test(error.message);
+/** Whether another attempt would be answered alike. A 500 is the node's: it may not know the container yet. */
+function isFinal(error: unknown): boolean {
+  if (error instanceof KubeError) return error.status !== 500;
+  return error instanceof HandshakeError && /version|refused|else answers/.test(error.message);
 }
 
 async function requireRunning(plan: Plan, pod: string, { kube, signal }: TunnelOptions): Promise<void> {
@@ -62,24 +75,28 @@ async function requireRunning(plan: Plan, pod: string, { kube, signal }: TunnelO
   if (state.kind === "failed") throw await failure(plan, state, { kube, signal });
 }
 
-function forbiddenPortForward({ namespace }: Plan, cause: unknown): UserError {
-  return new UserError(`Cannot open a port-forward to the proxy: ${messageOf(cause)}`, {
-    hints: [
-      `A Role in namespace "${namespace}" must allow both verbs: apiGroups [""], resources ["pods/portforward"], verbs ["get", "create"]`,
-    ],
-    cause,
+/** Who answers is not our agent, or does not want us. */
+function stranger(error: HandshakeError): UserError {
+  return new UserError(`Cannot use the proxy's agent: ${error.message}`, {
+    hints: /version/.test(error.message) ? [] : ["Run the command again: each session has a port of its own"],
+    cause: error,
   });
 }
 
-function noAnswer({ namespace }: Plan, cause: unknown): UserError {
-  return new UserError(
-    `Cannot reach the agent in its pod: it did not answer within ${CONNECT_MS / 1000} s: ${messageOf(cause)}`,
-    {
-      hints: [
-        "Something between here and the API server may not let WebSockets through (a proxy, a gateway)",
-        `kubectl port-forward --namespace ${namespace} POD 8080 to any pod shows whether port-forwards work at all`,
-      ],
-      cause,
-    },
-  );
+async function noAnswer(
+  plan: Plan,
+  pod: string,
+  { ms, last, opened }: { ms: number; last: unknown; opened: boolean },
+  { kube, signal }: TunnelOptions,
+): Promise<UserError> {
+  const why = last === undefined ? "" : `: ${messageOf(last)}`;
+  const lines = await lastLines(plan, pod, kube, signal);
+  const sentence = `Cannot reach the agent in its pod: it did not answer within ${ms / 1000} s${why}`;
+  return new UserError([sentence, ...lines].join("\n"), {
+    hints: opened ? [] : [
+      "Something between here and the API server may not let WebSockets through (a proxy, a gateway)",
+      `kubectl port-forward --namespace ${plan.namespace} POD 8080 to any pod shows whether port-forwards work at all`,
+    ],
+    cause: last,
+  });
 }

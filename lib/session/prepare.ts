@@ -1,7 +1,7 @@
 import { configMaps, deployments, type KubeClient, serviceAccounts, services } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { agentConfigMap, exposedService, type Manifest, proxyDeployment, swappedDeployment } from "./manifest.ts";
-import { requireCreatable } from "./objects.ts";
+import { allPass, requireCreatable } from "./objects.ts";
 import { makePlan, type Plan, type Wanted } from "./plan.ts";
 import { requireUnclaimed } from "./workload/claim.ts";
 import { readFacts, whyOriginalFirst } from "./workload/first.ts";
@@ -70,9 +70,9 @@ async function prepareSwap(plan: Plan, original: Original, options: PrepareOptio
 
 async function requireAccepted(plan: Plan, proxy: Manifest, options: PrepareOptions): Promise<void> {
   const hasService = plan.original === undefined && plan.expose.length > 0;
-  await Promise.all([
-    requireCreatable(configMaps, agentConfigMap(plan, options.agentSource), options),
+  await allPass([
     requireCreatable(deployments, proxy, options),
+    requireCreatable(configMaps, agentConfigMap(plan, options.agentSource), options),
     ...(hasService ? [requireCreatable(services, exposedService(plan), options)] : []),
   ]);
 }

@@ -36,6 +36,8 @@ export function judgeProxy(
     type === "ReplicaFailure" && status === "True"
   );
   if (failure === undefined) return { kind: "waiting" };
+  // In a namespace that is a second old: its service account comes a moment later, and the pod with it.
+  if (/error looking up service account/.test(failure.message)) return { kind: "waiting", why: failure.message };
   const cause = /exceeded quota|must specify limits/.test(failure.message) ? "quota" : "admission";
   return { kind: "failed", cause, why: failure.message };
 }

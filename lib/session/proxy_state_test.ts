@@ -26,6 +26,14 @@ const CASES: {
     want: { kind: "failed", cause: "quota", why: 'pods "x" is forbidden: exceeded quota: tight, requested: pods=1' },
   },
   {
+    name: "a namespace so new that its service account is still to come",
+    deployment: deploymentWith('pods "x" is forbidden: error looking up service account new/default: not found'),
+    want: {
+      kind: "waiting",
+      why: 'pods "x" is forbidden: error looking up service account new/default: not found',
+    },
+  },
+  {
     name: "an admission that is refused",
     deployment: deploymentWith('pods "x" is forbidden: violates PodSecurity "restricted:latest"'),
     want: {

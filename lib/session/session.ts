@@ -14,11 +14,13 @@ import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
 import { announce } from "./announce.ts";
 import { exposePorts } from "./expose.ts";
 import { forwardToPod } from "./forward.ts";
+import { explainLoss } from "./loss.ts";
 import { openTunnel } from "./open_tunnel.ts";
 import type { ExposedPort, Plan, Wanted } from "./plan.ts";
 import { prepare } from "./prepare.ts";
 import { healBefore } from "./safety/recover.ts";
 import { openSafety } from "./safety/safety.ts";
+import { makeCleanUp } from "./safety/undo.ts";
 import { showPlan } from "./show_plan.ts";
 import { acquireWorkload } from "./workload/acquire.ts";
 
@@ -48,6 +50,12 @@ export interface Around {
   readonly shim: Uint8Array<ArrayBuffer> | undefined;
   /** How long the proxy may take to run. @default {120 s} */
   readonly readyMs?: number;
+  /** How long its agent may then take to answer. @default {30 s} */
+  readonly connectMs?: number;
+  /** How long the API server may take to answer a create. @default {30 s} */
+  readonly createMs?: number;
+  /** How long the clean-up may take. @default {10 s} */
+  readonly cleanUpMs?: number;
 }
 
 /**
@@ -70,15 +78,23 @@ export async function runSession(wanted: Wanted, around: Around): Promise<number
 
 /** As Telepresence 1 did, a clean-up that failed is told, and does not change the exit code. */
 function tellLeft(error: unknown, { teller, log }: Around): void {
-  for (const one of unfold(error).filter((one) => !(one instanceof SuppressedError))) {
-    if (!(one instanceof UserError)) log.info(`During clean-up: ${messageOf(one)}`);
-    else [one.message, ...one.hints].forEach((line) => teller.say(line));
+  for (const failure of failuresIn(error)) {
+    teller.say(`Cleanup failed: ${messageOf(failure)}`);
+    if (failure instanceof Error) log.info(failure.stack ?? failure.message);
+    const hints = unfold(failure).flatMap((each) => each instanceof UserError ? each.hints : []);
+    for (const hint of new Set(hints)) teller.say(`Hint: ${hint}`);
   }
   teller.say("WARNING: Failures during cleanup. See above.");
 }
 
+/** The errors in one that only carries others, in the order in which they happened. */
+function failuresIn(error: unknown): unknown[] {
+  if (!(error instanceof SuppressedError)) return [error];
+  return [...failuresIn(error.suppressed), ...failuresIn(error.error)];
+}
+
 async function session(wanted: Wanted, around: Around, choose: (code: number) => void): Promise<void> {
-  const { log, teller: { say, chat }, signal, env, version, agentSource } = around;
+  const { log, teller: { say, chat }, signal, env } = around;
 
   // Intent.
   const cluster = await loadKubeconfig({ ...around, ...(wanted.context && { context: wanted.context }) });
@@ -89,7 +105,7 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   const shim = requireShim(around);
   await requireCarriable(wanted.run.kind === "shell" ? "bash" : wanted.run.words[0], { path: env["PATH"] ?? "" });
   const key = await makeSessionKey();
-  const asking = { kube, log, say, chat, signal, agentSource, namespace, image, publicKey: key.publicKey };
+  const asking = { ...around, kube, say, namespace, image, publicKey: key.publicKey };
   if (wanted.show === undefined) await healBefore(wanted, around);
   const prepared = await prepare(wanted, asking);
   const { plan } = prepared;
@@ -99,8 +115,9 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   // Action.
   await using safety = await openSafety({ plan, cluster, around });
   const { journal } = safety;
-  await using workload = await acquireWorkload(plan, { ...asking, ...prepared, ...around, journal });
-  await using pod = await openTunnel(plan, workload.pod, { kube, key, version, log, signal });
+  const cleanUp = makeCleanUp(around.cleanUpMs);
+  await using workload = await acquireWorkload(plan, { ...asking, ...prepared, journal, cleanUp });
+  await using pod = await openTunnel(plan, workload.pod, { ...around, kube, key });
   await using exposed = await exposePorts(pod, listenersOf(plan), { log, signal, say });
   await using _toPod = forwardToPod(pod, plan.toPod, { log, signal });
   await using _place = await workload.takePlace();
@@ -118,7 +135,8 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
     log,
   });
   await safety.guardian?.tellChild(child.pid);
-  choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], around));
+  const why = () => explainLoss(plan, workload.pod, kube);
+  choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], { ...around, why }));
 }
 
 /** What the agent listens on: exposed ports for everybody, the others for the pod's own containers. */
@@ -127,7 +145,11 @@ function listenersOf({ expose, fromPod }: Plan): ExposedPort[] {
 }
 
 /** Waits for the child; ends it when a signal comes or when what it depends on is lost. */
-async function untilEnd(child: Child, lost: Promise<unknown>[], { signal, log }: Around): Promise<number> {
+async function untilEnd(
+  child: Child,
+  lost: Promise<unknown>[],
+  { signal, log, why }: Around & { why: () => Promise<UserError | undefined> },
+): Promise<number> {
   // A dependency that ends in order says nothing: only a rejection is a loss.
   const losses = lost.map((closed) => closed.then(() => new Promise<never>(() => {})));
   try {
@@ -135,11 +157,14 @@ async function untilEnd(child: Child, lost: Promise<unknown>[], { signal, log }:
     return code;
   } catch (error) {
     const interrupted = signal.aborted;
-    log.info(interrupted ? "Ending the command" : "Lost what the command depends on: ending it");
-    const { code, signal: by } = await child.end(interrupted ? signalFor(signal.reason) : undefined);
-    if (interrupted && by === null) return code; // the command chose its code itself
-    if (interrupted) throw signal.reason;
-    throw new UserError("Proxy to Kubernetes exited. This is typically due to a lost connection.", { cause: error });
+    log.info(interrupted ? "Ending the command" : `Lost what the command depends on: ${messageOf(error)}`);
+    if (interrupted) {
+      const { code, signal: by } = await child.end(signalFor(signal.reason));
+      if (by === null) return code; // the command chose its code itself
+      throw signal.reason;
+    }
+    const [cause = error] = await Promise.all([why(), child.end("SIGTERM")]);
+    throw new UserError("Proxy to Kubernetes exited. This is typically due to a lost connection.", { cause });
   }
 }
 

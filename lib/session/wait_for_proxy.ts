@@ -1,4 +1,4 @@
-import { type Deployment, deployments, type KubeClient, type Pod, pods, type WatchEvent } from "@/kube/mod.ts";
+import { type Deployment, deployments, events, type KubeClient, type Pod, pods, type WatchEvent } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { deadline, messageOf, UserError } from "@/util/mod.ts";
 import { SESSION_LABEL } from "./manifest.ts";
@@ -9,6 +9,9 @@ import { type FailureCause, judgeProxy, type ProxyState } from "./proxy_state.ts
 const READY_MS = 120_000;
 /** How many of the agent's last lines an error shows. */
 const LOG_LINES = 10;
+
+/** How long the events of a pod that is late may take. */
+const EVENTS_MS = 5_000;
 
 /** What waiting needs. */
 export interface WaitOptions {
@@ -31,7 +34,7 @@ export async function waitForProxy(plan: Plan, options: WaitOptions): Promise<st
   const { readyMs = READY_MS, log, say } = options;
   let state: ProxyState = { kind: "waiting" };
   let told: string | undefined;
-  using late = deadline(readyMs, () => tooLate(plan, state, readyMs));
+  using late = deadline(readyMs, () => new UserError("The proxy did not start in time"));
   const done = new AbortController();
   const signal = AbortSignal.any([options.signal, late.signal, done.signal]);
   try {
@@ -41,7 +44,10 @@ export async function waitForProxy(plan: Plan, options: WaitOptions): Promise<st
       if (state.kind === "failed") throw await failure(plan, state, options);
       if (state.why !== undefined && state.why !== told) say(`Still waiting for the proxy: ${told = state.why}`);
     }
-    throw tooLate(plan, state, readyMs);
+    throw await tooLate(plan, state, readyMs, options);
+  } catch (error) {
+    if (error !== late.signal.reason || options.signal.aborted) throw error;
+    throw await tooLate(plan, state, readyMs, options);
   } finally {
     done.abort(); // an iterator that waits for its next event is ended by its signal alone
   }
@@ -109,15 +115,16 @@ const SENTENCES: Readonly<Record<FailureCause, string>> = {
   evicted: "its pod was taken away",
 };
 
-/** The error for a state that will not pass. */
+/** The error for a state that will not pass; `lead` is what that means where it is seen. */
 export async function failure(
   plan: Plan,
   state: ProxyState & { kind: "failed" },
   { kube, signal }: Pick<WaitOptions, "kube" | "signal">,
+  lead = "The proxy does not start",
 ): Promise<UserError> {
   const lines = state.cause === "crash" && state.pod ? await lastLines(plan, state.pod, kube, signal) : [];
   return new UserError(
-    [`The proxy does not start: ${SENTENCES[state.cause]}: ${state.why}`, ...lines].join("\n"),
+    [`${lead}: ${SENTENCES[state.cause]}: ${state.why}`, ...lines].join("\n"),
     { hints: hintsFor(plan, state.cause) },
   );
 }
@@ -144,7 +151,8 @@ function hintsFor({ image, namespace }: Plan, cause: FailureCause): string[] {
   }
 }
 
-async function lastLines(plan: Plan, pod: string, kube: KubeClient, signal: AbortSignal): Promise<string[]> {
+/** The end of the log of a pod's agent, to be shown under a sentence. */
+export async function lastLines(plan: Plan, pod: string, kube: KubeClient, signal: AbortSignal): Promise<string[]> {
   const where = { namespace: plan.namespace, name: pod, container: plan.container };
   try {
     const text = await kube.logs(where, { tailLines: LOG_LINES, signal }).catch(async () => {
@@ -159,11 +167,35 @@ async function lastLines(plan: Plan, pod: string, kube: KubeClient, signal: Abor
   }
 }
 
-function tooLate({ namespace, sessionId }: Plan, state: ProxyState, readyMs: number): UserError {
+async function tooLate(
+  plan: Plan,
+  state: ProxyState,
+  readyMs: number,
+  options: Pick<WaitOptions, "kube" | "signal">,
+): Promise<UserError> {
   const why = state.kind === "waiting" && state.why ? state.why : "its pod is still being started";
-  return new UserError(`The proxy did not start within ${Math.round(readyMs / 1000)} s: ${why}`, {
-    hints: [
-      `kubectl describe pod --namespace ${namespace} --selector ${SESSION_LABEL}=${sessionId} (while telepresence waits)`,
-    ],
-  });
+  return new UserError(
+    [`The proxy did not start within ${readyMs / 1000} s: ${why}`, ...await lastEvents(plan, options)].join("\n"),
+    { hints: [`kubectl get events --namespace ${plan.namespace} --sort-by .lastTimestamp`] },
+  );
+}
+
+/** What the cluster says that it did for the pod, to be shown under a sentence: "Pulling image", for one. */
+async function lastEvents(
+  { namespace, sessionId }: Plan,
+  { kube, signal }: Pick<WaitOptions, "kube" | "signal">,
+): Promise<string[]> {
+  using late = deadline(EVENTS_MS, () => new Error("the API server did not answer"));
+  const either = { signal: AbortSignal.any([signal, late.signal]) };
+  try {
+    const { items } = await kube.list(pods, { namespace, labelSelector: `${SESSION_LABEL}=${sessionId}` }, either);
+    const name = items.at(-1)?.metadata.name;
+    if (name === undefined) return [];
+    const told = await kube.list(events, { namespace, fieldSelector: `involvedObject.name=${name}` }, either);
+    const lines = told.items.map(({ reason, message }) => `  ${reason}: ${message}`).slice(-LOG_LINES);
+    return lines.length === 0 ? [] : ["What the cluster did for it:", ...lines];
+  } catch (error) {
+    signal.throwIfAborted();
+    return [`Its events could not be read: ${messageOf(error)}`];
+  }
 }

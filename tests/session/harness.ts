@@ -38,6 +38,10 @@ export interface StartOptions {
   readonly readyMs?: number;
   /** How long the agent may take to answer. */
   readonly connectMs?: number;
+  /** How long the API server may take to answer a create. */
+  readonly createMs?: number;
+  /** How long the clean-up may take. */
+  readonly cleanUpMs?: number;
   /** The image of the agent. */
   readonly agentImage?: string;
 }

@@ -50,9 +50,12 @@ export interface FakeCluster extends AsyncDisposable {
   objects(plural: string): StoredObject[];
   /** The one pod. @throws when there are more or less */
   pod(): StoredObject;
-  /** Stores an object that is somebody else's. */
-  put(plural: string, object: { name: string; namespace?: string; [field: string]: unknown }): void;
-  /** What is there now and was not at the start (or put), once the controllers have come to rest: `deployments/x`. */
+  /** Stores an object that is somebody else's, before a session starts. */
+  put(plural: string, object: { name: string; namespace?: string; [field: string]: unknown }): Promise<void>;
+  /**
+   * What is there now and was not at the start (or put), once the controllers have come to rest: `deployments/x`.
+   * Events are left out: they stay for an hour by design.
+   */
   remaining(): Promise<string[]>;
   /** Waits until a stored object of the resource holds to `condition`. @throws after 10 s, naming `what` */
   until(plural: string, what: string, condition: (object: StoredObject) => boolean): Promise<StoredObject>;
@@ -200,19 +203,19 @@ export async function startFakeCluster(options: FakeClusterOptions = {}): Promis
     faults,
     pod,
     objects: (plural) => store.list({ resource: served(plural), namespace: undefined }),
-    put(plural, { name, namespace = "default", ...fields }) {
-      const resource = served(plural);
-      const object = store.create({ resource, namespace }, {
+    async put(plural, { name, namespace = "default", ...fields }) {
+      store.create({ resource: served(plural), namespace }, {
         ...JSON.parse(JSON.stringify(fields)),
         metadata: { name },
       });
-      known.add(object.metadata.uid);
+      await rest(); // what controllers make of it was there before, too
+      for (const { object } of store.all()) known.add(object.metadata.uid);
     },
     async remaining() {
       await rest();
-      return store.all().filter(({ object }) => !known.has(object.metadata.uid)).map(({ resource, object }) => {
-        return `${resource.plural}/${object.metadata.name}`;
-      });
+      return store.all()
+        .filter(({ resource, object }) => resource.kind !== "Event" && !known.has(object.metadata.uid))
+        .map(({ resource, object }) => `${resource.plural}/${object.metadata.name}`);
     },
     async until(plural, what, condition) {
       const late = AbortSignal.timeout(UNTIL_MS);

@@ -50,7 +50,8 @@ const NODE = "node-1";
 export function startKubelet(options: KubeletOptions): Kubelet {
   const { store, trouble, react, routes } = options;
   const runs = new Map<string, Run>();
-  let relieved = Promise.withResolvers<void>();
+  const relieved = Promise.withResolvers<void>();
+  let events = 0;
 
   store.onChange((change) => {
     if (change.resource.kind !== "Pod") return;
@@ -79,10 +80,7 @@ export function startKubelet(options: KubeletOptions): Kubelet {
         },
       }));
     },
-    relieve() {
-      relieved.resolve();
-      relieved = Promise.withResolvers();
-    },
+    relieve: () => relieved.resolve(),
     async [Symbol.asyncDispose]() {
       relieved.resolve();
       await Promise.all([...runs.values()].map((each) => each.agent?.[Symbol.asyncDispose]()));
@@ -106,6 +104,8 @@ export function startKubelet(options: KubeletOptions): Kubelet {
       spec: { ...(isRecord(before["spec"]) ? before["spec"] : {}), nodeName: NODE },
     }));
     setConditions(pod, [{ type: "PodScheduled", status: "True" }]);
+    tell(pod, "Scheduled", `Successfully assigned ${pod.metadata.name} to ${NODE}`);
+    tell(pod, "Pulling", `Pulling image "${textAt(containerOf(pod), "image")}"`);
     setStatus(pod, "Pending", { waiting: { reason: "ContainerCreating" } });
     if (wrong?.kind === "waiting") {
       const message = wrong.message.replaceAll("%IMAGE%", textAt(containerOf(pod), "image"));
@@ -169,6 +169,18 @@ export function startKubelet(options: KubeletOptions): Kubelet {
     const found = runs.get(uid);
     if (found === undefined) throw badRequest("the node does not know the pod yet");
     return found;
+  }
+
+  /** An event, as `kubectl describe` shows them. */
+  function tell(pod: StoredObject, reason: string, message: string): void {
+    const { name, uid } = pod.metadata;
+    store.create({ resource: served("events"), namespace: textAt(pod, "metadata", "namespace") }, {
+      metadata: { name: `${name}.${(++events).toString(16)}` },
+      involvedObject: { kind: "Pod", name, uid },
+      type: "Normal",
+      reason,
+      message,
+    });
   }
 
   function setStatus(pod: StoredObject, phase: string, state: JsonObject): void {

@@ -46,12 +46,15 @@ function label(object: JsonObject, key: string): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
-/** Every resource can be selected by these; pods by a few more. */
+/** Every resource can be selected by these; a few by more. */
 const FIELDS = ["metadata.name", "metadata.namespace"];
-const POD_FIELDS = ["spec.nodeName", "status.phase", "status.podIP", "spec.restartPolicy", "spec.serviceAccountName"];
+const MORE_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  pods: ["spec.nodeName", "status.phase", "status.podIP", "spec.restartPolicy", "spec.serviceAccountName"],
+  events: ["involvedObject.kind", "involvedObject.name", "involvedObject.uid", "reason", "type"],
+};
 
 function fieldSelector(text: string, plural: string): Selector {
-  const allowed = plural === "pods" ? [...FIELDS, ...POD_FIELDS] : FIELDS;
+  const allowed = [...FIELDS, ...MORE_FIELDS[plural] ?? []];
   const parts = text.split(",").filter((part) => part !== "").map((part) => {
     const [, field = "", operator, value] = /^([\w.]+)(==|=|!=)(.*)$/.exec(part) ?? [];
     if (operator === undefined) throw badRequest(`invalid selector: '${part}'; can't understand '${part}'`);

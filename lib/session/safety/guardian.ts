@@ -17,7 +17,7 @@ import { messageOf, sleep, UserError } from "@/util/mod.ts";
 import { removeRecord } from "./journal.ts";
 import { identifyProcess, isRunning, type ProcessIdentity } from "./process_identity.ts";
 import { leftoverOf, type SessionRecord } from "./record.ts";
-import { undoAll } from "./undo.ts";
+import { makeCleanUp, undoAll } from "./undo.ts";
 
 /** What a session tells its guardian. */
 type Message =
@@ -123,7 +123,8 @@ async function undoForAnother(
   await using kube = openKubeClient(cluster, { log });
   const end = performance.now() + patienceMs;
   for (let steps = record.steps;;) {
-    const options = { kube, log, say, namespace: record.namespace, sessionId: record.sessionId };
+    const { namespace, sessionId } = record;
+    const options = { kube, log, say, namespace, sessionId, cleanUp: { ...makeCleanUp(), told: true } };
     const strike = (step: typeof steps[number]) => {
       steps = steps.filter((one) => one !== step);
       return Promise.resolve();

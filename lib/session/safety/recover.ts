@@ -13,7 +13,7 @@ import { CLAIM_LABEL, placeOfClaim } from "../workload/claim.ts";
 import { journalDirectory, readJournals, removeRecord, type StoredRecord } from "./journal.ts";
 import { isRunning } from "./process_identity.ts";
 import { leftoverOf, type Step } from "./record.ts";
-import { undoAll } from "./undo.ts";
+import { makeCleanUp, undoAll } from "./undo.ts";
 
 /** What healing needs of the machine. */
 export interface RecoverOptions {
@@ -173,9 +173,9 @@ interface UndoStepsOptions extends RecoverOptions {
 }
 
 async function undoSteps(steps: readonly Step[], options: UndoStepsOptions): Promise<boolean> {
-  const { kube, namespace, sessionId, log, say } = options;
+  const { namespace, say } = options;
   const done = (step: Step) => Promise.resolve(say(`Gave back ${leftoverOf(step)} in namespace "${namespace}"`));
-  const failures = await undoAll({ steps: [...steps] }, done, { kube, namespace, sessionId, log, say });
+  const failures = await undoAll({ steps: [...steps] }, done, { ...options, cleanUp: makeCleanUp() });
   failures.forEach((error) => tellFailure(error, say));
   return failures.length === 0;
 }

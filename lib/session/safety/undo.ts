@@ -24,17 +24,19 @@ import {
   statefulSets,
 } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
-import { messageOf, sleep, UserError } from "@/util/mod.ts";
+import { deadline, messageOf, sleep, UserError } from "@/util/mod.ts";
 import { SESSION_LABEL } from "../manifest.ts";
 import type { DeleteStep, PlaceStep, SessionRecord, Step } from "./record.ts";
 import { titleOf } from "./record.ts";
 
-/** How long one step may take, with all its attempts. */
-const STEP_MS = 10_000;
-/** The same for a bare Pod, which can be made again only when it is gone: 30 s of grace are usual. */
-const POD_STEP_MS = 45_000;
-const FIRST_PAUSE_MS = 50;
-const LAST_PAUSE_MS = 1000;
+/** How long all steps may take together, with all their attempts: a restarted API server is back by then. */
+const CLEAN_UP_MS = 10_000;
+/** What each step gets at least, however long the ones before it took. */
+const LAST_TRY_MS = 1_000;
+/** What a bare Pod gets, which can be made again only when it is gone: 30 s of grace are usual. */
+const POD_MS = 45_000;
+/** Between two attempts. */
+const PAUSE_MS = 250;
 /** The key in a DaemonSet's node selector that no node has. */
 export const NOWHERE = "telepresence/nowhere";
 
@@ -44,10 +46,24 @@ export interface UndoOptions {
   readonly log: Log;
   readonly namespace: string;
   readonly sessionId: string;
-  /** Tells the user what turned out otherwise than expected. */
-  readonly say?: (line: string) => void;
-  /** How long one step may be tried. @default {10 s; 45 s for a bare Pod} */
-  readonly stepMs?: number;
+  /** Tells the user what turned out otherwise than expected, and why it takes time. */
+  readonly say: (line: string) => void;
+  /** How much time is left, shared by all steps. */
+  readonly cleanUp: CleanUp;
+}
+
+/** The time of a clean-up, which begins with its first step. */
+export interface CleanUp {
+  readonly ms: number;
+  /** When it is over, once it has begun. */
+  until?: number;
+  /** Whether the user knows that it takes time. */
+  told?: boolean;
+}
+
+/** A clean-up that has not begun. */
+export function makeCleanUp(ms: number = CLEAN_UP_MS): CleanUp {
+  return { ms };
 }
 
 const MADE: Readonly<Record<DeleteStep["resource"], Resource<{ readonly metadata: Metadata }>>> = {
@@ -98,25 +114,26 @@ export async function undoAll(
  * @throws {UserError} when it cannot be, with the command that does it by hand
  */
 export async function undoStep(step: Step, options: UndoOptions): Promise<void> {
+  const { namespace, cleanUp } = options;
+  const title = titleOf(step);
+  const act = `Cannot ${step.kind === "delete" ? "delete" : "give back"} ${title} in namespace "${namespace}"`;
+  const hints = [byHand(step, namespace)];
+  cleanUp.until ??= performance.now() + cleanUp.ms;
   const isPod = step.kind === "place" && step.workload === "pod";
-  const { namespace, stepMs = isPod ? POD_STEP_MS : STEP_MS } = options;
-  const signal = AbortSignal.timeout(stepMs); // its own: what ended the session does not end its clean-up
+  const ms = isPod ? POD_MS : Math.max(cleanUp.until - performance.now(), LAST_TRY_MS);
+  // Its own signal: what ended the session does not end its clean-up.
+  using late = deadline(ms, () => {
+    return new UserError(`${act}: the API server did not answer within ${cleanUp.ms / 1000} s`, { hints });
+  });
+  const undo = () =>
+    step.kind === "delete" ? deleteMade(step, options, late.signal) : restore(step, options, late.signal);
   try {
-    await stubbornly(
-      () => step.kind === "delete" ? deleteMade(step, options, signal) : restore(step, options, signal),
-      {
-        ...options,
-        signal,
-        what: titleOf(step),
-      },
-    );
-  } catch (cause) {
-    const act = step.kind === "delete" ? "delete" : "give back";
-    const title = titleOf(step);
-    throw new UserError(`Cannot ${act} ${title} in namespace "${namespace}": ${messageOf(cause)}`, {
-      hints: [byHand(step, namespace), ...(step.kind === "place" ? ["telepresence recover tries it again"] : [])],
-      cause,
-    });
+    await stubbornly(undo, { ...options, signal: late.signal });
+  } catch (error) {
+    if (error === late.signal.reason) throw error;
+    if (!(error instanceof KubeError)) throw new UserError(`${act}: ${messageOf(error)}`, { hints, cause: error });
+    // The server's own words alone: the whole sentence would say again what ours says.
+    throw new UserError(`${act}: ${error.words}`, { hints: [...hints, ...error.hints] });
   }
 }
 
@@ -134,24 +151,30 @@ function byHand(step: Step, namespace: string): string {
   }
 }
 
-/** Again and again until it is done: after a conflict, and while the server cannot be reached or is not well. */
+/**
+ * Tries again after a conflict, and while the server is not to be reached or not well, until the signal ends it: a
+ * connection that breaks and an API server that is being restarted leave nothing behind.
+ *
+ * @throws the error of the last attempt
+ */
 async function stubbornly(
-  act: () => Promise<void>,
-  { signal, log, what }: { signal: AbortSignal; log: Log; what: string },
+  attempt: () => Promise<void>,
+  { signal, log, say, cleanUp }: UndoOptions & { signal: AbortSignal },
 ): Promise<void> {
-  for (let pauseMs = FIRST_PAUSE_MS;; pauseMs = Math.min(2 * pauseMs, LAST_PAUSE_MS)) {
+  for (;;) {
     try {
-      return await act();
+      return await attempt();
     } catch (error) {
-      // Of what a server answers, conflicts and troubles of its own pass; everything else would be answered alike.
-      const passes = !(error instanceof KubeError) || [409, 429].includes(error.status) || error.status >= 500;
-      if (!passes) throw error;
-      log.debug(`${what}: ${messageOf(error)}; again`);
-      try {
-        await sleep(pauseMs, signal);
-      } catch {
-        throw error; // what was wrong, not that we waited
-      }
+      signal.throwIfAborted();
+      const isConflict = error instanceof KubeError && error.status === 409;
+      const isRefusal = error instanceof KubeError && error.status < 500 && error.status !== 429;
+      if (isRefusal && !isConflict) throw error;
+      log.info(`Not yet: ${messageOf(error)}`);
+      if (!isConflict && !cleanUp.told) say("The API server does not answer. Trying again ...");
+      if (!isConflict) cleanUp.told = true;
+      await sleep(PAUSE_MS, signal).catch(() => {
+        throw error;
+      });
     }
   }
 }
@@ -197,11 +220,11 @@ async function scaleBack(resource: Scaled, step: PlaceStep, options: UndoOptions
   const { name, uid, replicas } = step;
   const found = await found404(() => kube.get(resource, { namespace, name }, { signal }));
   if (found?.metadata.uid !== uid) {
-    return void say?.(`${titleOf(step)} was deleted meanwhile, so it is not scaled back`);
+    return void say(`${titleOf(step)} was deleted meanwhile, so it is not scaled back`);
   }
   if (found.spec.replicas === replicas) return;
   if (found.spec.replicas !== 0) {
-    say?.(`${titleOf(step)} has ${found.spec.replicas} replicas by now, not ${replicas}: somebody else scaled it`);
+    say(`${titleOf(step)} has ${found.spec.replicas} replicas by now, not ${replicas}: somebody else scaled it`);
     return;
   }
   const { resourceVersion } = found.metadata;

@@ -13,13 +13,12 @@
  *
  * @module
  */
-import { configMaps, type Deployment, deployments, type KubeClient, services } from "@/kube/mod.ts";
-import type { Log } from "@/log/mod.ts";
+import { configMaps, type Deployment, deployments, services } from "@/kube/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 import { agentConfigMap, exposedService, type Manifest } from "../manifest.ts";
-import { acquireObject } from "../objects.ts";
+import { acquireObject, type MakeOptions } from "../objects.ts";
 import type { Plan } from "../plan.ts";
-import { type Journal, placeIn } from "../safety/journal.ts";
+import { placeIn } from "../safety/journal.ts";
 import { type PlaceStep, titleOf } from "../safety/record.ts";
 import { undoStep } from "../safety/undo.ts";
 import { waitForProxy } from "../wait_for_proxy.ts";
@@ -42,17 +41,12 @@ export interface Workload extends AsyncDisposable {
 }
 
 /** What acquiring needs. */
-export interface AcquireOptions {
-  readonly kube: KubeClient;
-  readonly log: Log;
-  readonly journal: Journal;
+export interface AcquireOptions extends MakeOptions {
   /** The proxy's Deployment as it is made. */
   readonly proxy: Manifest;
   readonly agentSource: string;
   /** Why the original has to go before the proxy can come; undefined where both can be there. */
   readonly originalFirst: string | undefined;
-  readonly say: (line: string) => void;
-  readonly signal: AbortSignal;
   /** How long the proxy may take to run. @default {120 s} */
   readonly readyMs?: number;
 }
@@ -115,11 +109,12 @@ async function claim(place: PlaceStep, options: AcquireOptions): Promise<AsyncDi
 }
 
 /** Gives the place back that the journal tells of, if it does. */
-async function giveBack({ kube, log, journal, say }: AcquireOptions): Promise<PlaceStep | undefined> {
+async function giveBack(options: AcquireOptions): Promise<PlaceStep | undefined> {
+  const { journal } = options;
   const place = placeIn(journal);
   if (place === undefined) return undefined;
   const { namespace, sessionId } = journal.record;
-  await undoStep(place, { kube, log, say, namespace, sessionId });
+  await undoStep(place, { ...options, namespace, sessionId });
   await journal.strike(place);
   return place;
 }

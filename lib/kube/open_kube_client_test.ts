@@ -1,9 +1,10 @@
 import { UserError } from "@/util/mod.ts";
 import assert from "node:assert/strict";
 import { type Answer, type SeenRequest, startServer, type TestServer } from "./_test_server.ts";
-import { type KubeClient, openKubeClient } from "./client.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
+import type { KubeClient } from "./kube_client.ts";
 import { configMaps, deployments, namespaces, pods } from "./objects.ts";
+import { openKubeClient } from "./open_kube_client.ts";
 import { untyped } from "./resource.ts";
 import { isAlreadyExists, isConflict, isForbidden, isInvalid, isNotFound, KubeError } from "./status.ts";
 
@@ -156,14 +157,16 @@ Deno.test("KubeClient joins a path prefix of the server", async () => {
   assert.deepEqual(asked(server), ["GET /k8s/clusters/c-1/api/v1/namespaces/default/configmaps/x"]);
 });
 
-Deno.test("KubeClient uses one connection for requests that follow each other, and opens one for a POST", async () => {
+Deno.test("KubeClient uses one connection for requests that follow each other", async () => {
   await against(() => ({ body: configMap("x") }), async (kube, server) => {
     for (let count = 0; count < 5; count++) await kube.get(configMaps, { name: "x" });
-    assert.equal(server.connections, 1);
     await kube.create(configMaps, configMap("x"));
-    assert.equal(server.connections, 2);
+    assert.equal(server.connections, 1);
     server.drop();
     await kube.get(configMaps, { name: "x" }); // a connection that died while it waited is nobody's error
+    server.drop();
+    await assert.rejects(kube.create(configMaps, configMap("x"))); // but a POST may have been done: no second one
+    assert.equal(server.seen.length, 7);
   });
 });
 
@@ -355,6 +358,20 @@ Deno.test("mayI() asks for a review, and logs are read by container", async () =
   const lines = await line((kube) => Array.fromAsync(kube.followLogs({ name: "p" })), "a\nb\n");
   assert.deepEqual(lines.result, ["a", "b"]);
   assert.deepEqual(lines.asked, ["GET /api/v1/namespaces/default/pods/p/log?follow=true"]);
+});
+
+Deno.test("KubeClient says so when something else than an API server answers", async () => {
+  for (const body of ["<html>Please log in</html>", { kind: "Pod" }]) {
+    await against(() => ({ body }), async (kube) => {
+      for (const call of [kube.get(pods, { name: "p" }), kube.list(pods), kube.version()]) {
+        await assert.rejects(call, (error) => {
+          assert.ok(error instanceof UserError, String(error));
+          assert.match(error.message, /^Cannot .*: (what answered is no API server|the API server's answer is not)/);
+          return true;
+        });
+      }
+    });
+  }
 });
 
 Deno.test("version() reads a version with a plus", async () => {

@@ -1,0 +1,48 @@
+import { isNotFound, type KubeClient, type Pod, pods } from "@/kube/mod.ts";
+import { deadline, sleep, UserError } from "@/util/mod.ts";
+import type { Plan } from "./plan.ts";
+import { judgeProxy } from "./proxy_state.ts";
+import { failure } from "./wait_for_proxy.ts";
+
+/** The kubelet tells what became of a container a moment after its connections are gone. */
+const TOLD_WITHIN_MS = 1_500;
+const PAUSE_MS = 250;
+/** How long we look at all: whoever waits here waits for the end of a session. */
+const ASK_MS = 4_000;
+
+/**
+ * Why the tunnel to a pod was lost, as far as the cluster tells: it was deleted, evicted, its agent ended.
+ *
+ * @returns undefined when the pod is well, or nobody can be asked: then the connection itself was lost
+ */
+export async function explainLoss(plan: Plan, name: string, kube: KubeClient): Promise<UserError | undefined> {
+  using late = deadline(ASK_MS, () => new UserError("the API server did not answer"));
+  const { signal } = late;
+  const start = performance.now();
+  try {
+    for (;;) {
+      const why = await judge(
+        plan,
+        await kube.get(pods, { namespace: plan.namespace, name }, { signal }),
+        kube,
+        signal,
+      );
+      if (why !== undefined || performance.now() - start > TOLD_WITHIN_MS) return why;
+      await sleep(PAUSE_MS, signal);
+    }
+  } catch (error) {
+    return isNotFound(error) ? deleted(plan, name) : undefined;
+  }
+}
+
+async function judge(plan: Plan, pod: Pod, kube: KubeClient, signal: AbortSignal): Promise<UserError | undefined> {
+  if (pod.metadata.deletionTimestamp) return deleted(plan, pod.metadata.name);
+  const state = judgeProxy(undefined, pod, plan.container);
+  return state.kind === "failed" ? await failure(plan, state, { kube, signal }, "The proxy is gone") : undefined;
+}
+
+function deleted({ namespace }: Plan, name: string): UserError {
+  return new UserError(`The proxy's pod "${name}" was deleted`, {
+    hints: [`kubectl get events --namespace ${namespace} --field-selector involvedObject.name=${name}`],
+  });
+}
