@@ -20,7 +20,8 @@ const host = systemHost({
       version: VERSION,
       agentSource,
       agentImage: AGENT_IMAGE,
-      shim: shimFor(Deno.build),
+      shim: embedded(Deno.build.arch),
+      launcher: embedded(`${Deno.build.arch}-launcher`),
       self: startedAgain,
     }),
   command: (command, around) => {
@@ -46,8 +47,8 @@ function startedAgain(args: readonly string[]): [string, ...string[]] {
   );
 }
 
-/** The preload library for this machine, where we have one. */
-function shimFor({ os, arch }: typeof Deno.build): Uint8Array<ArrayBuffer> | undefined {
-  const text = os === "linux" ? (shims as Record<string, string>)[arch] : undefined;
+/** What is built from C for this machine, where we have it: the preload library and the launcher. */
+function embedded(name: string): Uint8Array<ArrayBuffer> | undefined {
+  const text = Deno.build.os === "linux" ? (shims as Record<string, string>)[name] : undefined;
   return text === undefined ? undefined : Uint8Array.fromBase64(text);
 }

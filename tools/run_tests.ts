@@ -23,7 +23,7 @@ interface Layer {
 }
 
 const LAYERS: readonly Layer[] = [
-  { name: "fast", roots: ["lib", "tools", "tests/testkit", "tests/session", "tests/shim"], parallel: 2, minutes: 5 },
+  { name: "fast", roots: ["lib", "tools", "tests/testkit", "tests/session", "tests/shim", "tests/launcher"], parallel: 2, minutes: 5 },
   { name: "e2e", roots: ["tests/cluster", "tests/e2e"], parallel: 1, minutes: 20, cluster: true },
 ];
 

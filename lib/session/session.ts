@@ -8,7 +8,7 @@ import { requireCarriable, startInject } from "@/capture/mod.ts";
 import { childEnvironment } from "@/env/mod.ts";
 import { loadKubeconfig, openKubeClient } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
-import { type Child, startChild } from "@/process/mod.ts";
+import { type Child, type Launcher, placeLauncher, startChild } from "@/process/mod.ts";
 import { makeSessionKey } from "@/transport/mod.ts";
 import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
 import { announce } from "./announce.ts";
@@ -48,6 +48,8 @@ export interface Around {
   readonly ask?: (question: string) => Promise<boolean>;
   /** The preload library for this machine, undefined where there is none. */
   readonly shim: Uint8Array<ArrayBuffer> | undefined;
+  /** The launcher for this machine, where there is one: without it the command shares our process group. */
+  readonly launcher?: Uint8Array<ArrayBuffer> | undefined;
   /** How long the proxy may take to run. @default {120 s} */
   readonly readyMs?: number;
   /** How long its agent may then take to answer. @default {30 s} */
@@ -130,7 +132,9 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   const session = { TELEPRESENCE_POD: workload.pod, TELEPRESENCE_CONTAINER: workload.container };
   const environment = childEnvironment({ host: env, pod: await pod.environment({ signal }), session });
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
+  await using launcher = await placeLauncherFor(around);
   await using child = startChild(plan.command, {
+    ...(launcher && { launcher: launcher.path }),
     env: capture.environment({ ...environment, ...(plan.isShell && promptOf(cluster.contextName)) }),
     log,
   });
@@ -159,7 +163,7 @@ async function untilEnd(
     const interrupted = signal.aborted;
     log.info(interrupted ? "Ending the command" : `Lost what the command depends on: ${messageOf(error)}`);
     if (interrupted) {
-      const { code, signal: by } = await child.end(signalFor(signal.reason));
+      const { code, signal: by } = await child.end(signalFor(signal.reason, child));
       if (by === null) return code; // the command chose its code itself
       throw signal.reason;
     }
@@ -168,13 +172,18 @@ async function untilEnd(
   }
 }
 
+async function placeLauncherFor({ launcher, log, env }: Around): Promise<Launcher | undefined> {
+  const directories = [env["XDG_RUNTIME_DIR"], env["TMPDIR"], "/tmp"].filter((directory) => directory !== undefined);
+  return launcher && await placeLauncher(launcher, { directories, log });
+}
+
 /**
- * Which signal the command is to get. Ctrl-C on a terminal goes to the whole foreground group, so to the command too:
- * a second one would be a second wish. Without a terminal we pass on what we got.
+ * Which signal the command is to get: what we got. But Ctrl-C on a terminal goes to the whole foreground group, and a
+ * command that shares ours has got it already: a second one would be a second wish.
  */
-function signalFor(reason: unknown): Deno.Signal | undefined {
+function signalFor(reason: unknown, { hasOwnGroup }: Child): Deno.Signal | undefined {
   const name = reason instanceof Error && "signal" in reason ? reason.signal : undefined;
-  if (name === "SIGINT") return Deno.stdin.isTerminal() ? undefined : "SIGINT";
+  if (name === "SIGINT") return !hasOwnGroup && Deno.stdin.isTerminal() ? undefined : "SIGINT";
   return name === "SIGHUP" ? "SIGHUP" : "SIGTERM";
 }
 
