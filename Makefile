@@ -9,7 +9,7 @@ AGENT_SOURCES := agent.ts version.ts deno.json $(shell find lib/util lib/log lib
 SHIM := build/shim/libtelepresence.so
 LAUNCHER := build/shim/telepresence-launcher
 # What the tests run beside our own program.
-TEST_PROGRAMS := curl=curl python3=python3 openssl=openssl git=git
+TEST_PROGRAMS := curl=curl python3=python3 openssl=openssl git=git /etc/services=netbase
 CLUSTER := $(DENO) run --allow-all tests/cluster/cluster.ts
 # A ConfigMap ends at 1 MiB, with all its other fields.
 AGENT_MAX_BYTES := 524288

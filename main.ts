@@ -23,6 +23,7 @@ const host = systemHost({
       shim: embedded(Deno.build.arch),
       launcher: embedded(`${Deno.build.arch}-launcher`),
       self: startedAgain,
+      terminal: pathOfTerminal(),
     }),
   command: (command, around) => {
     const options = { ...around, say: (line: string) => around.teller.say(line) };
@@ -32,12 +33,30 @@ const host = systemHost({
 
 // The same program in another role: started by a session, never by a user.
 if (Deno.args[0] === GUARDIAN) {
-  const say = (line: string) => host.writeStderr(`T: ${line}\n`);
-  Deno.exit(await guard({ input: Deno.stdin.readable, say }));
+  Deno.exit(await guard({ input: Deno.stdin.readable, say: tellTerminal }));
 }
 
 // Everything was given back when `main` returns; a timer that somebody forgot is not to hold up the user's prompt.
 Deno.exit(await main(Deno.args, host));
+
+/** The path of the terminal that our standard error is. */
+function pathOfTerminal(): string | undefined {
+  if (!Deno.stderr.isTerminal()) return undefined;
+  try {
+    return Deno.readLinkSync("/proc/self/fd/2");
+  } catch {
+    return undefined;
+  }
+}
+
+/** For the guardian, which has no terminal of its own. */
+function tellTerminal(line: string, terminal: string | undefined): void {
+  try {
+    if (terminal !== undefined) Deno.writeTextFileSync(terminal, `T: ${line}\r\n`, { append: true, create: false });
+  } catch {
+    // It was closed: nobody is there to be told.
+  }
+}
 
 /** The command that starts this program again with these words, however it was delivered. */
 function startedAgain(args: readonly string[]): [string, ...string[]] {

@@ -12,4 +12,6 @@
  */
 export type { Capture, Method, ProgramOptions } from "./method.ts";
 export { type CarriableOptions, requireCarriable } from "./inject/carriable.ts";
+export type { TcpSettings } from "./inject/plug.ts";
 export { type InjectOptions, startInject } from "./inject/inject.ts";
+export { injectTcp } from "./inject/inject_tcp.ts";

@@ -78,30 +78,27 @@ interface Line {
 export interface ApiOptions {
   readonly log?: Log;
   /** How credential plugins are started. @default {without a terminal} */
-  readonly runner?: PluginRunner;
+  readonly pluginRunner?: PluginRunner;
   /** @default {10 s} */
   readonly connectTimeoutMs?: number;
 }
 
 /** Opens the way to an API server. Nothing is sent before the first request. */
-export function openApi(
-  cluster: ClusterConfig,
-  options: ApiOptions = {},
-): Api {
+export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
   const { log = silentLog, connectTimeoutMs: timeoutMs } = options;
   const credentials = openCredentials(cluster, options);
   const base = new URL(cluster.server);
   const prefix = base.pathname.replace(/\/+$/, "");
   const idle: Line[] = [];
+  let closed = false;
 
   return {
     async request(request, signal) {
       for (let tries = 0;; tries++) {
-        const { response, line, release } = await exchange(request, signal);
-        if (response.status >= 200 && response.status < 300) return apiResponse(response, line, release);
-        const error = refusal(cluster, request, response, await rest(response));
-        release();
-        if (!await again(error, response.headers, line.identity, tries, signal)) throw error;
+        const { response, identity, release } = await exchange(request, signal);
+        if (response.status >= 200 && response.status < 300) return apiResponse(response, release);
+        const error = refusal(cluster, request, response, await rest(response).finally(release));
+        if (!await again(error, response.headers, identity, tries, signal)) throw error;
       }
     },
     async upgrade(request, signal) {
@@ -121,13 +118,14 @@ export function openApi(
         } catch (error) {
           line.duplex.close();
           signal?.throwIfAborted();
-          throw error;
+          throw broken(request)(error);
         } finally {
           signal?.removeEventListener("abort", stop);
         }
       }
     },
     [Symbol.dispose]() {
+      closed = true;
       for (const line of idle.splice(0)) line.duplex.close();
       credentials[Symbol.dispose]();
     },
@@ -142,7 +140,7 @@ export function openApi(
       signal?.addEventListener("abort", stop, { once: true });
       const release = () => {
         signal?.removeEventListener("abort", stop);
-        if (response?.reusable && !signal?.aborted) {
+        if (response?.reusable && !signal?.aborted && !closed) {
           line.idleSince = performance.now();
           idle.push(line);
         } else {
@@ -153,12 +151,12 @@ export function openApi(
       try {
         await send(line, request);
         response = openBody(line.reader, await headOf(line), request.method);
-        return { response: abortableBody(response, signal), line, release };
+        return { response: guardedBody(response, signal, broken(request)), identity: line.identity, release };
       } catch (error) {
         release();
         signal?.throwIfAborted();
         // The server had closed a connection that waited: nothing is known to be wrong, and `reuse` allowed this.
-        if (used === undefined || request.method === "POST") throw error;
+        if (used === undefined || request.method === "POST") throw broken(request)(error);
         log.debug(`connection was closed while idle: ${messageOf(error)}`);
       }
     }
@@ -213,7 +211,16 @@ export function openApi(
   async function headOf(line: Line): Promise<HttpHead> {
     const head = await readHead(line.reader);
     if (head !== null) return head;
-    throw new UserError(`Cannot talk to the API server at ${base.host}: it closed the connection without an answer`);
+    throw new Error("it closed the connection without an answer");
+  }
+
+  /** The error for a connection that broke: a sentence, where it is the system's or the runtime's own. */
+  function broken({ action }: ApiRequest): (error: unknown) => unknown {
+    return (error) => {
+      if (error instanceof UserError || error instanceof TypeError) return error;
+      const state = `lost the connection to the API server at ${base.host}: ${messageOf(error)}`;
+      return new UserError(`Cannot ${action}: ${state}`, { hints: ["Try: kubectl version"], cause: error });
+    };
   }
 
   /** Whether the request is to be sent again: after 401 with a new identity, after 429 and 503 when the server says so. */
@@ -247,9 +254,12 @@ function impersonation({ impersonate }: ClusterConfig): [string, string][] {
   return headers;
 }
 
-/** The same body; when `signal` ended the connection, reads throw the signal's reason. */
-function abortableBody(response: HttpResponse, signal: AbortSignal | undefined): HttpResponse {
-  if (signal === undefined) return response;
+/** The same body; when its connection breaks, reads throw the signal's reason or what `broken` makes of the error. */
+function guardedBody(
+  response: HttpResponse,
+  signal: AbortSignal | undefined,
+  broken: (error: unknown) => unknown,
+): HttpResponse {
   return {
     status: response.status,
     headers: response.headers,
@@ -260,14 +270,14 @@ function abortableBody(response: HttpResponse, signal: AbortSignal | undefined):
       try {
         return await response.read(into);
       } catch (error) {
-        signal.throwIfAborted();
-        throw error;
+        signal?.throwIfAborted();
+        throw broken(error);
       }
     },
   };
 }
 
-function apiResponse(response: HttpResponse, _line: Line, release: () => void): ApiResponse {
+function apiResponse(response: HttpResponse, release: () => void): ApiResponse {
   let released = false;
   const done = () => {
     if (!released) release();

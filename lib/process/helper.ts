@@ -11,8 +11,8 @@ export interface Helper {
 }
 
 /**
- * Starts a helper in a session of its own (setsid): signals of our terminal do not reach it. Its standard error is
- * ours.
+ * Starts a helper in a session of its own (setsid): signals of our terminal do not reach it. It has none of our
+ * descriptors: whoever reads what we write is not kept waiting by it.
  *
  * @throws {UserError} when it cannot be started
  */
@@ -25,7 +25,7 @@ export function startHelper(command: readonly [string, ...string[]], options: { 
       args,
       stdin: "piped",
       stdout: "null",
-      stderr: "inherit",
+      stderr: "null",
       detached: true,
     }).spawn();
   } catch (cause) {

@@ -101,8 +101,12 @@ function kindOfMade({ kind }: Resource<unknown>): DeleteStep["resource"] {
 export async function requireCreatable(
   resource: Resource<unknown>,
   manifest: Manifest,
-  { kube, signal }: Pick<MakeOptions, "kube" | "signal">,
+  options: Pick<MakeOptions, "kube" | "signal" | "createMs">,
 ): Promise<void> {
+  const { kube, createMs = CREATE_MS } = options;
+  const title = `${resource.kind.toLowerCase()}/${manifest.metadata.name}`;
+  using late = deadline(createMs, () => noAnswer(`create ${title}`, manifest, createMs));
+  const signal = AbortSignal.any([options.signal, late.signal]);
   const checks = [kube.create(resource, manifest, { dryRun: true, signal }), requireDeletable(resource, manifest)];
   try {
     await allPass(checks);
@@ -146,7 +150,7 @@ function nameTaken(resource: Resource<unknown>, { metadata }: Manifest, cause: u
   const kind = resource.kind;
   return new UserError(`Cannot create ${kind} "${name}" in namespace "${namespace}": the name is taken`, {
     hints: [
-      `Choose another name: --new-deployment ${name}-2`,
+      ...(kind === "ConfigMap" ? [] : [`Choose another name: --new-deployment ${name}-2`]), // that name is ours
       `See what has it: kubectl get ${kind.toLowerCase()} ${name} --namespace ${namespace}`,
     ],
     cause,

@@ -21,6 +21,8 @@ export interface PrepareOptions {
   readonly publicKey: string;
   readonly say: (line: string) => void;
   readonly signal: AbortSignal;
+  /** How long the API server may take to judge an object. @default {30 s} */
+  readonly createMs?: number;
 }
 
 /** A plan that the API server would accept, and the objects in it. */

@@ -9,7 +9,7 @@ import { childEnvironment } from "@/env/mod.ts";
 import { loadKubeconfig, openKubeClient } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type Child, type Launcher, placeLauncher, startChild } from "@/process/mod.ts";
-import { makeSessionKey } from "@/transport/mod.ts";
+import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
 import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
 import { announce } from "./announce.ts";
 import { exposePorts } from "./expose.ts";
@@ -42,6 +42,8 @@ export interface Around {
   readonly agentImage: string;
   /** How this program is started again, as the guardian; without it a session has none. */
   readonly self?: (args: readonly string[]) => readonly [string, ...string[]];
+  /** The user's terminal, as a path, for the guardian's words; undefined where there is none. */
+  readonly terminal?: string | undefined;
   /** Writes what was asked for to the standard output. */
   print(text: string): void;
   /** Asks the user; undefined where nobody can answer. */
@@ -120,17 +122,18 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   const cleanUp = makeCleanUp(around.cleanUpMs);
   await using workload = await acquireWorkload(plan, { ...asking, ...prepared, journal, cleanUp });
   await using pod = await openTunnel(plan, workload.pod, { ...around, kube, key });
-  await using exposed = await exposePorts(pod, listenersOf(plan), { log, signal, say });
+  const why = (error: unknown) => explainLoss(plan, workload.pod, kube, error);
+  await using exposed = await orLoss(exposePorts(pod, listenersOf(plan), { log, signal, say }), why);
   await using _toPod = forwardToPod(pod, plan.toPod, { log, signal });
   await using _place = await workload.takePlace();
+  // Without the signal: a command that is told to end still has the pod's network while it does.
   await using capture = await startInject(pod, {
     shim,
     neverProxy: await addressesOf(cluster.server),
     log: log.room("CAP"),
-    signal,
   });
   const session = { TELEPRESENCE_POD: workload.pod, TELEPRESENCE_CONTAINER: workload.container };
-  const environment = childEnvironment({ host: env, pod: await pod.environment({ signal }), session });
+  const environment = childEnvironment({ host: env, pod: await orLoss(pod.environment({ signal }), why), session });
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
   await using launcher = await placeLauncherFor(around);
   await using child = startChild(plan.command, {
@@ -139,7 +142,6 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
     log,
   });
   await safety.guardian?.tellChild(child.pid);
-  const why = () => explainLoss(plan, workload.pod, kube);
   choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], { ...around, why }));
 }
 
@@ -152,7 +154,7 @@ function listenersOf({ expose, fromPod }: Plan): ExposedPort[] {
 async function untilEnd(
   child: Child,
   lost: Promise<unknown>[],
-  { signal, log, why }: Around & { why: () => Promise<UserError | undefined> },
+  { signal, log, why }: Around & { why: (error: unknown) => Promise<UserError> },
 ): Promise<number> {
   // A dependency that ends in order says nothing: only a rejection is a loss.
   const losses = lost.map((closed) => closed.then(() => new Promise<never>(() => {})));
@@ -167,8 +169,17 @@ async function untilEnd(
       if (by === null) return code; // the command chose its code itself
       throw signal.reason;
     }
-    const [cause = error] = await Promise.all([why(), child.end("SIGTERM")]);
-    throw new UserError("Proxy to Kubernetes exited. This is typically due to a lost connection.", { cause });
+    const [loss] = await Promise.all([why(error), child.end("SIGTERM")]);
+    throw loss;
+  }
+}
+
+/** What `promise` gives; that the tunnel was lost meanwhile is told as that. */
+async function orLoss<T>(promise: Promise<T>, why: (error: unknown) => Promise<UserError>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw error instanceof LinkLost ? await why(error) : error;
   }
 }
 

@@ -71,6 +71,8 @@ export interface FakeCluster extends AsyncDisposable {
   crashPod(exitCode: number, ...log: string[]): Promise<void>;
   /** The port of the machine's loopback where another pod would find `port` of the pod; undefined: nobody listens. */
   podPort(port: number): number | undefined;
+  /** Something in the pod listens on a port of it, until it is disposed of. */
+  listenInPod(port: number): Disposable;
   /** Lets an address of the cluster (`10.96.0.10:80`) lead from pods to a port of the machine's loopback. */
   route(address: string, port: number): void;
   /** Watches from before now are too old for the server (410). */
@@ -240,6 +242,7 @@ export async function startFakeCluster(options: FakeClusterOptions = {}): Promis
     evictPod: () => kubelet.evict(pod()),
     crashPod: (exitCode, ...log) => kubelet.crash(pod(), exitCode, log),
     podPort: (port) => kubelet.networkOf(pod()).portOf(port),
+    listenInPod: (port) => kubelet.networkOf(pod()).run(() => Deno.listen({ port })),
     route: (address, port) => void routes.set(address, port),
     compact: () => store.compact(),
     forgetUsers: () => knowsNobody = true,

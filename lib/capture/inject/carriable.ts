@@ -105,12 +105,6 @@ function refuseElf(elf: Elf, arch: keyof typeof MACHINES): Reason | undefined {
       hints: ["Use a dynamically linked build of it"],
     };
   }
-  if (/\bld-musl-/.test(elf.loader)) {
-    return {
-      reason: "it is linked with musl, and the shim in this version is made for glibc",
-      hints: ["Use a build of it for glibc"],
-    };
-  }
   return undefined;
 }
 

@@ -1,7 +1,9 @@
+import dns from "node:dns/promises";
 import { type Log, silentLog } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 import type { Capture } from "../method.ts";
+import { watchAbandoned } from "./abandoned.ts";
 import { acceptAll } from "./accept.ts";
 import { connDuplex } from "./conn_duplex.ts";
 import { trackConnections } from "./connections.ts";
@@ -9,6 +11,7 @@ import { type Control, serveControl } from "./control.ts";
 import { openGate } from "./gate.ts";
 import { placeShim } from "./place.ts";
 import { watchPrograms } from "./programs.ts";
+import { plugBytes, type TcpSettings } from "./plug.ts";
 import { makePolicy } from "./policy.ts";
 
 /** Options of {@linkcode startInject}. */
@@ -21,8 +24,12 @@ export interface InjectOptions {
   readonly neverProxy?: readonly string[];
   /** The host's own name. @default {Deno.hostname()} */
   readonly hostname?: string;
-  /** The addresses of the host's interfaces, whenever it is called. @default {those of Deno.networkInterfaces} */
+  /** The addresses of the host's interfaces, whenever it is called. @default {those of a second ago at most} */
   readonly ownAddresses?: () => readonly string[];
+  /** Resolves a name on the host. @default {with its libc} */
+  readonly resolve?: (name: string) => Promise<readonly string[]>;
+  /** The machine's TCP settings. @default {those of /proc/sys/net/ipv4} */
+  readonly tcpSettings?: TcpSettings;
   readonly log?: Log;
   /** Stops the capture, as disposing it does. */
   readonly signal?: AbortSignal;
@@ -39,7 +46,7 @@ export const SOCKET_VARIABLE = "TELEPRESENCE_SHIM_SOCKET";
  */
 export async function startInject(pod: Pod, options: InjectOptions): Promise<Capture> {
   const { shim, directories = ["/tmp"], neverProxy = [], log = silentLog, signal } = options;
-  const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses } = options;
+  const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses(), resolve = resolveOnHost } = options;
   signal?.throwIfAborted();
   await using stack = new AsyncDisposableStack();
   const place = stack.use(await placeShim(shim, directories));
@@ -51,8 +58,10 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
     pod,
     gate,
     connections: trackConnections(),
+    watch: stack.use(watchAbandoned()),
     programs: watchPrograms(log),
-    policy: makePolicy({ neverProxy, hostname, ownAddresses }),
+    plug: plugBytes(options.tcpSettings ?? await readTcpSettings()),
+    policy: makePolicy({ neverProxy, hostname, ownAddresses, resolve }),
     log,
     signal: ending.signal,
   };
@@ -84,6 +93,27 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
   };
 }
 
-function interfaceAddresses(): string[] {
-  return Deno.networkInterfaces().map(({ address }) => address);
+async function resolveOnHost(name: string): Promise<string[]> {
+  return (await dns.lookup(name, { all: true })).map(({ address }) => address);
+}
+
+async function readTcpSettings(): Promise<TcpSettings> {
+  const read = (name: string) => Deno.readTextFile(`/proc/sys/net/ipv4/${name}`).catch(() => "");
+  return { rmem: await read("tcp_rmem"), wmem: await read("tcp_wmem"), release: Deno.osRelease() };
+}
+
+/** How long the addresses of the host are taken to be what they were: each connect asks, and the kernel takes a while. */
+const FRESH_MS = 1_000;
+
+function interfaceAddresses(): () => readonly string[] {
+  let known: readonly string[] = [];
+  let readAt = -Infinity;
+  return () => {
+    const now = performance.now();
+    if (now - readAt > FRESH_MS) {
+      known = Deno.networkInterfaces().map(({ address }) => address);
+      readAt = now;
+    }
+    return known;
+  };
 }

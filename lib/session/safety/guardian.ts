@@ -21,7 +21,7 @@ import { makeCleanUp, undoAll } from "./undo.ts";
 
 /** What a session tells its guardian. */
 type Message =
-  | { readonly kind: "hello"; readonly cluster: ClusterConfig; readonly path: string }
+  | { readonly kind: "hello"; readonly cluster: ClusterConfig; readonly path: string; readonly terminal?: string }
   | { readonly kind: "journal"; readonly record: SessionRecord }
   | { readonly kind: "child"; readonly process: ProcessIdentity }
   | { readonly kind: "goodbye" };
@@ -41,6 +41,8 @@ export interface GuardianOptions {
   readonly cluster: ClusterConfig;
   /** The journal's file. */
   readonly path: string;
+  /** The user's terminal, as a path, where what the guardian does is told. */
+  readonly terminal?: string | undefined;
   readonly log: Log;
 }
 
@@ -49,7 +51,7 @@ export interface GuardianOptions {
  *
  * @throws {UserError} when it cannot be started: then nothing is to be changed
  */
-export async function startGuardian({ command, cluster, path, log }: GuardianOptions): Promise<Guardian> {
+export async function startGuardian({ command, cluster, path, terminal, log }: GuardianOptions): Promise<Guardian> {
   const helper: Helper = startHelper(command, { log });
   const send = async (message: Message) => {
     try {
@@ -58,7 +60,7 @@ export async function startGuardian({ command, cluster, path, log }: GuardianOpt
       throw new UserError(`Cannot reach the guardian process: ${messageOf(cause)}`, { cause });
     }
   };
-  await send({ kind: "hello", cluster, path });
+  await send({ kind: "hello", cluster, path, ...(terminal !== undefined && { terminal }) });
   return {
     tell: (record) => send({ kind: "journal", record }),
     async tellChild(pid) {
@@ -76,7 +78,8 @@ export async function startGuardian({ command, cluster, path, log }: GuardianOpt
 export interface GuardOptions {
   /** Its standard input. */
   readonly input: ReadableStream<Uint8Array>;
-  readonly say: (line: string) => void;
+  /** Tells the user on a terminal; nobody where there is none. */
+  readonly say: (line: string, terminal: string | undefined) => void;
   readonly log?: Log;
   /** How long the cluster may be out of reach. @default {10 min} */
   readonly patienceMs?: number;
@@ -110,15 +113,16 @@ export async function guard(options: GuardOptions): Promise<number> {
     if (hello !== undefined) await removeRecord(hello.path);
     return 0;
   }
-  options.say(`telepresence was killed. Giving back: ${record.steps.map(leftoverOf).join(", ")}`);
-  const [code] = await Promise.all([undoForAnother(hello, record, options), ending]);
+  const say = (line: string) => options.say(line, hello.terminal);
+  say(`telepresence was killed. Giving back: ${record.steps.map(leftoverOf).join(", ")}`);
+  const [code] = await Promise.all([undoForAnother(hello, record, { ...options, say }), ending]);
   return code;
 }
 
 async function undoForAnother(
   { cluster, path }: Message & { kind: "hello" },
   record: SessionRecord,
-  { say, log = silentLog, patienceMs = PATIENCE_MS }: GuardOptions,
+  { say, log = silentLog, patienceMs = PATIENCE_MS }: GuardOptions & { say: (line: string) => void },
 ): Promise<number> {
   await using kube = openKubeClient(cluster, { log });
   const end = performance.now() + patienceMs;
@@ -136,7 +140,7 @@ async function undoForAnother(
       return 0;
     }
     if (performance.now() > end) {
-      for (const { message, hints } of failures) [message, ...hints].forEach(say);
+      for (const { message, hints } of failures) [message, ...hints].forEach((line) => say(line));
       return 255;
     }
     await sleep(PAUSE_MS);
@@ -145,7 +149,8 @@ async function undoForAnother(
 
 /** Ends the user's process: it ran in a pod that is gone. */
 async function endChild(child: ProcessIdentity): Promise<void> {
-  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+  // SIGUSR1 is the launcher's word for killing its whole group; by then it has noticed the loss of its parent itself.
+  for (const signal of ["SIGTERM", "SIGUSR1", "SIGKILL"] as const) {
     if (!isRunning(child)) return;
     try {
       Deno.kill(child.pid, signal);

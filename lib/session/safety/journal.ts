@@ -1,5 +1,5 @@
 import { messageOf, UserError } from "@/util/mod.ts";
-import { leftoverOf, parseRecord, type PlaceStep, type SessionRecord, type Step, titleOf } from "./record.ts";
+import { parseRecord, type PlaceStep, type SessionRecord, type Step, titleOf } from "./record.ts";
 
 /** Steps written ahead. Disposing it removes its file when nothing is left to undo. */
 export interface Journal extends AsyncDisposable {
@@ -12,8 +12,6 @@ export interface Journal extends AsyncDisposable {
   add(step: Step): Promise<void>;
   /** Takes out a step that has been undone, or that was refused. */
   strike(step: Step): Promise<void>;
-  /** What would be left if the process ended now. */
-  leftovers(): string[];
 }
 
 /** The place that a session has taken, or is about to take. */
@@ -38,11 +36,12 @@ export function openJournal(directory: string, first: SessionRecord, onChange?: 
   const path = `${directory}/${first.sessionId}.json`;
   let record = first;
   let writing: Promise<void> = Promise.resolve();
+  const made: string[] = [];
   // One after another: a later state never comes before an earlier one.
   const put = (change: (steps: readonly Step[]) => Step[]): Promise<void> => {
     const next = writing.catch(() => {}).then(async () => {
       const changed = { ...record, steps: change(record.steps) };
-      await writeRecord(path, changed);
+      await writeRecord(path, changed, made);
       await onChange?.(changed);
       record = changed;
     });
@@ -60,18 +59,31 @@ export function openJournal(directory: string, first: SessionRecord, onChange?: 
         return known < 0 ? [...steps, step] : steps.with(known, step); // its place is the order of undoing
       }),
     strike: (step) => put((steps) => others(steps, step)),
-    leftovers: () => record.steps.map(leftoverOf),
     async [Symbol.asyncDispose]() {
       await writing.catch(() => {});
-      if (record.steps.length === 0) await removeRecord(path);
+      if (record.steps.length > 0) return;
+      await removeRecord(path);
+      // Directories that we made go with it, while nobody else uses them; another session makes them again.
+      for (const directory of made) await Deno.remove(directory).catch(() => {});
     },
   };
 }
 
-async function writeRecord(path: string, record: SessionRecord): Promise<void> {
+/** Makes a directory and what is above it; puts down which of them were not there, the innermost first. */
+async function makeDirectory(path: string, made: string[]): Promise<void> {
+  const missing: string[] = [];
+  for (let each = path; each !== ""; each = each.slice(0, each.lastIndexOf("/"))) {
+    if (await Deno.stat(each).then(() => true, () => false)) break;
+    missing.push(each);
+  }
+  await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+  made.push(...missing.filter((each) => !made.includes(each)));
+}
+
+async function writeRecord(path: string, record: SessionRecord, made: string[]): Promise<void> {
   const draft = `${path}.new`;
   try {
-    await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o700 });
+    await makeDirectory(path.slice(0, path.lastIndexOf("/")), made);
     {
       using file = await Deno.open(draft, { write: true, create: true, truncate: true, mode: 0o600 });
       const bytes = new TextEncoder().encode(JSON.stringify(record));

@@ -5,6 +5,7 @@ import { type Guardian, startGuardian } from "./guardian.ts";
 import { type Journal, journalDirectory, openJournal } from "./journal.ts";
 import { identifyProcess } from "./process_identity.ts";
 import type { SessionRecord } from "./record.ts";
+import { byHand } from "./undo.ts";
 
 /** What stands behind a session: disposing it comes last. */
 export interface Safety extends AsyncDisposable {
@@ -23,6 +24,7 @@ export interface SafetyOptions {
     readonly env: Readonly<Record<string, string>>;
     readonly home: string;
     onLeftovers(names: () => readonly string[]): void;
+    readonly terminal?: string | undefined;
     readonly self?: (args: readonly string[]) => readonly [string, ...string[]];
   };
 }
@@ -36,12 +38,12 @@ export const GUARDIAN = "guardian";
  * @throws {UserError} when the guardian cannot be started
  */
 export async function openSafety({ plan, cluster, around }: SafetyOptions): Promise<Safety> {
-  const { log, env, home, self } = around;
+  const { log, env, home, self, terminal } = around;
   const directory = journalDirectory(env, home);
   const path = `${directory}/${plan.sessionId}.json`;
-  const guardian = self && await startGuardian({ command: self([GUARDIAN]), cluster, path, log });
+  const guardian = self && await startGuardian({ command: self([GUARDIAN]), cluster, path, terminal, log });
   const journal = openJournal(directory, recordOf(plan, cluster, env), guardian?.tell);
-  around.onLeftovers(() => journal.leftovers().map((name) => `${name} --namespace ${plan.namespace}`));
+  around.onLeftovers(() => journal.record.steps.map((step) => byHand(step, plan.namespace)));
   return {
     journal,
     guardian,

@@ -138,7 +138,7 @@ export async function undoStep(step: Step, options: UndoOptions): Promise<void> 
 }
 
 /** The command that does by hand what a step would. */
-function byHand(step: Step, namespace: string): string {
+export function byHand(step: Step, namespace: string): string {
   if (step.kind === "delete") return `kubectl delete ${titleOf(step)} --namespace ${namespace}`;
   switch (step.workload) {
     case "daemonset":

@@ -13,8 +13,8 @@
  *
  * @module
  */
-import { configMaps, type Deployment, deployments, services } from "@/kube/mod.ts";
-import { messageOf } from "@/util/mod.ts";
+import { configMaps, type Deployment, deployments, isForbidden, services } from "@/kube/mod.ts";
+import { deadline, messageOf } from "@/util/mod.ts";
 import { agentConfigMap, exposedService, type Manifest } from "../manifest.ts";
 import { acquireObject, type MakeOptions } from "../objects.ts";
 import type { Plan } from "../plan.ts";
@@ -163,12 +163,26 @@ async function giveBackServing(plan: Plan, options: AcquireOptions): Promise<voi
   }
 }
 
-/** Makes the ConfigMap the Deployment's: a net for the case that our own deletion never comes. */
+/** How long the net below the clean-up may take: nothing else waits for it. */
+const GIVE_MS = 5_000;
+
+/**
+ * Makes the Deployment the owner of the ConfigMap: a net for the case that our own deletion never comes. A connection
+ * that breaks here is no reason to end a session; a right that is lacking is told, like every other.
+ */
 async function giveTo(
   { metadata: { name, uid } }: Deployment,
   configMap: string,
-  { kube, namespace, signal }: Pick<AcquireOptions, "kube" | "signal"> & { namespace: string },
+  { kube, log, signal, namespace }: Pick<AcquireOptions, "kube" | "log" | "signal"> & { namespace: string },
 ): Promise<void> {
   const body = { metadata: { ownerReferences: [{ apiVersion: "apps/v1", kind: "Deployment", name, uid }] } };
-  await kube.patch(configMaps, { namespace, name: configMap }, { type: "merge", body }, { signal });
+  using late = deadline(GIVE_MS, () => new Error(`no answer within ${GIVE_MS / 1000} s`));
+  try {
+    const either = AbortSignal.any([signal, late.signal]);
+    await kube.patch(configMaps, { namespace, name: configMap }, { type: "merge", body }, { signal: either });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (isForbidden(error)) throw error;
+    log.info(`The ConfigMap has no owner: ${messageOf(error)}`);
+  }
 }

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { pods } from "./objects.ts";
+import { type PodState, podState } from "./pod_state.ts";
+
+const condition = (type: string, status: string, reason = "", message = "") => ({ type, status, reason, message });
+const container = (state: unknown, lastState: unknown = {}) => ({
+  name: "c",
+  ready: false,
+  restartCount: 0,
+  state,
+  lastState,
+});
+const waiting = (reason: string, message = "") => container({ waiting: { reason, message } });
+const running = container({ running: {} });
+
+const STATES: { name: string; status: unknown; want: PodState }[] = [
+  { name: "nothing known yet", status: undefined, want: { kind: "waiting", why: "" } },
+  {
+    name: "no node takes it",
+    status: { conditions: [condition("PodScheduled", "False", "Unschedulable", "0/3 nodes")] },
+    want: { kind: "waiting", why: "Unschedulable: 0/3 nodes" },
+  },
+  {
+    name: "being made",
+    status: { containerStatuses: [waiting("ContainerCreating")] },
+    want: { kind: "waiting", why: "" },
+  },
+  {
+    name: "a first failed pull may pass",
+    status: { containerStatuses: [waiting("ErrImagePull", "timeout")] },
+    want: { kind: "waiting", why: 'container "c": ErrImagePull: timeout' },
+  },
+  {
+    name: "an image that cannot be had",
+    status: { phase: "Pending", containerStatuses: [running, waiting("ImagePullBackOff", "back-off")] },
+    want: { kind: "failed", reason: "ImagePullBackOff", why: 'container "c": ImagePullBackOff: back-off' },
+  },
+  {
+    name: "an init container that crashes",
+    status: {
+      initContainerStatuses: [
+        container({ waiting: { reason: "CrashLoopBackOff" } }, { terminated: { exitCode: 137, reason: "OOMKilled" } }),
+      ],
+      containerStatuses: [waiting("PodInitializing")],
+    },
+    want: {
+      kind: "failed",
+      reason: "CrashLoopBackOff",
+      why: 'container "c": CrashLoopBackOff; it ended with exit code 137 (OOMKilled)',
+    },
+  },
+  {
+    name: "evicted",
+    status: { phase: "Failed", reason: "Evicted", message: "low on memory" },
+    want: { kind: "failed", reason: "Evicted", why: "Evicted: low on memory" },
+  },
+  {
+    name: "ended",
+    status: {
+      phase: "Succeeded",
+      containerStatuses: [container({ terminated: { exitCode: 0, reason: "Completed" } })],
+    },
+    want: { kind: "failed", reason: "Succeeded", why: 'container "c" ended with exit code 0 (Completed)' },
+  },
+  {
+    name: "running and not ready",
+    status: { conditions: [condition("Ready", "False", "ContainersNotReady", "c")], containerStatuses: [running] },
+    want: { kind: "running", why: "ContainersNotReady: c" },
+  },
+  {
+    name: "ready",
+    status: { conditions: [condition("Ready", "True")], containerStatuses: [running] },
+    want: { kind: "ready" },
+  },
+];
+
+Deno.test("podState() judges a pod that is", async (t) => {
+  for (const { name, status, want } of STATES) {
+    await t.step(name, () => {
+      const pod = pods.parse({
+        metadata: { name: "p" },
+        spec: { containers: [] },
+        ...(status !== undefined && { status }),
+      });
+      assert.deepEqual(podState(pod), want);
+    });
+  }
+});

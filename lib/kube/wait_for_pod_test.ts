@@ -1,0 +1,105 @@
+import { UserError } from "@/util/mod.ts";
+import assert from "node:assert/strict";
+import { startServer, type TestServer, writeText } from "./_test_server.ts";
+import { openKubeClient } from "./open_kube_client.ts";
+import { waitForPod } from "./wait_for_pod.ts";
+
+const pod = (uid: string, status: unknown, metadata = {}) => ({
+  metadata: {
+    name: uid,
+    uid,
+    resourceVersion: "2",
+    creationTimestamp: `2030-01-01T00:00:0${uid.at(-1)}Z`,
+    ...metadata,
+  },
+  spec: { containers: [] },
+  status,
+});
+const waiting = (reason: string) => ({
+  containerStatuses: [{ name: "c", state: { waiting: { reason, message: "x" } } }],
+});
+const running = { containerStatuses: [{ name: "c", state: { running: {} } }] };
+const ready = { ...running, conditions: [{ type: "Ready", status: "True" }] };
+const warning = (uid: string, reason: string) => ({
+  metadata: { name: reason, uid: reason, resourceVersion: "2" },
+  involvedObject: { kind: "Pod", uid },
+  type: "Warning",
+  reason,
+  message: "y",
+});
+
+/** A server with no pods and events at first, that then tells of these. */
+function cluster(pods: [type: string, object: unknown][], warnings: unknown[] = []): TestServer {
+  const toldOfPods = Promise.withResolvers<void>();
+  return startServer({
+    async answer({ request: { url }, conn }) {
+      if (!url.searchParams.has("watch")) return { body: { metadata: { resourceVersion: "1" }, items: [] } };
+      await writeText(conn, "HTTP/1.1 200 OK\r\n\r\n");
+      const ours = url.pathname.endsWith("/pods");
+      if (!ours) await toldOfPods.promise;
+      const changes = ours ? pods : warnings.map((object) => ["ADDED", object]);
+      for (const [type, object] of changes) await writeText(conn, JSON.stringify({ type, object }) + "\n");
+      if (ours) toldOfPods.resolve();
+      await conn.read(new Uint8Array(1));
+      return undefined;
+    },
+  });
+}
+
+Deno.test("waitForPod() gives the pod when it is ready, or as soon as it runs", async () => {
+  for (const until of ["running", "ready"] as const) {
+    const told: string[] = [];
+    await using server = cluster([
+      ["ADDED", pod("p1", waiting("ErrImagePull"))],
+      ["MODIFIED", pod("p1", waiting("ErrImagePull"))],
+      ["MODIFIED", pod("p1", running)],
+      ...(until === "ready" ? [["MODIFIED", pod("p1", ready)] as [string, unknown]] : []),
+    ]);
+    await using kube = openKubeClient(server.config());
+    const options = { labelSelector: "app=web", until, onObstacle: (words: string) => told.push(words) };
+    assert.equal((await waitForPod(kube, options)).metadata.name, "p1");
+    assert.deepEqual(told, ['container "c": ErrImagePull: x']);
+    assert.ok(server.seen.every(({ url }) => url.pathname.endsWith("/events") || url.search.includes("app%3Dweb")));
+  }
+});
+
+Deno.test("waitForPod() follows a pod that replaces another", async () => {
+  await using server = cluster([
+    ["ADDED", pod("p1", running)],
+    ["ADDED", pod("p2", waiting("ContainerCreating"))],
+    ["MODIFIED", pod("p1", ready)], // the old one
+    ["MODIFIED", pod("p1", ready, { deletionTimestamp: "2030-01-01T00:01:00Z" })],
+    ["DELETED", pod("p1", ready)],
+    ["MODIFIED", pod("p2", ready)],
+  ]);
+  await using kube = openKubeClient(server.config());
+  assert.equal((await waitForPod(kube, { labelSelector: "app=web" })).metadata.name, "p2");
+});
+
+Deno.test("waitForPod() throws when the pod will not run, with what to look at", async () => {
+  await using server = cluster([["ADDED", pod("p1", waiting("CrashLoopBackOff"))]]);
+  await using kube = openKubeClient(server.config());
+  await assert.rejects(waitForPod(kube, { labelSelector: "app=web" }), (error) => {
+    assert.ok(error instanceof UserError);
+    assert.equal(error.message, 'Cannot wait for pod "p1": it will not run: container "c": CrashLoopBackOff: x');
+    assert.match(error.hints[0] ?? "", /kubectl describe pod p1/);
+    return true;
+  });
+});
+
+Deno.test("waitForPod() tells the warnings of its pod, and ends with the signal's reason", async () => {
+  await using server = cluster(
+    [["ADDED", pod("p1", waiting("ContainerCreating"))]],
+    [warning("other", "FailedScheduling"), warning("p1", "FailedMount")],
+  );
+  await using kube = openKubeClient(server.config());
+  const reason = new Error("enough");
+  const controller = new AbortController();
+  const told: string[] = [];
+  const onObstacle = (words: string) => {
+    told.push(words);
+    controller.abort(reason);
+  };
+  await assert.rejects(waitForPod(kube, { labelSelector: "app=web", onObstacle, signal: controller.signal }), reason);
+  assert.deepEqual(told, ["FailedMount: y"]);
+});
