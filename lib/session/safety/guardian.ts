@@ -88,6 +88,8 @@ export interface GuardOptions {
 const PATIENCE_MS = 10 * 60_000;
 /** Between two attempts at everything. */
 const PAUSE_MS = 2000;
+/** What the session asked for in its last moment may still be under way to the server's store. */
+const IN_FLIGHT_MS = 500;
 /** How long the user's process has between SIGTERM and SIGKILL. */
 const CHILD_MS = 2000;
 
@@ -125,6 +127,7 @@ async function undoForAnother(
   { say, log = silentLog, patienceMs = PATIENCE_MS }: GuardOptions & { say: (line: string) => void },
 ): Promise<number> {
   await using kube = openKubeClient(cluster, { log });
+  await sleep(IN_FLIGHT_MS);
   const end = performance.now() + patienceMs;
   for (let steps = record.steps;;) {
     const { namespace, sessionId } = record;
