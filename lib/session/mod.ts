@@ -11,5 +11,6 @@ export { guard, type GuardOptions } from "./safety/guardian.ts";
 export { GUARDIAN } from "./safety/safety.ts";
 export { recover, type RecoverOptions, type RecoverWanted } from "./safety/recover.ts";
 export { showStatus, type StatusWanted } from "./safety/status.ts";
+export { type Needs, optionalRights, type Right, rightsFor, rulesOf } from "./rights.ts";
 export { type Around, runSession } from "./session.ts";
 export { type Original, WORKLOAD_KINDS, type WorkloadKind, type WorkloadName } from "./workload/original.ts";

@@ -7,7 +7,7 @@ import { requireUnclaimed } from "./workload/claim.ts";
 import { readFacts, whyOriginalFirst } from "./workload/first.ts";
 import { readIdentity } from "./workload/identity.ts";
 import { tellKeepers } from "./workload/keepers.ts";
-import { type Original, readOriginal } from "./workload/original.ts";
+import { type Original, readOriginal, resourceOf } from "./workload/original.ts";
 
 /** What is asked before anything is changed. */
 export interface PrepareOptions {
@@ -66,8 +66,15 @@ async function prepareSwap(plan: Plan, original: Original, options: PrepareOptio
   const [facts] = await Promise.all([
     readFacts(original, template, options),
     requireAccepted(plan, proxy, options),
+    requireChangeable(original, options),
   ]);
   return { plan, proxy, originalFirst: whyOriginalFirst(original, facts), keepers };
+}
+
+/** Lets the server judge a change of the original that changes nothing: what we may not change we do not claim. */
+async function requireChangeable({ kind, name }: Original, { kube, namespace, signal }: PrepareOptions): Promise<void> {
+  const patch = { type: "merge", body: {} } as const;
+  if (kind !== "pod") await kube.patch(resourceOf(kind), { namespace, name }, patch, { dryRun: true, signal });
 }
 
 async function requireAccepted(plan: Plan, proxy: Manifest, options: PrepareOptions): Promise<void> {

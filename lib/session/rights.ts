@@ -61,8 +61,8 @@ export const RIGHTS: readonly Right[] = [
   {
     group: "",
     resource: "pods",
-    verbs: ["patch", "create"],
-    why: "let those Services find the proxy when it serves; try (dry run) whether the quota has room for it",
+    verbs: ["patch"],
+    why: "let those Services find the proxy when it serves",
     when: "swap",
   },
   ...SCALABLE.map(([kind, resource]): Right => ({
@@ -82,6 +82,13 @@ export const RIGHTS: readonly Right[] = [
     kind: "pod",
   },
   { group: "", resource: "serviceaccounts", verbs: ["get"], why: "see that it is there", when: "serviceaccount" },
+  {
+    group: "",
+    resource: "pods",
+    verbs: ["create"],
+    why: "try (dry run) whether the quota has room for the proxy beside the original",
+    when: "optional",
+  },
   {
     group: "",
     resource: "pods/exec",
@@ -143,6 +150,11 @@ export function rightsFor({ swaps, hasService, hasServiceAccount }: Needs): Righ
         return false;
     }
   });
+}
+
+/** The rights that a session can do without: it then tells less. */
+export function optionalRights(): Right[] {
+  return RIGHTS.filter(({ when }) => when === "optional");
 }
 
 /** Rights as the rules of a Role, each resource once. */

@@ -22,6 +22,7 @@ import { placeIn } from "../safety/journal.ts";
 import { type PlaceStep, titleOf } from "../safety/record.ts";
 import { undoStep } from "../safety/undo.ts";
 import { waitForProxy } from "../wait_for_proxy.ts";
+import { waitUntilAway } from "./away.ts";
 import { acquireClaim, nameOfClaim } from "./claim.ts";
 import { displace } from "./displace.ts";
 import type { Original } from "./original.ts";
@@ -61,7 +62,10 @@ export async function acquireWorkload(plan: Plan, options: AcquireOptions): Prom
   const { original } = plan;
   await using stack = new AsyncDisposableStack();
   if (original !== undefined) stack.use(await claim(placeOf(original, originalFirst !== undefined), options));
-  if (originalFirst !== undefined) await displace(options);
+  if (original !== undefined && originalFirst !== undefined) {
+    await displace(options);
+    await waitUntilAway(original, { ...options, namespace: plan.namespace });
+  }
   const configMap = stack.use(await acquireObject(configMaps, agentConfigMap(plan, agentSource), options));
   const deployment = stack.use(await acquireObject(deployments, proxy, options));
   const [pod] = await Promise.all([
