@@ -22,6 +22,8 @@ export interface Wanted {
   readonly recover?: boolean;
   /** Whether the plan is printed and nothing is done. */
   readonly show?: "text" | "json";
+  /** How long a lost connection is waited for, in seconds. @default {60} */
+  readonly graceSeconds?: number;
   readonly run: { readonly kind: "command"; readonly words: readonly [string, ...string[]] } | {
     readonly kind: "shell";
   };
@@ -62,6 +64,8 @@ export interface Plan {
   readonly original?: Original;
   /** The port of the pod's loopback where the agent waits. */
   readonly agentPort: number;
+  /** How long both ends wait for each other when the connection is lost. */
+  readonly graceMs: number;
   readonly image: string;
   readonly command: readonly [string, ...string[]];
   /** Whether `command` is the shell that nobody asked to replace. */
@@ -104,6 +108,7 @@ export function makePlan(wanted: Wanted, { contextNamespace, image, original }: 
     ...(wanted.serviceAccount !== undefined && { serviceAccount: wanted.serviceAccount }),
     ...(original !== undefined && { original }),
     agentPort: pickAgentPort([...expose.map(({ pod }) => pod), ...fromPod, ...(original?.allPorts ?? [])]),
+    graceMs: (wanted.graceSeconds ?? 60) * 1000,
     image,
     command: wanted.run.kind === "shell" ? ["bash", "--norc"] : wanted.run.words,
     isShell: wanted.run.kind === "shell",

@@ -11,6 +11,11 @@ export interface OnTerminal extends AsyncDisposable {
   type(keys: string): Promise<void>;
   /** Waits until the screen has this. @throws after half a minute, with the screen */
   shows(words: RegExp): Promise<RegExpExecArray>;
+  /**
+   * Types a line again and again until the screen has this: what is typed while a shell changes the terminal's mode may
+   * get lost, on any terminal.
+   */
+  typeUntil(keys: string, words: RegExp): Promise<void>;
   /** How the program ended. */
   ended(): Promise<number>;
 }
@@ -45,6 +50,7 @@ sys.exit(os.waitstatus_to_exitcode(status) & 255)
 `;
 
 const SHOWN_MS = 30_000;
+const AGAIN_MS = 1_000;
 
 /** Runs a program on a terminal, with exactly this environment. */
 export function openOnTerminal(command: readonly string[], env: Record<string, string>): OnTerminal {
@@ -62,8 +68,20 @@ export function openOnTerminal(command: readonly string[], env: Record<string, s
     const decoder = new TextDecoder();
     for await (const chunk of process.stdout) screen += decoder.decode(chunk, { stream: true });
   })();
+  const type = (keys: string) => keyboard.write(new TextEncoder().encode(keys));
   return {
-    type: (keys) => keyboard.write(new TextEncoder().encode(keys)),
+    type,
+    async typeUntil(keys, words) {
+      const end = performance.now() + SHOWN_MS;
+      while (!words.test(screen)) {
+        if (performance.now() > end) {
+          throw new Error(`Typed for half a minute without ${words} on the screen:\n${screen}`);
+        }
+        await type(keys);
+        for (let waited = 0; waited < AGAIN_MS && !words.test(screen); waited += 50) await sleep(50);
+      }
+      screen = "";
+    },
     async shows(words) {
       const end = performance.now() + SHOWN_MS;
       for (;;) {

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { sleep } from "@/util/mod.ts";
 import {
   type FakeCluster,
+  type Hold,
   type Match,
   Refusal,
   startFakeCluster,
@@ -25,7 +26,7 @@ const STEPS: readonly { readonly name: string; readonly request?: Match }[] = [
   { name: "making the proxy", request: { verb: "create", resource: "deployments", dryRun: false } },
   { name: "reaching the agent", request: { verb: "get", resource: "pods/portforward" } },
   { name: "letting Services find it", request: { verb: "patch", resource: "pods" } },
-  { name: "scaling the original down", request: { verb: "patch", resource: "deployments" } },
+  { name: "scaling the original down", request: { verb: "patch", resource: "deployments", dryRun: false } },
   { name: "running the command" },
 ];
 
@@ -60,7 +61,7 @@ const WAYS: readonly {
       const hold = cluster.faults.hold({ verb: "delete", resource: "configmaps", dryRun: false });
       child.kill("SIGINT");
       release();
-      await hold.reached;
+      await reached(hold, cluster);
       child.kill("SIGINT");
       hold.release();
     },
@@ -98,7 +99,7 @@ const WAYS: readonly {
       const hold = cluster.faults.hold({ verb: "delete", resource: "configmaps", dryRun: false });
       child.kill("SIGTERM");
       release();
-      await hold.reached;
+      await reached(hold, cluster);
       child.kill("SIGKILL");
       hold.release();
     },
@@ -124,7 +125,7 @@ const WAYS: readonly {
       child.kill("SIGTERM");
       while (!stderr().includes("Cleaning up")) await sleep(10);
       const refusal = new Refusal(409, "the object has been modified", { reason: "Conflict" });
-      cluster.faults.add({ verb: "patch", resource: "deployments" }, { kind: "refuse", refusal }, 3);
+      cluster.faults.add({ verb: "patch", resource: "deployments", dryRun: false }, { kind: "refuse", refusal }, 3);
       release();
     },
   },
@@ -170,18 +171,32 @@ async function check(way: (typeof WAYS)[number], request: Match | undefined): Pr
   const hold = request && !way.needsRequest ? cluster.faults.hold(request) : undefined;
   const release = () => hold?.release();
   const early = way.needsRequest; // what is refused has to be known before it is asked
-  const child = spawn(cluster, "-s", "web", "--run", "sh", "-c", "echo > up; exec sleep 60");
+  const child = spawn(cluster, "--verbose", "-s", "web", "--run", "sh", "-c", "echo > up; exec sleep 60");
   let stderr = "";
   const reading = (async () => {
     for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) stderr += text;
   })();
-  if (!early) await (hold?.reached ?? appears(cluster.directory, "up"));
+  if (!early) await (hold === undefined ? appears(cluster.directory, "up") : reached(hold, cluster));
   await way.die({ cluster, child, request, release, stderr: () => stderr });
   const { code } = await child.status;
   await Promise.all([reading, child.stdout.cancel()]);
   await untilEqual(cluster, before);
   equals(code, way.code, stderr);
   match(stderr, way.words);
+}
+
+/** Waits until a request is held, for half a minute. @throws with the session's log */
+async function reached(hold: Hold, { directory, requests }: FakeCluster): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(async () => {
+    const log = await Deno.readTextFile(`${directory}/telepresence.log`);
+    late.reject(new Error(`No such request within half a minute:\n${requests.slice(-12).join("\n")}\n${log}`));
+  }, 30_000);
+  try {
+    await Promise.race([hold.reached, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** The guardian may still be at work when the session's process is gone. */

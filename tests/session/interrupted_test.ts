@@ -64,10 +64,10 @@ Deno.test("Ctrl-C at each step of the start ends with 130 and leaves nothing", a
 Deno.test("a create that is never answered is not waited for for ever, and what it made goes", async () => {
   await using cluster = await startFakeCluster();
   cluster.faults.add({ verb: "create", resource: "deployments", dryRun: false }, { kind: "stall" });
-  const ended = await start(cluster, WEB, { createMs: 200 }).ended;
+  const ended = await start(cluster, WEB, { createMs: 1000 }).ended;
   await endedWith(cluster, ended, 255, [
     STARTING,
-    'T: Error: Cannot create deployment/web in namespace "default": the API server did not answer within 0.2 s',
+    'T: Error: Cannot create deployment/web in namespace "default": the API server did not answer within 1 s',
   ]);
 });
 

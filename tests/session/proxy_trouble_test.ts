@@ -63,11 +63,11 @@ const CAUSES: { name: string; trouble: Trouble; readyMs?: number; says: string[]
   {
     name: "no node that has room, until the time is over",
     trouble: TROUBLES.unschedulable,
-    readyMs: 300,
+    readyMs: 1000,
     says: [
       "T: Still waiting for the proxy: Unschedulable: 0/1 nodes are available: 1 Insufficient memory. no new claims to " +
       "deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
-      "T: Error: The proxy did not start within 0.3 s: Unschedulable: 0/1 nodes are available: 1 Insufficient memory. " +
+      "T: Error: The proxy did not start within 1 s: Unschedulable: 0/1 nodes are available: 1 Insufficient memory. " +
       "no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
       "T: Hint: kubectl get events --namespace default --sort-by .lastTimestamp",
     ],
@@ -75,9 +75,9 @@ const CAUSES: { name: string; trouble: Trouble; readyMs?: number; says: string[]
   {
     name: "a pod that takes too long, with what the cluster was doing for it",
     trouble: TROUBLES.creating,
-    readyMs: 300,
+    readyMs: 1000,
     says: [
-      "T: Error: The proxy did not start within 0.3 s: its pod is still being started",
+      "T: Error: The proxy did not start within 1 s: its pod is still being started",
       "T: What the cluster did for it:",
       "T:   Scheduled: Successfully assigned POD to node-1",
       'T:   Pulling: Pulling image "agent:1"',
@@ -135,7 +135,7 @@ Deno.test("what answers on the agent's port and is not our agent ends with 255",
     await endedWith(cluster, await run(cluster, WEB), 255, [
       STARTING,
       "T: Error: Cannot use the proxy's agent: The agent is version 9.9.9 (protocol 9), this is version 0.0.0-test " +
-      "(protocol 1): use the same version on both sides",
+      "(protocol 2): use the same version on both sides",
     ]);
   });
   await t.step("something else, at once", async () => {
@@ -148,19 +148,19 @@ Deno.test("what answers on the agent's port and is not our agent ends with 255",
   });
   await t.step("something that says nothing, in time", async () => {
     await using cluster = await startFakeCluster({ trouble: { kind: "agent", answers: "silent" } });
-    await endedWith(cluster, await run(cluster, WEB, { connectMs: 300 }), 255, [
+    await endedWith(cluster, await run(cluster, WEB, { connectMs: 1000 }), 255, [
       STARTING,
-      "T: Error: Cannot reach the agent in its pod: it did not answer within 0.3 s",
+      "T: Error: Cannot reach the agent in its pod: it did not answer within 1 s",
       "T: It wrote no log",
     ]);
   });
   await t.step("nobody, in the node's words", async () => {
     await using cluster = await startFakeCluster({ trouble: { kind: "agent", answers: "none" } });
-    const ended = await run(cluster, WEB, { connectMs: 300 });
+    const ended = await run(cluster, WEB, { connectMs: 1000 });
     equals(ended.code, 255);
     match(
       ended.stderr,
-      /^T: Error: Cannot reach the agent in its pod: it did not answer within 0\.3 s: error forwarding port \d+ to pod .*connection refused/m,
+      /^T: Error: Cannot reach the agent in its pod: it did not answer within 1 s: error forwarding port \d+ to pod .*connection refused/m,
     );
     equals(await cluster.remaining(), []);
   });

@@ -175,8 +175,8 @@ Deno.test("a connection that breaks where only the net below the clean-up is mad
 Deno.test("a server that never answers is not waited for for ever", async () => {
   await using cluster = await startFakeCluster();
   cluster.faults.add({ verb: "create", resource: "deployments" }, { kind: "stall" });
-  await endedWith(cluster, await run(cluster, WEB, { createMs: 200 }), 255, [
-    'T: Error: Cannot create deployment/web in namespace "default": the API server did not answer within 0.2 s',
+  await endedWith(cluster, await run(cluster, WEB, { createMs: 1000 }), 255, [
+    'T: Error: Cannot create deployment/web in namespace "default": the API server did not answer within 1 s',
   ]);
 });
 

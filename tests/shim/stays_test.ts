@@ -121,20 +121,28 @@ Deno.test("What is no request gets an error, and the session goes on", async (t)
   equal((await world.run(["curl", "-sS", "http://10.96.7.7/"])).stdout, "still there\n");
 });
 
-Deno.test("A program that ends while its connect is under way ends the dial", async () => {
-  await using world = await openWorld({ services: { "10.96.7.7 80": "silence" }, names: {} });
-  const child = new Deno.Command("python3", {
-    args: ["-c", "import socket; socket.socket().connect(('10.96.7.7', 80))"],
-    env: world.capture.environment({ PATH: Deno.env.get("PATH") ?? "" }),
-    clearEnv: true,
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
-  await until(() => world.pod.dials.length > 0);
-  child.kill("SIGKILL");
-  await child.status;
-  await until(() => world.pod.givenUp.length > 0);
-  equals(world.pod.givenUp, ["10.96.7.7 80"]);
+Deno.test("A program that ends while its connect or lookup is under way ends that in the pod", async (t) => {
+  await using world = await openWorld({ services: { "10.96.7.7 80": "silence" }, names: { silent: "silence" } });
+  const cases = [
+    { call: "socket.socket().connect(('10.96.7.7', 80))", subject: "10.96.7.7 80" },
+    { call: "socket.getaddrinfo('silent', 80)", subject: "silent" },
+  ];
+  for (const { call, subject } of cases) {
+    await t.step(call, async () => {
+      const before = world.pod.dials.length + world.pod.lookups.length;
+      const child = new Deno.Command("python3", {
+        args: ["-c", `import socket; ${call}`],
+        env: world.capture.environment({ PATH: Deno.env.get("PATH") ?? "" }),
+        clearEnv: true,
+        stdout: "null",
+        stderr: "null",
+      }).spawn();
+      await until(() => world.pod.dials.length + world.pod.lookups.length > before);
+      child.kill("SIGKILL");
+      await child.status;
+      await until(() => world.pod.givenUp.at(-1) === subject);
+    });
+  }
 });
 
 Deno.test("A program that gives up a non-blocking connect ends the dial", async (t) => {

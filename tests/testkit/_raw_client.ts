@@ -63,6 +63,8 @@ export interface RawSocket extends Disposable {
   /** The next frame; null at the end of the connection. @throws after 5 s without one */
   read(): Promise<RawFrame | null>;
   send(opcode: number, payload: readonly number[], flags?: { final?: boolean; masked?: boolean }): Promise<void>;
+  /** Bytes as they are. */
+  sendRaw(bytes: Uint8Array): Promise<void>;
 }
 
 const WAIT_MS = 10_000;
@@ -192,6 +194,7 @@ async function upgrade(
       const start = [(final ? 0x80 : 0) | opcode, (masked ? 0x80 : 0) | payload.length, ...(masked ? mask : [])];
       await writeAll(conn, new Uint8Array([...start, ...data]));
     },
+    sendRaw: (bytes) => writeAll(conn, bytes),
     [Symbol.dispose]: () => closeQuietly(conn),
   };
 }

@@ -543,6 +543,16 @@ async function portForwards(t: Deno.TestContext, client: RawClient, path: string
     await closes(socket, [1002, 1000]);
   });
 
+  await t.step("port-forward: a message of more than 32 MiB ends it", async () => {
+    using socket = await open();
+    await portFrames(socket);
+    await payload(socket);
+    const head = new Uint8Array(15);
+    head.set([0x82, 0xff, 0, 0, 0, 0, 0x02, 0, 0, 1]); // 32 MiB and one byte, masked with zeros, on channel 0
+    await socket.sendRaw(head);
+    await closes(socket, [1000]);
+  });
+
   await t.step("port-forward: which subprotocols there are", async () => {
     using none = await open(AGENT_PORT, "");
     equal(none.status, 101);

@@ -7,7 +7,7 @@ const LOOK_MS = 1_000;
 const OPEN_STATES = new Set(["01", "02", "03"]);
 
 /** Watches connections for programs that close them while their connect is under way. */
-export interface Watch extends Disposable {
+export interface Watch extends AsyncDisposable {
   /** Calls `gone` when the program has closed its end; disposing it ends that. */
   add(from: Endpoint, gone: () => void): Disposable;
 }
@@ -28,9 +28,10 @@ export interface WatchOptions {
 export function watchAbandoned({ readTables = readProc, lookMs = LOOK_MS }: WatchOptions = {}): Watch {
   const watched = new Map<string, () => void>();
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let looking = Promise.resolve();
   let ended = false;
   const schedule = () => {
-    if (timer === undefined && watched.size > 0 && !ended) timer = setTimeout(look, lookMs);
+    if (timer === undefined && watched.size > 0 && !ended) timer = setTimeout(() => looking = look(), lookMs);
   };
   const look = async () => {
     const before = new Set(watched.keys());
@@ -51,10 +52,11 @@ export function watchAbandoned({ readTables = readProc, lookMs = LOOK_MS }: Watc
         },
       };
     },
-    [Symbol.dispose]() {
+    async [Symbol.asyncDispose]() {
       ended = true;
       watched.clear();
       clearTimeout(timer);
+      await looking;
     },
   };
 }

@@ -18,7 +18,7 @@ Deno.test("openEndpoints() reads the kernel's tables", () => {
 Deno.test("watchAbandoned() tells of an end that is closed, and of no other", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   const told: string[] = [];
-  using watch = watchAbandoned({ readTables: () => Promise.resolve(TABLES), lookMs: 1 });
+  await using watch = watchAbandoned({ readTables: () => Promise.resolve(TABLES), lookMs: 1 });
   using _open = watch.add({ address: "127.0.0.1", port: 54321 }, () => told.push("open"));
   using _mapped = watch.add({ address: "127.0.0.1", port: 54323 }, () => told.push("mapped"));
   using _closed = watch.add({ address: "127.0.0.1", port: 54322 }, () => {

@@ -23,7 +23,9 @@ export interface Control {
   /** What the user has to hear of a program that is about to be started. */
   readonly programs: (path: string) => Promise<Answer>;
   readonly log?: Log;
-  /** Ends every connection and every wait. */
+  /** The connections that are open. One set rather than a listener of the signal for each: there may be thousands. */
+  readonly open: Set<Duplex>;
+  /** Ends every wait; whoever aborts it closes what is open as well. */
   readonly signal: AbortSignal;
 }
 
@@ -34,7 +36,7 @@ type Of<Verb extends Request["verb"]> = Extract<Request, { readonly verb: Verb }
  * what goes wrong is the answer, and is told in the log.
  */
 export async function serveControl(conn: Duplex, control: Control): Promise<void> {
-  using _open = closing([conn], control.signal);
+  using _open = closing(conn, control);
   try {
     const next = readLines(conn);
     const request = await inTime(conn, async () => asRequest(await next()));
@@ -45,7 +47,7 @@ export async function serveControl(conn: Duplex, control: Control): Promise<void
       case "begin":
         return await serveConnect(conn, request, async () => asRequest(await next()), control);
       case "lookup":
-        return await tell(conn, await lookup(request, control));
+        return await tell(conn, await lookup(request, control, endOf(next())));
       case "hello":
         return await tell(conn, { verb: "hello", gates: control.gate });
       case "about":
@@ -63,8 +65,16 @@ export async function serveControl(conn: Duplex, control: Control): Promise<void
   }
 }
 
-async function lookup({ name, family }: Of<"lookup">, control: Control): Promise<Answer> {
-  const { pod, policy, log = silentLog, signal } = control;
+/** A signal that aborts when nothing more comes: the program gave its call up (a signal, its end). */
+function endOf(next: Promise<unknown>): AbortSignal {
+  const ended = new AbortController();
+  next.then((line) => line ?? ended.abort(), () => ended.abort());
+  return ended.signal;
+}
+
+async function lookup({ name, family }: Of<"lookup">, control: Control, givenUp: AbortSignal): Promise<Answer> {
+  const { pod, policy, log = silentLog } = control;
+  const signal = AbortSignal.any([control.signal, givenUp]);
   const reason = await policy.name(name);
   if (reason) {
     log.debug(`lookup ${name}: host (${reason})`);
@@ -103,12 +113,11 @@ async function serveConnect(
     log.debug(`${subject}: host (${reason})`);
     return await tell(conn, { verb: "local", reason });
   }
-  // A program that gives its connect up (a signal, its end) closes the control connection, and the dial ends with it.
-  const givenUp = new AbortController();
   const next = nextRequest();
-  next.then((request) => request ?? givenUp.abort(), () => givenUp.abort());
+  const abandoned = new AbortController();
+  const givenUp = AbortSignal.any([signal, endOf(next), abandoned.signal]);
   const plug = verb === "begin" ? control.plug : undefined;
-  const dialling = dial(to, AbortSignal.any([signal, givenUp.signal]), control);
+  const dialling = dial(to, givenUp, control);
 
   if (plug === undefined) {
     const result = await dialling;
@@ -116,10 +125,7 @@ async function serveConnect(
   }
   try {
     const gates = { port4: gate.port4, port6: gate.port6 };
-    await tell(
-      conn,
-      plug === undefined ? { verb: "connected", gates } : { verb: "pending", gates, plug },
-    );
+    await tell(conn, plug === undefined ? { verb: "connected", gates } : { verb: "pending", gates, plug });
     const claim = await inTime(conn, () => next);
     if (claim === undefined) return log.debug(`${subject}: given up by the program`);
     if (claim.verb !== "claim") throw new ProtocolError("a claim must follow");
@@ -128,15 +134,15 @@ async function serveConnect(
     const program = await abortable(gate.claim(claim.from), signal);
     if (program === undefined) return log.debug(`${subject}: nothing came from port ${claim.from.port}`);
     conn.close();
-    using _program = closing([program], signal);
-    using watched = control.watch.add(claim.from, () => givenUp.abort());
+    using _program = closing(program, control);
+    using watched = control.watch.add(claim.from, () => abandoned.abort());
     const result = await dialling;
     watched[Symbol.dispose]();
     if ("code" in result) return known.failed(result.code); // its plug is unread: closing the connection sends RST
     known.connected();
     await join(program, claim, result.duplex, control);
   } finally {
-    givenUp.abort();
+    abandoned.abort();
     const result = await dialling;
     if ("duplex" in result) result.duplex.close();
   }
@@ -159,9 +165,10 @@ async function join(
   program: Duplex,
   { from, plug }: Of<"claim">,
   pod: Duplex,
-  { log = silentLog, signal }: Control,
+  control: Control,
 ): Promise<void> {
-  using _pod = closing([pod], signal);
+  const { log = silentLog } = control;
+  using _pod = closing(pod, control);
   log.debug(`port ${from.port}: joined`);
   const ended = await skip(program, plug) ? await splice(program, pod) : "closed by the program";
   log.debug(`port ${from.port}: closed${ended ? `: ${messageOf(ended)}` : ""}`);
@@ -196,15 +203,14 @@ async function inTime<T>(conn: Duplex, wait: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Closes connections at the end of a scope, and when `signal` says so. */
-function closing(connections: readonly Duplex[], signal: AbortSignal): Disposable {
-  const close = () => connections.forEach((each) => each.close());
-  signal.addEventListener("abort", close, { once: true });
-  if (signal.aborted) close();
+/** Closes a connection at the end of a scope, and when everything ends. */
+function closing(conn: Duplex, { open, signal }: Control): Disposable {
+  open.add(conn);
+  if (signal.aborted) conn.close();
   return {
     [Symbol.dispose]() {
-      signal.removeEventListener("abort", close);
-      close();
+      open.delete(conn);
+      conn.close();
     },
   };
 }
