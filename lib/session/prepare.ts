@@ -62,7 +62,9 @@ async function prepareSwap(plan: Plan, original: Original, options: PrepareOptio
   const [identity, keepers] = await Promise.all([readIdentity(original, options), tellKeepers(original, options)]);
   const proxy = swappedDeployment(plan, original, publicKey, identity);
   log.debug(`The proxy: ${JSON.stringify(proxy)}`);
-  const { template } = proxy["spec"] as { template: { metadata: { labels: object }; spec: unknown } };
+  const { template } = proxy["spec"] as {
+    template: { metadata: { labels: Readonly<Record<string, string>> }; spec: unknown };
+  };
   const [facts] = await Promise.all([
     readFacts(original, template, options),
     requireAccepted(plan, proxy, options),

@@ -21,6 +21,7 @@ import { prepare } from "./prepare.ts";
 import { healBefore } from "./safety/recover.ts";
 import { openSafety } from "./safety/safety.ts";
 import { makeCleanUp } from "./safety/undo.ts";
+import { shareTerminal } from "./share_terminal.ts";
 import { showPlan } from "./show_plan.ts";
 import { acquireWorkload } from "./workload/acquire.ts";
 
@@ -33,6 +34,12 @@ export interface Around {
   readonly signal: AbortSignal;
   readonly env: Readonly<Record<string, string>>;
   readonly home: string;
+  /**
+   * Told whose authorities the API server's certificate may be of, before anything is asked of it.
+   *
+   * @default {the runtime's own are trusted beside those of the kubeconfig}
+   */
+  chooseAuthorities?(wanted: "kubeconfig" | "system"): void;
   /** Takes a getter of what would be left in the cluster if the process ended now. */
   onLeftovers(names: () => readonly string[]): void;
   readonly version: string;
@@ -102,7 +109,9 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
 
   // Intent.
   const cluster = await loadKubeconfig({ ...around, ...(wanted.context && { context: wanted.context }) });
-  await using kube = openKubeClient(cluster, { log: log.room("API") });
+  around.chooseAuthorities?.(cluster.tls.caCerts === undefined ? "system" : "kubeconfig");
+  const terminal = shareTerminal({ say });
+  await using kube = openKubeClient(cluster, { log: log.room("API"), pluginRunner: terminal.pluginRunner });
   const namespace = wanted.namespace ?? cluster.namespace;
   const image = imageFor(around);
   log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${namespace}, ${image}`);
@@ -136,6 +145,7 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   const environment = childEnvironment({ host: env, pod: await orLoss(pod.environment({ signal }), why), session });
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
   await using launcher = await placeLauncherFor(around);
+  await terminal.handOver(signal);
   await using child = startChild(plan.command, {
     ...(launcher && { launcher: launcher.path }),
     env: capture.environment({ ...environment, ...(plan.isShell && promptOf(cluster.contextName)) }),

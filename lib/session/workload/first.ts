@@ -56,7 +56,7 @@ export interface FactsOptions {
 /** Asks the cluster for the facts; what we may not see does not count. */
 export async function readFacts(
   original: Original,
-  template: { readonly metadata: { readonly labels: object }; readonly spec: unknown },
+  template: { readonly metadata: { readonly labels: Readonly<Record<string, string>> }; readonly spec: unknown },
   options: FactsOptions,
 ): Promise<Facts> {
   const { kube, namespace, signal } = options;
@@ -77,7 +77,10 @@ export async function readFacts(
 
 /** Lets the API server judge the proxy's pod, without making it. */
 async function wordsOfQuota(
-  { metadata, spec }: { readonly metadata: { readonly labels: object }; readonly spec: unknown },
+  { metadata, spec }: {
+    readonly metadata: { readonly labels: Readonly<Record<string, string>> };
+    readonly spec: unknown;
+  },
   { kube, namespace, signal }: FactsOptions,
 ): Promise<string | undefined> {
   const name = `telepresence-${crypto.randomUUID().slice(0, 8)}`;
