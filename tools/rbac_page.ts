@@ -12,9 +12,9 @@ const KINDS = ["deployment", "statefulset", "replicaset", "daemonset", "pod"] as
 /** The page as it is to be. */
 export function rbacPage(): string {
   const optional = optionalRights();
-  const log = optional.filter(({ resource }) => resource === "pods/log");
-  const made = [...rightsFor({ hasService: true, hasServiceAccount: false }), ...log];
-  const swapped = [...rightsFor({ swaps: "deployment", hasService: false, hasServiceAccount: false }), ...log];
+  const told = optional.filter(({ resource }) => resource === "pods/log" || resource === "events");
+  const made = [...rightsFor({ hasService: true, hasServiceAccount: false }), ...told];
+  const swapped = [...rightsFor({ swaps: "deployment", hasService: false, hasServiceAccount: false }), ...told];
   const others = KINDS.slice(1).map((kind) => {
     const own = rightsFor({ swaps: kind, hasService: false, hasServiceAccount: false }).filter((right) => right.kind);
     return `- ${kind}: ${own.map(({ resource, verbs }) => `\`${resource}\` ${verbs.join(", ")}`).join("; ")}`;

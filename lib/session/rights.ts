@@ -105,6 +105,13 @@ export const RIGHTS: readonly Right[] = [
   },
   {
     group: "",
+    resource: "events",
+    verbs: ["list", "watch"],
+    why: "tell why a pod is late",
+    when: "optional",
+  },
+  {
+    group: "",
     resource: "persistentvolumeclaims",
     verbs: ["get"],
     why: "see whether a volume can be used by two pods",
