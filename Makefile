@@ -7,6 +7,7 @@ DENO := tools/deno
 SOURCES := main.ts agent.ts version.ts deno.json $(shell find lib -name '*.ts' ! -name '*_test.ts' 2>/dev/null)
 AGENT_SOURCES := agent.ts version.ts deno.json $(shell find lib/util lib/log lib/transport lib/pod lib/agent -name '*.ts' ! -name '*_test.ts' 2>/dev/null)
 SHIM := build/shim/libtelepresence.so
+LAUNCHER := build/shim/telepresence-launcher
 # What the tests run beside our own program.
 TEST_PROGRAMS := curl=curl python3=python3 openssl=openssl git=git /etc/services=netbase
 CLUSTER := $(DENO) run --allow-all tests/cluster/cluster.ts
@@ -31,8 +32,11 @@ $(SHIM): $(wildcard shim/*.c shim/*.h shim/Makefile)
 	@command -v $${CC:-gcc} >/dev/null || { echo "Cannot build the shim: gcc is not installed (apt-get install gcc libc6-dev)" >&2; exit 1; }
 	@$(MAKE) --no-print-directory --silent -C shim OUT=../build/shim
 
-build/shims.json: $(SHIM) tools/build_shims.ts
-	@$(DENO) run --allow-read --allow-write=build tools/build_shims.ts $(SHIM)
+$(LAUNCHER): shim/launcher/launcher.c shim/launcher/Makefile
+	@$(MAKE) --no-print-directory --silent -C shim/launcher OUT=../../build/shim
+
+build/shims.json: $(SHIM) $(LAUNCHER) tools/build_shims.ts
+	@$(DENO) run --allow-read --allow-write=build tools/build_shims.ts $(SHIM) $(LAUNCHER)
 
 build/main.js: $(SOURCES) build/agent.js build/shims.json
 	@$(DENO) bundle --quiet --minify --output $@ main.ts

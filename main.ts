@@ -4,7 +4,8 @@
  * @module
  */
 import { chooseAuthorities, main, systemHost } from "@/cli/mod.ts";
-import { runSession } from "@/session/mod.ts";
+import { selfCommand } from "@/process/mod.ts";
+import { guard, GUARDIAN, recover, runSession, showStatus } from "@/session/mod.ts";
 import agentSource from "./build/agent.js" with { type: "text" };
 import shims from "./build/shims.json" with { type: "json" };
 import { AGENT_IMAGE, VERSION } from "./version.ts";
@@ -20,15 +21,54 @@ const host = systemHost({
       chooseAuthorities,
       agentSource,
       agentImage: AGENT_IMAGE,
-      shim: shimFor(Deno.build),
+      shim: embedded(Deno.build.arch),
+      launcher: embedded(`${Deno.build.arch}-launcher`),
+      self: startedAgain,
+      terminal: pathOfTerminal(),
     }),
+  command: (command, around) => {
+    const options = { ...around, say: (line: string) => around.teller.say(line) };
+    return command.kind === "recover" ? recover(command, options) : showStatus(command, options);
+  },
 });
+
+// The same program in another role: started by a session, never by a user.
+if (Deno.args[0] === GUARDIAN) {
+  Deno.exit(await guard({ input: Deno.stdin.readable, say: tellTerminal }));
+}
 
 // Everything was given back when `main` returns; a timer that somebody forgot is not to hold up the user's prompt.
 Deno.exit(await main(Deno.args, host));
 
-/** The preload library for this machine, where we have one. */
-function shimFor({ os, arch }: typeof Deno.build): Uint8Array<ArrayBuffer> | undefined {
-  const text = os === "linux" ? (shims as Record<string, string>)[arch] : undefined;
+/** The path of the terminal that our standard error is. */
+function pathOfTerminal(): string | undefined {
+  if (!Deno.stderr.isTerminal()) return undefined;
+  try {
+    return Deno.readLinkSync("/proc/self/fd/2");
+  } catch {
+    return undefined;
+  }
+}
+
+/** For the guardian, which has no terminal of its own. */
+function tellTerminal(line: string, terminal: string | undefined): void {
+  try {
+    if (terminal !== undefined) Deno.writeTextFileSync(terminal, `T: ${line}\r\n`, { append: true, create: false });
+  } catch {
+    // It was closed: nobody is there to be told.
+  }
+}
+
+/** The command that starts this program again with these words, however it was delivered. */
+function startedAgain(args: readonly string[]): [string, ...string[]] {
+  return selfCommand(
+    { standalone: Deno.build.standalone, execPath: Deno.execPath(), mainModule: Deno.mainModule },
+    args,
+  );
+}
+
+/** What is built from C for this machine, where we have it: the preload library and the launcher. */
+function embedded(name: string): Uint8Array<ArrayBuffer> | undefined {
+  const text = Deno.build.os === "linux" ? (shims as Record<string, string>)[name] : undefined;
   return text === undefined ? undefined : Uint8Array.fromBase64(text);
 }

@@ -30,7 +30,12 @@ interface Layer {
 }
 
 const LAYERS: readonly Layer[] = [
-  { name: "fast", roots: ["lib", "tools", "tests/testkit", "tests/session", "tests/shim"], parallel: 2, minutes: 5 },
+  {
+    name: "fast",
+    roots: ["lib", "tools", "tests/testkit", "tests/session", "tests/shim", "tests/launcher"],
+    parallel: 2,
+    minutes: 5,
+  },
   { name: "machine", roots: ["tests/machine"], parallel: 1, minutes: 10 },
   {
     name: "e2e",

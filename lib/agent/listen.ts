@@ -5,12 +5,13 @@ import { acceptAll, closeQuietly, messageOf, splice } from "@/util/mod.ts";
 import { toDialError } from "./errno.ts";
 
 /**
- * Listens on a port of the pod, on all addresses of both families where there are two.
+ * Listens on a port of the pod: on all addresses of both families where there are two, or on the loopback alone.
  *
  * @throws {DialError} with the errno of the bind
  */
-export function bind(port: number): Deno.TcpListener {
+export function bind(port: number, loopback = false): Deno.TcpListener {
   try {
+    if (loopback) return Deno.listen({ hostname: "127.0.0.1", port });
     return Deno.listen({ hostname: "::", port }); // takes IPv4 as well, unless the node has no IPv6 at all
   } catch (error) {
     const { code } = toDialError(error);

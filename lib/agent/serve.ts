@@ -54,7 +54,7 @@ async function fulfil(request: HostRequest, incoming: Incoming, mux: Mux, option
       return;
     }
     case "listen": {
-      const listener = bind(request.port);
+      const listener = bind(request.port, request.loopback);
       return await serveListener(listener, { number: request.listener, stream: incoming.accept(), mux, log });
     }
     case "resolve": {

@@ -15,6 +15,7 @@
  *
  * @module
  */
+import { WORKLOAD_KINDS, type WorkloadKind, type WorkloadName } from "@/session/mod.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What was asked for, exact: nothing below this room looks at a word of the command line again. */
@@ -27,8 +28,22 @@ export interface Flags {
   readonly context?: string;
   /** The namespace; the context's own when absent. */
   readonly namespace?: string;
+  /** The service account of the proxy's pod; the original's, or the namespace's default one, when absent. */
+  readonly serviceAccount?: string;
   /** Ports that the pod forwards to the host; no port is there twice on either side. */
   readonly expose: readonly Exposed[];
+  /** Ports of this machine's loopback that lead to the same port of the pod's. */
+  readonly toPod: readonly number[];
+  /** Ports of the pod's loopback that lead to the same port of this machine's. */
+  readonly fromPod: readonly number[];
+  /** Whether the init containers of a swapped workload run in the proxy's pod too. */
+  readonly initContainers: boolean;
+  /** How long the proxy goes on serving while the original comes back, where it is not as usual. */
+  readonly giveBackTimeoutMs?: number;
+  /** Whether what killed sessions left is given back without a question. */
+  readonly recover: boolean;
+  /** How the plan is shown, instead of acting. */
+  readonly show?: "text" | "json";
   /** How many seconds a lost connection to the pod is waited for; a minute when absent. */
   readonly graceSeconds?: number;
   /** What runs on the host. */
@@ -66,8 +81,12 @@ export interface EnvironmentWanted {
 /** Ways to capture a command's connections. */
 export type Method = "inject-tcp";
 
-/** What a session does to the cluster: it makes a new proxy, by a name of its own when none is given. */
-export type Operation = { readonly kind: "new"; readonly name?: string };
+/** What a session does to the cluster. */
+export type Operation =
+  /** It makes a new proxy, by a name of its own when none is given. */
+  | { readonly kind: "new"; readonly name?: string }
+  /** It puts a proxy in the place of a workload; of its first container when none is named. */
+  | { readonly kind: "swap"; readonly workload: WorkloadName; readonly container?: string };
 
 /** A port of the pod, and the port of the host where its connections arrive. */
 export interface Exposed {
@@ -145,11 +164,13 @@ export const FLAGS = [
     short: "-s",
     value: "NAME[:CONTAINER]",
     group: "operation",
-    help: "Put the proxy in the place of an existing Deployment for the time of the session.",
-    later: later(
-      "--new-deployment NAME --expose PORT makes a Deployment and a Service beside those that are there, " +
-        "which stay as they are",
-    ),
+    help: "Put the proxy in the place of an existing Deployment, of its first or this container, for the time of the " +
+      "session; the container's ports are exposed. statefulset/NAME, replicaset/NAME, daemonset/NAME and pod/NAME are " +
+      "other workloads.",
+    check: (value) => {
+      const problem = readSwap(value);
+      return typeof problem === "string" ? problem : undefined;
+    },
   },
   {
     long: "--deployment",
@@ -175,8 +196,8 @@ export const FLAGS = [
   {
     long: "--serviceaccount",
     value: "SERVICE_ACCOUNT",
-    help: "The service account of the proxy's pod.",
-    later: later("without it the proxy has the default service account of its namespace"),
+    help: "The service account of the proxy's pod. Default: that of a swapped workload, else the namespace's own.",
+    check: (name) => /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name) ? undefined : `invalid name: '${name}'`,
   },
   {
     long: "--expose",
@@ -193,16 +214,38 @@ export const FLAGS = [
     value: "PORT",
     repeats: true,
     help: "Forward this machine's port PORT to another container of the pod.",
-    check: checkInt,
-    later: later("the proxy's pod has no other container; Services and pods are reached by their names and addresses"),
+    check: checkPort,
   },
   {
     long: "--from-pod",
     value: "PORT",
     repeats: true,
     help: "Let another container of the pod reach PORT on this machine.",
-    check: checkInt,
-    later: later("--expose PORT forwards the pod's port to this machine, whoever connects to it"),
+    check: checkPort,
+  },
+  {
+    long: "--no-init-containers",
+    help: "Leave out the init containers of a swapped workload, for a quicker start.",
+  },
+  {
+    long: "--give-back-timeout",
+    value: "SECONDS",
+    help: "How long the proxy goes on serving at the end while the swapped workload comes back. Default: 30.",
+    check: (value) => /^\d{1,5}$/.test(value) ? undefined : `invalid number of seconds: '${value}'`,
+  },
+  {
+    long: "--recover",
+    help: "Give back what killed sessions left, before this one starts. Without it, and on a terminal, you are asked.",
+  },
+  {
+    long: "--plan",
+    help: "Show every object, every change and every right that the session would need, and change nothing.",
+  },
+  {
+    long: "--output",
+    value: "FORM",
+    choices: ["text", "json"],
+    help: "How --plan is shown. Default: text.",
   },
   {
     long: "--container-to-host",
@@ -328,11 +371,8 @@ export function nameOf(flag: Flag): string {
 
 /** Subcommands, which stand as the first word alone: what each is for, and the sentence of one not built yet. */
 export const SUBCOMMANDS = {
-  recover: {
-    help: "undo what a killed session left",
-    later: "each object that a session makes carries its name: kubectl delete removes it",
-  },
-  status: { help: "show the sessions of this machine", later: "telepresence.log tells what a session does" },
+  recover: { help: "give back what killed sessions left" },
+  status: { help: "show the sessions of this machine and of others" },
   "agent-manifest": {
     help: "print the YAML of a proxy to install",
     later: "--new-deployment NAME makes the proxy for the session",
@@ -375,16 +415,34 @@ export function readFlags(typed: Typed): Flags {
         "which begins with a letter)",
     );
   }
+  const swapped = typed.last("--swap-deployment");
+  const swap = swapped === undefined ? undefined : readSwap(swapped);
+  if (typeof swap === "string") throw new UsageError(`argument --swap-deployment/-s: ${swap}`);
+  const shown = typed.last("--output");
+  const isShown = typed.last("--plan") !== undefined;
+  if (shown !== undefined && !isShown) throw new UsageError("argument --output: only with --plan");
+  const ports = (long: Long) => [...new Set(typed.all(long).map(Number))];
+  const fromPod = ports("--from-pod");
+  const both = expose.find(({ pod }) => fromPod.includes(pod));
+  if (both !== undefined) throw new UsageError(`argument --from-pod: --expose has the pod's port ${both.pod} already`);
+  const [serviceAccount, timeout] = [typed.last("--serviceaccount"), typed.last("--give-back-timeout")];
   const [context, namespace, logfile] = [typed.last("--context"), typed.last("--namespace"), typed.last("--logfile")];
   const [json, file] = [typed.last("--env-json"), typed.last("--env-file")];
   const grace = typed.last("--grace");
   const [command, ...args] = typed.rest;
   return {
     method: "inject-tcp",
-    operation: { kind: "new", ...(name !== undefined && { name }) },
+    operation: swap ?? { kind: "new", ...(name !== undefined && { name }) },
     ...(context !== undefined && { context }),
     ...(namespace !== undefined && { namespace }),
+    ...(serviceAccount !== undefined && { serviceAccount }),
     expose,
+    toPod: ports("--to-pod"),
+    fromPod,
+    initContainers: typed.last("--no-init-containers") === undefined,
+    ...(timeout !== undefined && { giveBackTimeoutMs: Number(timeout) * 1000 }),
+    recover: typed.last("--recover") !== undefined,
+    ...(isShown && { show: shown === "json" ? "json" : "text" }),
     ...(grace !== undefined && { graceSeconds: Number(grace) }),
     run: command === undefined ? { kind: "shell" } : { kind: "command", words: [command, ...args] },
     ...(logfile !== undefined && { logfile }),
@@ -439,8 +497,40 @@ function readExposed(value: string): Exposed | string {
   return `invalid port: '${value}' (expected PORT or LOCAL:REMOTE, each from 1 to 65535)`;
 }
 
-function checkInt(value: string): string | undefined {
-  return /^\s*[+-]?\d+\s*$/.test(value) ? undefined : `invalid int value: '${value}'`;
+function checkPort(value: string): string | undefined {
+  if (!/^\s*[+-]?\d+\s*$/.test(value)) return `invalid int value: '${value}'`;
+  return Number(value) >= 1 && Number(value) <= 65535 ? undefined : `invalid port: '${value}' (expected 1 to 65535)`;
+}
+
+/** A workload and a container of it, or what is wrong with the words. */
+function readSwap(value: string): Operation & { kind: "swap" } | string {
+  const [, word = "deployment", name, container] = /^(?:([^/:]+)\/)?([^/:]+)(?::([^/:]+))?$/.exec(value) ?? [];
+  if (name === undefined || !/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name)) {
+    return `invalid workload: '${value}' (expected NAME or KIND/NAME, and maybe :CONTAINER)`;
+  }
+  const kind = kindOf(word);
+  if (kind === undefined) {
+    if (/^(dc|deploymentconfigs?)(\.|$)/i.test(word)) {
+      return `DeploymentConfigs of OpenShift are not swapped: ` +
+        `'oc scale dc/${name} --replicas=0' and --new-deployment NAME --expose PORT come near`;
+    }
+    return `invalid kind of workload: '${word}' (choose from ${WORKLOAD_KINDS.join(", ")})`;
+  }
+  if (container !== undefined && !isLabel(container)) return `invalid container: '${container}' (${LABEL_RULE})`;
+  return { kind: "swap", workload: { kind, name }, ...(container !== undefined && { container }) };
+}
+
+/** A kind by the words that kubectl takes for it. */
+function kindOf(word: string): WorkloadKind | undefined {
+  const short: Readonly<Record<string, WorkloadKind>> = {
+    deploy: "deployment",
+    sts: "statefulset",
+    rs: "replicaset",
+    ds: "daemonset",
+    po: "pod",
+  };
+  const singular = word.toLowerCase().replace(/(\.apps)?$/, "").replace(/s(\.apps)?$/, "");
+  return WORKLOAD_KINDS.find((kind) => kind === singular || kind === word.toLowerCase()) ?? short[word.toLowerCase()];
 }
 
 function isTrue(value: string): boolean {

@@ -9,15 +9,14 @@ const HELP_COLUMN = 24;
 /** The usage line, in as many lines as it takes: only what is built. */
 export function usage(columns = DEFAULT_COLUMNS): string {
   const lead = "usage: telepresence ";
-  const parts: string[] = [];
-  for (const flag of ROWS.filter((row) => !isLater(row))) {
-    const twin = parts.at(-1);
-    const both = ROWS.find((row) => !isLater(row) && row.group === flag.group && row.long !== flag.long);
-    const shown = formOf(flag, flag.long === "--help" ? "-h" : flag.long);
-    if (flag.group !== undefined && both !== undefined && twin?.startsWith(`[${both.long}`)) {
-      parts[parts.length - 1] = `${twin.slice(0, -1)} | ${shown}]`;
-    } else parts.push(`[${shown}]`);
-  }
+  const built = ROWS.filter((row) => !isLater(row));
+  const parts = built.flatMap((flag) => {
+    const group = flag.group === undefined ? [flag] : built.filter((other) => other.group === flag.group);
+    if (group[0] !== flag) return []; // shown with the first of its group
+    const forms = group.map((one) => formOf(one, one.long === "--help" ? "-h" : one.long));
+    const last = forms.length - 1; // a group may be cut between its flags
+    return forms.map((form, index) => `${index === 0 ? "[" : ""}${form}${index === last ? "]" : " |"}`);
+  });
   const lines: string[] = [];
   for (const part of parts) {
     const line = lines.at(-1);

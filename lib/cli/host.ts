@@ -2,17 +2,25 @@ import { homedir } from "node:os";
 import type { Host } from "./main.ts";
 
 /** The machine as it is, for the program's own `main.ts`; tests have a {@linkcode Host} of their own. */
-export function systemHost(own: Pick<Host, "version" | "reportTo" | "exit" | "run">): Host {
+export function systemHost(own: Pick<Host, "version" | "reportTo" | "exit" | "run" | "command">): Host {
   return {
     ...own,
     env: Deno.env.toObject(),
     home: homedir(),
     cwd: Deno.cwd,
     stderrIsTerminal: Deno.stderr.isTerminal(),
+    ...(Deno.stdin.isTerminal() && Deno.stderr.isTerminal() && { readLine }),
     columns: columnsOfTerminal,
     writeStdout: (text) => writeAllTo(Deno.stdout, text),
     writeStderr: (text) => writeAllTo(Deno.stderr, text),
   };
+}
+
+/** A line of the terminal; the terminal itself hands out whole lines. */
+async function readLine(): Promise<string> {
+  const buffer = new Uint8Array(1024);
+  const count = await Deno.stdin.read(buffer);
+  return count === null ? "no" : new TextDecoder().decode(buffer.subarray(0, count));
 }
 
 function columnsOfTerminal(): number | undefined {

@@ -1,12 +1,12 @@
-import type { Log } from "@/log/mod.ts";
-import { type Flags, type Subcommand, SUBCOMMANDS } from "./flags.ts";
+import { type Log, silentLog } from "@/log/mod.ts";
+import { type Command, readCommand } from "./commands.ts";
+import type { Flags } from "./flags.ts";
 import { help } from "./help.ts";
 import { type Logfile, openLogfile } from "./logfile.ts";
 import { type Invocation, parse } from "./parse.ts";
 import { report, stacksOf } from "./report.ts";
 import { type SignalName, untilSignal } from "./signals.ts";
 import { makeTerminal, type Screen, type Teller, type Terminal } from "./terminal.ts";
-import { UsageError } from "./usage_error.ts";
 
 /** What the command line needs of the machine and of the program around it. */
 export interface Host extends Screen {
@@ -24,6 +24,10 @@ export interface Host extends Screen {
   exit(code: number): void;
   /** Runs a session. */
   readonly run: RunSession;
+  /** Runs a subcommand. */
+  readonly command: RunCommand;
+  /** Reads one line of the user's, where both ends are a terminal. */
+  readonly readLine?: () => Promise<string>;
   /** Calls back at each signal, until disposed of. @default {those of the system} */
   listen?(callback: (signal: SignalName) => void): Disposable;
 }
@@ -35,6 +39,12 @@ export interface Host extends Screen {
  * @throws {UserError} when it cannot be, {@linkcode Interrupted} (the signal's reason) when a signal ended it first
  */
 export type RunSession = (flags: Flags, around: Around) => Promise<number>;
+
+/** Runs a subcommand to its end, and says with which exit code to end. */
+export type RunCommand = (command: Command, around: CommandAround) => Promise<number>;
+
+/** What a subcommand gets from the command line beside its words. */
+export type CommandAround = Pick<Around, "teller" | "signal" | "env" | "home" | "log" | "print">;
 
 /** What a session gets from the command line beside its flags. */
 export interface Around {
@@ -48,6 +58,10 @@ export interface Around {
   readonly env: Readonly<Record<string, string>>;
   /** The user's home directory. */
   readonly home: string;
+  /** Writes what was asked for to the standard output. */
+  print(text: string): void;
+  /** Asks the user a question that is answered by yes or no; absent where nobody can answer. */
+  readonly ask?: (question: string) => Promise<boolean>;
   /** Takes a getter of what would be left if the process ended now, as words for the user: `deployment/x`. */
   onLeftovers(names: () => readonly string[]): void;
 }
@@ -71,17 +85,23 @@ async function act(invocation: Invocation, terminal: Terminal, host: Host): Prom
       terminal.print(`${host.version}\n`);
       return 0;
     case "subcommand":
-      return runSubcommand(invocation.name, invocation.args, terminal, host);
+      return await runSubcommand(readCommand(invocation.name, invocation.args), terminal, host);
     case "run":
       return await runFlags(invocation, terminal, host);
   }
 }
 
-function runSubcommand(name: Subcommand, args: readonly string[], terminal: Terminal, host: Host): number {
-  if (name !== "version") throw new UsageError(`${name}: not built yet: ${SUBCOMMANDS[name].later}`);
-  if (args.length > 0) throw new UsageError(`unrecognized arguments: ${args.join(" ")}`);
-  terminal.print(`${host.version}\n`);
-  return 0;
+async function runSubcommand(command: Command | "version", terminal: Terminal, host: Host): Promise<number> {
+  if (command === "version") {
+    terminal.print(`${host.version}\n`);
+    return 0;
+  }
+  const { env, home } = host;
+  const print = (text: string) => terminal.print(text);
+  return await untilSignal(
+    (signal) => host.command(command, { teller: terminal, signal, env, home, print, log: silentLog }),
+    { say: terminal.say, leftovers: () => [], exit: host.exit, ...(host.listen && { listen: host.listen }) },
+  );
 }
 
 /** A session with all that is around it: the log from before the first word, the signals, and the end in words. */
@@ -97,7 +117,16 @@ async function runFlags(
   warnings.forEach(terminal.say);
   const { env, home } = host;
   let leftovers: () => readonly string[] = () => [];
-  const around = { log, teller: terminal, env, home, onLeftovers: (names: typeof leftovers) => leftovers = names };
+  const { readLine } = host;
+  const around = {
+    log,
+    teller: terminal,
+    env,
+    home,
+    print: (text: string) => terminal.print(text),
+    ...(readLine && { ask: (question: string) => ask(question, terminal, readLine) }),
+    onLeftovers: (names: typeof leftovers) => leftovers = names,
+  };
   try {
     const code = await untilSignal((signal) => host.run(flags, { ...around, signal }), {
       say: terminal.say,
@@ -113,6 +142,11 @@ async function runFlags(
     log.info(`Ends with exit code ${code}`);
     return code;
   }
+}
+
+async function ask(question: string, { say }: Terminal, readLine: () => Promise<string>): Promise<boolean> {
+  say(`${question} [Y/n]`);
+  return /^(y|yes|)$/i.test((await readLine()).trim());
 }
 
 function openLog(flags: Flags, terminal: Terminal, host: Host): Logfile {

@@ -24,6 +24,7 @@ function setUp(run: (around: Around, flags: Flags) => number | Promise<number> =
       send = callback;
       return { [Symbol.dispose]() {} };
     },
+    command: () => Promise.resolve(0),
     async run(flags, around) {
       seen.runs.push(flags);
       return await run(around, flags);
@@ -64,11 +65,9 @@ Deno.test("main() ends with 2 at a line without a meaning, before it touches any
   const table = [
     [["--bogus"], "unrecognized arguments: --bogus"],
     [["version", "x"], "unrecognized arguments: x"],
-    [
-      ["recover"],
-      "recover: not built yet: each object that a session makes carries its name: kubectl delete removes it",
-    ],
-    [["status"], "status: not built yet: telepresence.log tells what a session does"],
+    [["recover", "--bogus"], "recover: Unknown option '--bogus'"],
+    [["status", "x"], "unrecognized arguments: x"],
+    [["status", "--output", "xml"], "status: argument --output: invalid choice: 'xml' (choose from 'text', 'json')"],
     [["agent-manifest"], "agent-manifest: not built yet: --new-deployment NAME makes the proxy for the session"],
     [["doctor"], "doctor: not built yet: --verbose has the log tell everything"],
     [["completion", "bash"], "completion: not built yet: telepresence --help lists all options"],
@@ -82,6 +81,43 @@ Deno.test("main() ends with 2 at a line without a meaning, before it touches any
       equals([test.seen.stdout, test.seen.runs, test.hasLog()], ["", [], false]);
     });
   }
+});
+
+Deno.test("main() reads the words behind a subcommand, and runs it without a log", async (t) => {
+  const table: readonly (readonly [string, unknown])[] = [
+    ["recover", { kind: "recover", sessions: [] }],
+    ["recover --namespace shop 5e55 ab", { kind: "recover", namespace: "shop", sessions: ["5e55", "ab"] }],
+    ["status", { kind: "status", allNamespaces: false, output: "text" }],
+    ["status -A -o json --context c", { kind: "status", context: "c", allNamespaces: true, output: "json" }],
+  ];
+  for (const [line, want] of table) {
+    await t.step(line, async () => {
+      using test = setUp();
+      const seen: unknown[] = [];
+      const command: Host["command"] = (command, { print }) => {
+        seen.push(command);
+        print("told\n");
+        return Promise.resolve(7);
+      };
+      equal(await main(line.split(" "), { ...test.host, command }), 7);
+      equals([seen, test.seen.stdout, test.hasLog()], [[want], "told\n", false]);
+    });
+  }
+});
+
+Deno.test("main() lets a session ask where somebody can answer", async () => {
+  for (const [answer, want] of [["\n", true], ["Yes\n", true], ["n\n", false], ["what?\n", false]] as const) {
+    let heard: boolean | undefined;
+    using test = setUp(async ({ ask }) => {
+      heard = await ask?.("Give it back now?");
+      return 0;
+    });
+    await main([], { ...test.host, readLine: () => Promise.resolve(answer) });
+    equal(heard, want);
+    match(test.seen.stderr, /^T: Give it back now\? \[Y\/n\]\n$/);
+  }
+  using test = setUp(({ ask }) => ask === undefined ? 3 : 0);
+  equal(await test.main(), 3);
 });
 
 Deno.test("main() runs a session and ends with the command's own exit code", async () => {

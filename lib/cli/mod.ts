@@ -24,8 +24,9 @@ export {
   type Subcommand,
   SUBCOMMANDS,
 } from "./flags.ts";
+export { type Command } from "./commands.ts";
 export { systemHost } from "./host.ts";
-export { type Around, type Host, main, type RunSession } from "./main.ts";
+export { type Around, type CommandAround, type Host, main, type RunCommand, type RunSession } from "./main.ts";
 export { type Invocation, parse } from "./parse.ts";
 export { EXIT } from "./report.ts";
 export { Interrupted, type SignalName, SIGNALS } from "./signals.ts";

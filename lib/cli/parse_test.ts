@@ -1,4 +1,5 @@
 import { deepStrictEqual as equals, ok, throws } from "node:assert/strict";
+import type { WorkloadKind } from "@/session/mod.ts";
 import { type Flags, isLater, ROWS } from "./flags.ts";
 import { parse } from "./parse.ts";
 import { UsageError } from "./usage_error.ts";
@@ -7,6 +8,10 @@ const NOTHING_GIVEN: Flags = {
   method: "inject-tcp",
   operation: { kind: "new" },
   expose: [],
+  toPod: [],
+  fromPod: [],
+  initContainers: true,
+  recover: false,
   run: { kind: "shell" },
   verbose: false,
   environment: { set: {}, unset: [] },
@@ -139,6 +144,48 @@ Deno.test("parse() refuses flags that exclude each other, before what is not bui
   for (const [line, message] of table) await t.step(line, () => refused(words(line), message));
 });
 
+Deno.test("parse() reads what is swapped, and with what", async (t) => {
+  const swap = (kind: WorkloadKind, name: string, container?: string) =>
+    ({ operation: { kind: "swap", workload: { kind, name }, ...(container && { container }) } }) as const;
+  const table: readonly (readonly [string, Partial<Flags>])[] = [
+    ["-s web", swap("deployment", "web")],
+    ["-sweb", swap("deployment", "web")],
+    ["--swap-deployment web.v1:app", swap("deployment", "web.v1", "app")],
+    ["--swap-deployment=deployment/web", swap("deployment", "web")],
+    ["-s deployments.apps/web", swap("deployment", "web")],
+    ["-s sts/db", swap("statefulset", "db")],
+    ["-s StatefulSet/db:pg", swap("statefulset", "db", "pg")],
+    ["-s replicaset/web", swap("replicaset", "web")],
+    ["-s ds/log", swap("daemonset", "log")],
+    ["-s pod/one", swap("pod", "one")],
+    ["--serviceaccount bob", { serviceAccount: "bob" }],
+    ["--to-pod 80 --to-pod 81 --to-pod 80 --from-pod 82", { toPod: [80, 81], fromPod: [82] }],
+    ["--no-init-containers --give-back-timeout 5", { initContainers: false, giveBackTimeoutMs: 5000 }],
+    ["--recover", { recover: true }],
+    ["--plan", { show: "text" }],
+    ["--plan --output json", { show: "json" }],
+  ];
+  for (const [line, want] of table) await t.step(line, () => means(words(line), want));
+  const refusals: readonly (readonly [string, RegExp])[] = [
+    ["-s Web", /argument --swap-deployment\/-s: invalid workload: 'Web'/],
+    ["-s a:b:c", /invalid workload: 'a:b:c'/],
+    ["-s a:B", /invalid container: 'B'/],
+    [
+      "-s job/x",
+      /invalid kind of workload: 'job' \(choose from deployment, statefulset, replicaset, daemonset, pod\)$/,
+    ],
+    ["-s dc/x", /DeploymentConfigs of OpenShift are not swapped: 'oc scale dc\/x --replicas=0'/],
+    ["--output json", /argument --output: only with --plan$/],
+    ["--output xml --plan", /invalid choice: 'xml'/],
+    ["--give-back-timeout soon", /invalid number of seconds: 'soon'/],
+    ["--serviceaccount Bob", /invalid name: 'Bob'/],
+    ["--to-pod 0", /invalid port: '0'/],
+    ["--from-pod 70000", /invalid port: '70000'/],
+    ["--expose 8080:80 --from-pod 80", /argument --from-pod: --expose has the pod's port 80 already$/],
+  ];
+  for (const [line, sentence] of refusals) await t.step(line, () => void throws(() => parse(words(line)), sentence));
+});
+
 Deno.test("parse() checks ports", async (t) => {
   for (
     const value of ["0", "65536", "80:0", "70000:80", "a", "80:", ":80", "1:2:3", "80/tcp", "8 0", "", "0x50", "1e3"]
@@ -184,11 +231,7 @@ Deno.test("parse() checks names as Kubernetes would", async (t) => {
 });
 
 Deno.test("parse() recognizes each flag of Telepresence 1 that is not built yet, and says what works instead", async (t) => {
-  const values: Record<string, string> = {
-    "--docker-mount": "/x",
-    "--to-pod": "80",
-    "--from-pod": "80",
-  };
+  const values: Record<string, string> = { "--docker-mount": "/x" };
   for (const flag of ROWS.filter(isLater)) {
     await t.step(flag.long, () => {
       const line = flag.value === undefined ? [flag.long] : [flag.long, values[flag.long] ?? "x"];
@@ -208,8 +251,7 @@ Deno.test("parse() recognizes each flag of Telepresence 1 that is not built yet,
     });
   }
   await t.step("all are there", () => {
-    const expected = "swap-deployment deployment serviceaccount to-pod from-pod container-to-host also-proxy " +
-      "local-cluster docker-mount docker-run";
+    const expected = "deployment container-to-host also-proxy local-cluster docker-mount docker-run";
     equals(ROWS.filter(isLater).map(({ long }) => long.slice(2)), expected.split(" "));
   });
 });

@@ -108,3 +108,19 @@ Deno.test("podVariables() counts out what the image brings", async (t) => {
     equals(podVariables({ ...image, TOKEN: "t" }, sources).image, ["DENO_DIR"]);
   });
 });
+
+Deno.test("podVariables() gives variables that were kept from the agent's runtime back under their true names", () => {
+  const started = {
+    DENO_DIR: "/agent", // the agent's own
+    TELEPRESENCE_KEPT_DENO_DIR: "/app", // the template's
+    TELEPRESENCE_KEPT_NODE_OPTIONS: "--require /app.js",
+    TELEPRESENCE_KEPT_LD_PRELOAD: "/pod.so",
+    OF_THE_IMAGE: "x",
+  };
+  const names = ["TELEPRESENCE_KEPT_DENO_DIR", "TELEPRESENCE_KEPT_NODE_OPTIONS", "TELEPRESENCE_KEPT_LD_PRELOAD"];
+  equals(podVariables(started, { names, sources: false }), {
+    variables: { DENO_DIR: "/app", NODE_OPTIONS: "--require /app.js" },
+    loader: ["LD_PRELOAD"],
+    image: ["OF_THE_IMAGE"],
+  });
+});

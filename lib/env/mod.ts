@@ -15,5 +15,11 @@ export {
   formatEnvironmentJson,
   writeEnvironmentFiles,
 } from "./environment_files.ts";
-export { type PodVariables, podVariables, SOURCE_MARK, type TemplateEnvironment } from "./pod_variables.ts";
+export {
+  KEPT_PREFIX,
+  type PodVariables,
+  podVariables,
+  SOURCE_MARK,
+  type TemplateEnvironment,
+} from "./pod_variables.ts";
 export { tooLarge } from "./too_large.ts";

@@ -22,6 +22,12 @@ export interface PodVariables {
  */
 export const SOURCE_MARK = "TELEPRESENCE_FROM_";
 
+/**
+ * In front of the names of variables that the container got under another name, as the agent's own runtime would obey
+ * them: `NODE_OPTIONS`, say. The user's process gets them under their true names.
+ */
+export const KEPT_PREFIX = "TELEPRESENCE_KEPT_";
+
 /** Places of the pod and its name, as in Telepresence 1; then what loads libraries that only the pod has. */
 const PLACES = /^(?:HOME|PATH|HOSTNAME)$/;
 const LOADER = /^LD_/;
@@ -39,11 +45,12 @@ const RUNTIME = /^DENO_/;
  * certain, and only they are left out: a variable too many is better than one that is missing.
  */
 export function podVariables(
-  container: Readonly<Record<string, string>>,
+  started: Readonly<Record<string, string>>,
   { names, sources }: TemplateEnvironment,
 ): PodVariables {
+  const container = withTrueNames(started);
   const marked = Object.keys(container).filter((name) => name.startsWith(SOURCE_MARK));
-  const known = new Set([...names, ...marked.map((name) => name.slice(SOURCE_MARK.length))]);
+  const known = new Set([...names.map(trueName), ...marked.map((name) => name.slice(SOURCE_MARK.length))]);
   const isOfService = serviceVariables(container);
   const countable = !sources || marked.length > 0;
   const isOfImage = (name: string) => !known.has(name) && !isOfService(name) && (countable || RUNTIME.test(name));
@@ -57,6 +64,18 @@ export function podVariables(
     else variables[name] = value;
   }
   return { variables, loader, image };
+}
+
+function trueName(name: string): string {
+  return name.startsWith(KEPT_PREFIX) ? name.slice(KEPT_PREFIX.length) : name;
+}
+
+/** The variables under their true names: one that was kept aside stands for the agent's own of that name. */
+function withTrueNames(started: Readonly<Record<string, string>>): Record<string, string> {
+  const isKept = ([name]: readonly [string, string]) => name.startsWith(KEPT_PREFIX);
+  const all = Object.entries(started);
+  const kept = all.filter(isKept).map(([name, value]) => [trueName(name), value] as const);
+  return { ...Object.fromEntries(all.filter((one) => !isKept(one))), ...Object.fromEntries(kept) };
 }
 
 /**

@@ -86,6 +86,13 @@ const containerStateSchema = z.object({
 });
 const containerStatusSchema = z.object({
   name: z.string(),
+  user: z.optional(z.looseObject({
+    linux: z.optional(z.looseObject({
+      uid: z.number(),
+      gid: z.number(),
+      supplementalGroups: listOf(z.number()),
+    })),
+  })),
   ready: z._default(z.boolean(), false),
   started: z.nullish(z.boolean()),
   restartCount: z._default(z.number(), 0),
@@ -162,7 +169,7 @@ export type Deployment = z.infer<typeof deploymentSchema>;
 
 const replicaSetSchema = z.object({
   metadata: metadataSchema,
-  spec: z.looseObject({ replicas: z._default(z.number(), 1), selector: selectorSchema }),
+  spec: z.looseObject({ replicas: z._default(z.number(), 1), selector: selectorSchema, template: podTemplateSchema }),
   status: z._default(
     z.object({ replicas: z._default(z.number(), 0), readyReplicas: z._default(z.number(), 0) }),
     { replicas: 0, readyReplicas: 0 },
@@ -171,6 +178,53 @@ const replicaSetSchema = z.object({
 
 /** {@link https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/replica-set-v1/} */
 export type ReplicaSet = z.infer<typeof replicaSetSchema>;
+
+const statefulSetSchema = z.object({
+  metadata: metadataSchema,
+  spec: z.looseObject({
+    replicas: z._default(z.number(), 1),
+    selector: selectorSchema,
+    template: podTemplateSchema,
+    serviceName: z._default(z.string(), ""),
+    volumeClaimTemplates: listOf(z.looseObject({ metadata: z.looseObject({ name: z.string() }) })),
+  }),
+  status: workloadStatusSchema,
+});
+
+/** {@link https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/stateful-set-v1/} */
+export type StatefulSet = z.infer<typeof statefulSetSchema>;
+
+const daemonSetSchema = z.object({
+  metadata: metadataSchema,
+  spec: z.looseObject({ selector: selectorSchema, template: podTemplateSchema }),
+  status: z._default(
+    z.object({
+      desiredNumberScheduled: z._default(z.number(), 0),
+      currentNumberScheduled: z._default(z.number(), 0),
+      numberReady: z._default(z.number(), 0),
+    }),
+    { desiredNumberScheduled: 0, currentNumberScheduled: 0, numberReady: 0 },
+  ),
+});
+
+/** {@link https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/daemon-set-v1/} */
+export type DaemonSet = z.infer<typeof daemonSetSchema>;
+
+const claimSchema = z.object({
+  metadata: metadataSchema,
+  spec: z.looseObject({ accessModes: listOf(z.string()) }),
+});
+
+/** {@link https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/persistent-volume-claim-v1/} */
+export type PersistentVolumeClaim = z.infer<typeof claimSchema>;
+
+const autoscalerSchema = z.object({
+  metadata: metadataSchema,
+  spec: z.looseObject({ scaleTargetRef: z.looseObject({ kind: z.string(), name: z.string() }) }),
+});
+
+/** {@link https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/horizontal-pod-autoscaler-v2/} */
+export type HorizontalPodAutoscaler = z.infer<typeof autoscalerSchema>;
 
 const serviceSchema = z.object({
   metadata: metadataSchema,
@@ -241,6 +295,32 @@ export const pods: Resource<Pod> = define("", "v1", "pods", "Pod", podSchema);
 export const deployments: Resource<Deployment> = define("apps", "v1", "deployments", "Deployment", deploymentSchema);
 /** Replica sets: the generations of a deployment. */
 export const replicaSets: Resource<ReplicaSet> = define("apps", "v1", "replicasets", "ReplicaSet", replicaSetSchema);
+/** Stateful sets. */
+export const statefulSets: Resource<StatefulSet> = define(
+  "apps",
+  "v1",
+  "statefulsets",
+  "StatefulSet",
+  statefulSetSchema,
+);
+/** Daemon sets. */
+export const daemonSets: Resource<DaemonSet> = define("apps", "v1", "daemonsets", "DaemonSet", daemonSetSchema);
+/** Persistent volume claims. */
+export const persistentVolumeClaims: Resource<PersistentVolumeClaim> = define(
+  "",
+  "v1",
+  "persistentvolumeclaims",
+  "PersistentVolumeClaim",
+  claimSchema,
+);
+/** Horizontal pod autoscalers. */
+export const horizontalPodAutoscalers: Resource<HorizontalPodAutoscaler> = define(
+  "autoscaling",
+  "v2",
+  "horizontalpodautoscalers",
+  "HorizontalPodAutoscaler",
+  autoscalerSchema,
+);
 /** Services. */
 export const services: Resource<Service> = define("", "v1", "services", "Service", serviceSchema);
 /** Config maps. */

@@ -26,7 +26,7 @@ const MountPath = z.string().check(z.regex(/^\/./), z.maxLength(4096));
 export const HostRequest = z.discriminatedUnion("ask", [
   z.object({ ask: z.literal("dial"), host: Host, port: Port }),
   z.object({ ask: z.literal("lookup"), name: Host, family: z.union([z.literal(4), z.literal(6), z.literal("any")]) }),
-  z.object({ ask: z.literal("listen"), port: Port, listener: z.int() }),
+  z.object({ ask: z.literal("listen"), port: Port, listener: z.int(), loopback: z.optional(z.boolean()) }),
   z.object({ ask: z.literal("resolve"), name: Host, type: z.int().check(z.gte(1), z.lte(65535)) }),
   z.object({ ask: z.literal("datagrams"), host: Host, port: Port }),
   z.object({ ask: z.literal("environment") }),

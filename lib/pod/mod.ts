@@ -17,6 +17,7 @@ export {
   ERRNO_NAMES,
   type ErrnoName,
   type Family,
+  type ListenOptions,
   LookupError,
   type LookupOptions,
   type Pod,

@@ -31,11 +31,11 @@ export interface Pod {
   lookup(name: string, options?: LookupOptions): Promise<Answer>;
 
   /**
-   * Listens on a TCP port of the pod, on all of its addresses.
+   * Listens on a TCP port of the pod, on all of its addresses or on its loopback alone.
    *
    * @throws {DialError} with the errno of the failed bind (EADDRINUSE, EACCES)
    */
-  listen(port: number, options?: Waiting): Promise<PodListener>;
+  listen(port: number, options?: ListenOptions): Promise<PodListener>;
 
   /**
    * Looks up records of any type as a process in the pod would: its hosts file, name servers, search list and ndots.
@@ -107,6 +107,12 @@ export interface DatagramFlow extends AsyncDisposable {
   send(payload: Uint8Array): Promise<void>;
   /** What comes from the peer; ends with the flow. @throws {DialError} with the errno that ended it */
   received(): AsyncIterable<Uint8Array>;
+}
+
+/** Options of {@linkcode Pod.listen}. */
+export interface ListenOptions extends Waiting {
+  /** Whether only the pod's own containers can connect. @default {false} */
+  readonly loopback?: boolean;
 }
 
 /** Options of {@linkcode Pod.lookup}. */

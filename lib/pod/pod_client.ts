@@ -21,6 +21,7 @@ import {
   type DatagramFlow,
   DialError,
   type DnsAnswer,
+  type ListenOptions,
   LookupError,
   type LookupOptions,
   type Pod,
@@ -77,12 +78,13 @@ class PodClient implements LinkedPod {
     return decodeMessage(LookupReply, stream.reply);
   }
 
-  async listen(port: number, options: Waiting = {}): Promise<PodListener> {
+  async listen(port: number, options: ListenOptions = {}): Promise<PodListener> {
+    const { loopback = false } = options;
     const number = this.#nextListener++;
     const listener = new Listener(port, () => this.#listeners.delete(number));
     this.#listeners.set(number, listener); // before the agent is asked: the first connection may be quick
     try {
-      listener.open(await this.#ask({ ask: "listen", port, listener: number }, options));
+      listener.open(await this.#ask({ ask: "listen", port, listener: number, loopback }, options));
       return listener;
     } catch (error) {
       this.#listeners.delete(number);

@@ -11,6 +11,10 @@ export interface ChildExit {
 
 /** The user's process, with our standard input, output and error. Disposing it ends it. */
 export interface Child extends AsyncDisposable {
+  /** Of the process that stands for it: its own, or the launcher's. */
+  readonly pid: number;
+  /** Whether it has a process group of its own, so that a terminal's Ctrl-C reaches it and not us. */
+  readonly hasOwnGroup: boolean;
   readonly exit: Promise<ChildExit>;
   /**
    * Ends it by `signal`, then SIGTERM, then SIGKILL, each a while after the one before it.
@@ -24,6 +28,11 @@ export interface Child extends AsyncDisposable {
 export interface ChildOptions {
   /** The whole environment. */
   env: Record<string, string>;
+  /**
+   * Path of the launcher, which gives the command a process group of its own, the terminal, and no descriptor of ours.
+   * @default {started without: it shares our group}
+   */
+  launcher?: string;
   log?: Log;
   /** How long a signal may take to work. @default {[2 s after the first one, 1 s after SIGTERM]} */
   patienceMs?: readonly [number, number];
@@ -36,11 +45,12 @@ export interface ChildOptions {
  * @throws {UserError} when it cannot be started, in the shell's words
  */
 export function startChild(command: readonly [string, ...string[]], options: ChildOptions): Child {
-  const { env, log = silentLog, patienceMs: [afterFirst, afterTerm] = [2000, 1000] } = options;
-  const [program, ...args] = command;
+  const { env, launcher, log = silentLog, patienceMs: [afterFirst, afterTerm] = [2000, 1000] } = options;
+  const [program] = command;
+  const [first, ...args] = launcher === undefined ? command : [launcher, ...command] as const;
   let process: Deno.ChildProcess;
   try {
-    process = new Deno.Command(program, {
+    process = new Deno.Command(first, {
       args,
       env,
       clearEnv: true,
@@ -65,10 +75,13 @@ export function startChild(command: readonly [string, ...string[]], options: Chi
   const end = async (signal: Deno.Signal | undefined) => {
     if (signal !== undefined) tell(signal);
     if (!await within(exit, afterFirst)) tell("SIGTERM");
-    if (!await within(exit, afterTerm)) tell("SIGKILL");
+    // The launcher ends the whole group at this signal: SIGKILL would reach itself alone.
+    if (!await within(exit, afterTerm)) tell(launcher === undefined ? "SIGKILL" : "SIGUSR1");
     return await exit;
   };
   return {
+    pid: process.pid,
+    hasOwnGroup: launcher !== undefined,
     exit,
     end,
     async [Symbol.asyncDispose]() {

@@ -26,7 +26,9 @@ export interface Exposed extends AsyncDisposable {
  */
 export async function exposePorts(pod: Pod, ports: readonly ExposedPort[], options: ExposeOptions): Promise<Exposed> {
   await using stack = new AsyncDisposableStack();
-  const bound = await Promise.allSettled(ports.map((port) => pod.listen(port.pod, { signal: options.signal })));
+  const bound = await Promise.allSettled(
+    ports.map(({ pod: port, loopback = false }) => pod.listen(port, { loopback, signal: options.signal })),
+  );
   for (const one of bound) if (one.status === "fulfilled") stack.use(one.value);
   const refused = bound.flatMap((one, index) => {
     return one.status === "rejected" ? [describe(ports[index]?.pod, one.reason)] : [];

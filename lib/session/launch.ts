@@ -12,7 +12,7 @@ import type { Pod } from "@/pod/mod.ts";
 import { type Child, startChild } from "@/process/mod.ts";
 import { UserError } from "@/util/mod.ts";
 import type { Volumes } from "@/volumes/mod.ts";
-import { AGENT_VARIABLES, CONTAINER } from "./manifest.ts";
+import { AGENT_VARIABLES } from "./manifest.ts";
 import type { Plan, Wanted } from "./plan.ts";
 
 /** What the agent's container is made of, as far as it concerns the user's command. */
@@ -36,11 +36,11 @@ const NO_VOLUMES = /^\/(?:(?:proc|sys|dev)(?:\/|$)|etc\/(?:hostname|hosts|resolv
 export async function readContainer(
   kube: KubeClient,
   { namespace }: Plan,
-  podName: string,
+  place: Place,
   signal: AbortSignal,
 ): Promise<ContainerFacts> {
-  const { spec } = await kube.get(pods, { namespace, name: podName }, { signal });
-  const container = spec.containers.find(({ name }) => name === CONTAINER);
+  const { spec } = await kube.get(pods, { namespace, name: place.pod }, { signal });
+  const container = spec.containers.find(({ name }) => name === place.container);
   const sources = container?.["envFrom"];
   const mounts = container?.volumeMounts.map(({ mountPath }) => mountPath) ?? [];
   return {
@@ -50,11 +50,17 @@ export async function readContainer(
   };
 }
 
+/** Where in the cluster the agent is. */
+export interface Place {
+  readonly pod: string;
+  readonly container: string;
+}
+
 /** What preparing the environment needs. */
 export interface EnvironmentOptions {
   readonly facts: ContainerFacts;
   readonly volumes: Volumes;
-  readonly podName: string;
+  readonly workload: Place;
   /** Our own environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly say: (line: string) => void;
@@ -70,7 +76,7 @@ export interface EnvironmentOptions {
 export async function prepareEnvironment(
   pod: Pod,
   wanted: Pick<Wanted, "environment" | "environmentFiles">,
-  { facts, volumes, podName, env, say, log, signal }: EnvironmentOptions,
+  { facts, volumes, workload, env, say, log, signal }: EnvironmentOptions,
 ): Promise<Record<string, string>> {
   const { variables, loader, image } = podVariables(await pod.environment({ signal }), facts);
   if (image.length > 0) log.info(`Not for the command, as the agent's image sets them: ${image.join(", ")}`);
@@ -78,8 +84,8 @@ export async function prepareEnvironment(
     log.info(`Not for the command, as they name libraries of the pod (--env sets them here): ${loader.join(", ")}`);
   }
   const session = {
-    TELEPRESENCE_POD: podName,
-    TELEPRESENCE_CONTAINER: CONTAINER,
+    TELEPRESENCE_POD: workload.pod,
+    TELEPRESENCE_CONTAINER: workload.container,
     TELEPRESENCE_MOUNTS: facts.mounts.join(":"),
     ...(volumes.root !== undefined && { TELEPRESENCE_ROOT: volumes.root }),
   };
@@ -95,7 +101,7 @@ export async function prepareEnvironment(
  */
 export function launch(
   command: readonly [string, ...string[]],
-  options: { readonly env: Record<string, string>; readonly log: Log },
+  options: { readonly env: Record<string, string>; readonly log: Log; readonly launcher?: string },
 ): Child {
   try {
     return startChild(command, options);

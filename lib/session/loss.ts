@@ -37,7 +37,7 @@ async function askCluster(plan: Plan, name: string, kube: KubeClient): Promise<U
 
 async function judge(plan: Plan, pod: Pod, kube: KubeClient, signal: AbortSignal): Promise<UserError | undefined> {
   if (pod.metadata.deletionTimestamp) return podDeleted(plan, pod.metadata.name);
-  const state = judgeProxy(undefined, pod);
+  const state = judgeProxy(undefined, pod, plan.container);
   return state.kind === "failed" ? await failure(plan, state, { kube, signal }, "The proxy is gone") : undefined;
 }
 

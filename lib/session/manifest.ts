@@ -4,12 +4,11 @@
  * @module
  */
 import type { Plan } from "./plan.ts";
+import type { Original } from "./workload/original.ts";
+import { AGENT_MOUNT, AGENT_RESOURCES, type Identity, proxyTemplate, RESTRICTED } from "./workload/proxy_template.ts";
 
 /** The label that is on everything a session makes; its value is the session's id. */
 export const SESSION_LABEL = "telepresence";
-/** The proxy's container. */
-export const CONTAINER = "telepresence";
-
 /** Variables of the agent's own runtime: its cache goes where it can be written, as the root file system is read-only. */
 export const AGENT_VARIABLES: Readonly<Record<string, string>> = { DENO_DIR: "/tmp/deno", DENO_NO_UPDATE_CHECK: "1" };
 
@@ -45,6 +44,7 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
         metadata: { labels },
         spec: {
           terminationGracePeriodSeconds: 5,
+          ...(plan.serviceAccount !== undefined && { serviceAccountName: plan.serviceAccount }),
           securityContext: {
             runAsNonRoot: true,
             runAsUser: 1000,
@@ -55,7 +55,7 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
               { sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }] }),
           },
           containers: [{
-            name: CONTAINER,
+            name: plan.container,
             image: plan.image,
             imagePullPolicy: "IfNotPresent",
             command: agentCommand(plan, publicKey),
@@ -63,18 +63,11 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
             ...(plan.expose.length > 0 && {
               ports: plan.expose.map(({ pod }) => ({ name: portName(pod), containerPort: pod, protocol: "TCP" })),
             }),
-            resources: {
-              requests: { cpu: "25m", memory: "96Mi" },
-              limits: { cpu: "1", memory: "256Mi" },
-            },
-            securityContext: {
-              allowPrivilegeEscalation: false,
-              readOnlyRootFilesystem: true,
-              capabilities: { drop: ["ALL"] },
-            },
+            resources: AGENT_RESOURCES,
+            securityContext: RESTRICTED,
             terminationMessagePolicy: "FallbackToLogsOnError",
             volumeMounts: [
-              { name: "agent", mountPath: "/telepresence", readOnly: true },
+              { name: "agent", mountPath: AGENT_MOUNT, readOnly: true },
               { name: "tmp", mountPath: "/tmp" },
             ],
           }],
@@ -84,6 +77,20 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
           ],
         },
       },
+    },
+  };
+}
+
+/** The proxy in a workload's place: a Deployment of its own, with a selector of its own. */
+export function swappedDeployment(plan: Plan, original: Original, publicKey: string, identity: Identity): Manifest {
+  const labels = { [SESSION_LABEL]: plan.sessionId };
+  return {
+    metadata: metadata(plan, plan.name),
+    spec: {
+      replicas: 1,
+      strategy: { type: "Recreate" },
+      selector: { matchLabels: labels },
+      template: proxyTemplate(plan, original, { identity, labels, command: agentCommand(plan, publicKey) }),
     },
   };
 }
@@ -106,12 +113,11 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "--no-npm",
     "--no-remote",
     "--allow-net",
-    "--allow-read=/etc/resolv.conf,/etc/hosts", // how the pod's names are resolved
     "--allow-env",
     "--allow-read",
     "--allow-write",
     "--allow-sys=statfs,uid,gid",
-    "/telepresence/agent.js",
+    `${AGENT_MOUNT}/agent.js`,
     "--port",
     String(plan.agentPort),
     `--key=${publicKey}`, // one word: base64url may begin with a dash

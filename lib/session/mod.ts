@@ -6,5 +6,11 @@
  *
  * @module
  */
-export { type ExposedPort, makePlan, type Plan, type PlanOptions, type Wanted } from "./plan.ts";
+export { type ExposedPort, makePlan, type Operation, type Plan, type PlanOptions, type Wanted } from "./plan.ts";
+export { guard, type GuardOptions } from "./safety/guardian.ts";
+export { GUARDIAN } from "./safety/safety.ts";
+export { recover, type RecoverOptions, type RecoverWanted } from "./safety/recover.ts";
+export { showStatus, type StatusWanted } from "./safety/status.ts";
+export { type Needs, optionalRights, type Right, rightsFor, rulesOf } from "./rights.ts";
 export { type Around, runSession } from "./session.ts";
+export { type Original, WORKLOAD_KINDS, type WorkloadKind, type WorkloadName } from "./workload/original.ts";

@@ -48,7 +48,8 @@ export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions
     kube.portForward({ namespace: plan.namespace, name: pod }, plan.agentPort, waiting);
   const name = nameNewLink();
   const duplex = await openFirst(plan, pod, name, dial, options);
-  const run = await findAgentRun(kube, { namespace: plan.namespace, pod, signal }).catch((error) => {
+  const { namespace, container } = plan;
+  const run = await findAgentRun(kube, { namespace, pod, container, signal }).catch((error) => {
     duplex.close();
     throw isNotFound(error) ? podDeleted(plan, pod) : error;
   });
@@ -102,7 +103,11 @@ function isFinal(error: unknown): boolean {
 }
 
 async function requireRunning(plan: Plan, pod: string, { kube, signal }: TunnelOptions): Promise<void> {
-  const state = judgeProxy(undefined, await kube.get(pods, { namespace: plan.namespace, name: pod }, { signal }));
+  const state = judgeProxy(
+    undefined,
+    await kube.get(pods, { namespace: plan.namespace, name: pod }, { signal }),
+    plan.container,
+  );
   if (state.kind === "failed") throw await failure(plan, state, { kube, signal });
 }
 

@@ -1,14 +1,29 @@
 import type { EnvironmentChanges, EnvironmentFiles } from "@/env/mod.ts";
 import type { VolumesWanted } from "@/volumes/mod.ts";
+import type { Original, WorkloadName } from "./workload/original.ts";
 
 /** What the user wants, exact and whole: the flags as far as a session is concerned. */
 export interface Wanted {
   /** What the session does to the cluster. */
-  readonly operation: { readonly kind: "new"; readonly name?: string };
+  readonly operation: Operation;
   readonly context?: string;
   readonly namespace?: string;
+  /** Service account of the proxy's pod; the original's, or the namespace's default one, when absent. */
+  readonly serviceAccount?: string;
   /** Ports of the pod, and the ports of the host where their connections arrive. */
   readonly expose: readonly ExposedPort[];
+  /** Ports of the host's loopback that lead to the same port of the pod's loopback. */
+  readonly toPod?: readonly number[];
+  /** Ports of the pod's loopback that lead to the same port of the host's loopback. */
+  readonly fromPod?: readonly number[];
+  /** Whether the template's init containers run in the proxy's pod too. @default {true} */
+  readonly initContainers?: boolean;
+  /** How long the proxy goes on serving while the original comes back. @default {30 s} */
+  readonly giveBackTimeoutMs?: number;
+  /** Whether what killed sessions left is given back at the start, without a question. @default {false} */
+  readonly recover?: boolean;
+  /** Whether the plan is printed and nothing is done. */
+  readonly show?: "text" | "json";
   /** How long a lost connection is waited for, in seconds. @default {60} */
   readonly graceSeconds?: number;
   readonly run: { readonly kind: "command"; readonly words: readonly [string, ...string[]] } | {
@@ -22,10 +37,19 @@ export interface Wanted {
   readonly volumes: VolumesWanted;
 }
 
+/** What a session does to the cluster. */
+export type Operation =
+  /** Makes a new proxy, by a name of its own when none is given. */
+  | { readonly kind: "new"; readonly name?: string }
+  /** Puts a proxy in the place of a workload; of its first container when none is named. */
+  | { readonly kind: "swap"; readonly workload: WorkloadName; readonly container?: string };
+
 /** A port of the pod whose connections arrive at a port of the host's loopback. */
 export interface ExposedPort {
   readonly host: number;
   readonly pod: number;
+  /** Whether only the pod's own containers can connect. @default {false} */
+  readonly loopback?: boolean;
 }
 
 /** What will be done, as plain data: everything that has to be decided has been. */
@@ -33,10 +57,19 @@ export interface Plan {
   /** On every object that the session makes, as the label `telepresence`. */
   readonly sessionId: string;
   readonly namespace: string;
-  /** The name of the proxy's Deployment, and of its Service. */
+  /** The name of the proxy's Deployment, and of its Service where it has one of its own. */
   readonly name: string;
   readonly configMapName: string;
+  /** The agent's container in the proxy's pod. */
+  readonly container: string;
   readonly expose: readonly ExposedPort[];
+  readonly toPod: readonly number[];
+  readonly fromPod: readonly number[];
+  readonly initContainers: boolean;
+  readonly giveBackTimeoutMs: number;
+  readonly serviceAccount?: string;
+  /** The workload whose place is taken; undefined where the proxy is new. */
+  readonly original?: Original;
   /** The port of the pod's loopback where the agent waits. */
   readonly agentPort: number;
   /** How long both ends wait for each other when the connection is lost. */
@@ -53,20 +86,36 @@ export interface PlanOptions {
   readonly contextNamespace: string;
   /** The agent's image. */
   readonly image: string;
+  /** The workload to swap, as it was read. */
+  readonly original?: Original;
 }
 
-/** Decides what the user left open: names, the agent's port, the shell. */
-export function makePlan(wanted: Wanted, { contextNamespace, image }: PlanOptions): Plan {
+/** The agent's container in a proxy of its own. */
+export const NEW_CONTAINER = "telepresence";
+const GIVE_BACK_TIMEOUT_MS = 30_000;
+/** Behind a Deployment's name its pods' names have up to 17 characters; all of it is to be a label of RFC 1123. */
+const MAX_NAME = 46;
+
+/** Decides what the user left open: names, ports, the shell. */
+export function makePlan(wanted: Wanted, { contextNamespace, image, original }: PlanOptions): Plan {
   const sessionId = crypto.getRandomValues(new Uint8Array(16)).toHex();
   const short = sessionId.slice(0, 10);
-  const name = wanted.operation.name ?? `telepresence-${short}`;
+  const expose = original === undefined ? wanted.expose : mergeAutomatic(wanted.expose, original.ports);
+  const fromPod = wanted.fromPod ?? [];
   return {
     sessionId,
     namespace: wanted.namespace ?? contextNamespace,
-    name,
+    name: nameOfProxy(wanted.operation, short),
     configMapName: `telepresence-${short}-agent`,
-    expose: wanted.expose,
-    agentPort: pickAgentPort(wanted.expose),
+    container: original?.container ?? NEW_CONTAINER,
+    expose,
+    toPod: wanted.toPod ?? [],
+    fromPod,
+    initContainers: wanted.initContainers ?? true,
+    giveBackTimeoutMs: wanted.giveBackTimeoutMs ?? GIVE_BACK_TIMEOUT_MS,
+    ...(wanted.serviceAccount !== undefined && { serviceAccount: wanted.serviceAccount }),
+    ...(original !== undefined && { original }),
+    agentPort: pickAgentPort([...expose.map(({ pod }) => pod), ...fromPod, ...(original?.allPorts ?? [])]),
     graceMs: (wanted.graceSeconds ?? 60) * 1000,
     image,
     command: wanted.run.kind === "shell" ? ["bash", "--norc"] : wanted.run.words,
@@ -75,11 +124,29 @@ export function makePlan(wanted: Wanted, { contextNamespace, image }: PlanOption
 }
 
 /**
+ * The ports that the container declares are exposed too, each on the same port of the host: but for those that were
+ * given explicitly, on either side. `80:8080` with a declared port 80 stays `80:8080`.
+ */
+export function mergeAutomatic(explicit: readonly ExposedPort[], declared: readonly number[]): ExposedPort[] {
+  const free = [...new Set(declared)].filter((port) =>
+    !explicit.some(({ host, pod }) => host === port || pod === port)
+  );
+  return [...explicit, ...free.map((port) => ({ host: port, pod: port }))];
+}
+
+function nameOfProxy(operation: Operation, short: string): string {
+  if (operation.kind === "new") return operation.name ?? `telepresence-${short}`;
+  // A cut may leave a "." or "-" at the end, which no name may have in front of what follows.
+  const stem = operation.workload.name.replaceAll(".", "-").slice(0, MAX_NAME - "-telepresence-".length - 6);
+  return `${stem.replace(/-+$/, "")}-telepresence-${short.slice(0, 6)}`;
+}
+
+/**
  * A port of its own for each session, so that two agents that share a loopback (host network) do not meet; below the
  * kernel's range for outgoing connections, so that nothing in the pod has it by chance.
  */
-function pickAgentPort(expose: readonly ExposedPort[]): number {
-  const taken = new Set(expose.map(({ pod }) => pod));
+function pickAgentPort(ports: readonly number[]): number {
+  const taken = new Set(ports);
   const [random = 0] = crypto.getRandomValues(new Uint16Array(1));
   let port = 20_000 + random % 10_000;
   while (taken.has(port)) port++;

@@ -1,6 +1,5 @@
 import { isNotFound, type KubeClient, type Pod, pods } from "@/kube/mod.ts";
 import { deadline, UserError } from "@/util/mod.ts";
-import { CONTAINER } from "./manifest.ts";
 
 /** How long the API server may take to say what became of a pod. */
 const ANSWER_MS = 4_000;
@@ -9,6 +8,8 @@ const ANSWER_MS = 4_000;
 export interface AgentRun {
   readonly namespace: string;
   readonly pod: string;
+  /** The agent's container. */
+  readonly container: string;
   readonly uid: string;
   /** Empty where the node does not tell it. */
   readonly containerId: string;
@@ -17,11 +18,12 @@ export interface AgentRun {
 /** Which run of the agent a pod has now. */
 export async function findAgentRun(
   kube: KubeClient,
-  { namespace, pod, signal }: { namespace: string; pod: string; signal: AbortSignal },
+  where: { namespace: string; pod: string; container: string; signal: AbortSignal },
 ): Promise<AgentRun> {
+  const { namespace, pod, container, signal } = where;
   const { metadata: { uid }, status } = await kube.get(pods, { namespace, name: pod }, { signal });
-  const container = status.containerStatuses.find(({ name }) => name === CONTAINER);
-  return { namespace, pod, uid, containerId: container?.containerID ?? "" };
+  const found = status.containerStatuses.find(({ name }) => name === container);
+  return { namespace, pod, container, uid, containerId: found?.containerID ?? "" };
 }
 
 /**
@@ -48,7 +50,7 @@ export function describeLoss({ metadata, status }: Pod, run: AgentRun): string |
     return `${pod} was taken away: ${[status.reason, status.message].filter((word) => word !== "").join(": ")}`;
   }
   if (metadata.deletionTimestamp) return `${pod} is being deleted`;
-  const container = status.containerStatuses.find(({ name }) => name === CONTAINER);
+  const container = status.containerStatuses.find(({ name }) => name === run.container);
   const same = container?.containerID === run.containerId || run.containerId === "";
   const ended = container?.state.terminated ?? (same ? undefined : container?.lastState.terminated);
   if (ended !== undefined) {

@@ -1,13 +1,24 @@
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { type Pod, pods } from "@/kube/mod.ts";
-import { CONTAINER } from "./manifest.ts";
+import { NEW_CONTAINER } from "./plan.ts";
 import { describeLoss } from "./pod_loss.ts";
 
-const RUN = { namespace: "default", pod: "proxy-1", uid: "u1", containerId: "containerd://a" };
+const RUN = {
+  namespace: "default",
+  pod: "proxy-1",
+  container: NEW_CONTAINER,
+  uid: "u1",
+  containerId: "containerd://a",
+};
 
 /** The pod of the run, with what a case changes. */
 function podWith(metadata: object, status: object, container: object = {}): Pod {
-  const containerStatuses = [{ name: CONTAINER, containerID: "containerd://a", state: { running: {} }, ...container }];
+  const containerStatuses = [{
+    name: NEW_CONTAINER,
+    containerID: "containerd://a",
+    state: { running: {} },
+    ...container,
+  }];
   return pods.parse({
     metadata: { name: "proxy-1", uid: "u1", ...metadata },
     spec: { containers: [] },

@@ -1,5 +1,5 @@
 import type { Deployment, Pod } from "@/kube/mod.ts";
-import { CONTAINER } from "./manifest.ts";
+import { NEW_CONTAINER } from "./plan.ts";
 
 /** How far the proxy is, judged from what the API tells of it. */
 export type ProxyState =
@@ -25,9 +25,13 @@ const WAITING_FAILURES: Readonly<Record<string, FailureCause>> = {
   CrashLoopBackOff: "crash",
 };
 
-/** Judges the proxy by its Deployment and the newest of its pods. */
-export function judgeProxy(deployment: Deployment | undefined, pod: Pod | undefined): ProxyState {
-  if (pod !== undefined) return judgePod(pod);
+/** Judges the proxy by its Deployment, the newest of its pods, and the agent's container in that. */
+export function judgeProxy(
+  deployment: Deployment | undefined,
+  pod: Pod | undefined,
+  container = NEW_CONTAINER,
+): ProxyState {
+  if (pod !== undefined) return judgePod(pod, container);
   const failure = deployment?.status.conditions.find(({ type, status }) =>
     type === "ReplicaFailure" && status === "True"
   );
@@ -38,11 +42,11 @@ export function judgeProxy(deployment: Deployment | undefined, pod: Pod | undefi
   return { kind: "failed", cause, why: failure.message };
 }
 
-function judgePod({ metadata: { name }, status }: Pod): ProxyState {
+function judgePod({ metadata: { name }, status }: Pod, agent: string): ProxyState {
   if (status.phase === "Failed" && status.reason !== "") {
     return { kind: "failed", cause: "evicted", why: `${status.reason}: ${status.message}`, pod: name };
   }
-  const container = status.containerStatuses.find((candidate) => candidate.name === CONTAINER);
+  const container = status.containerStatuses.find((candidate) => candidate.name === agent);
   if (container === undefined) return { kind: "waiting", ...unschedulable(status.conditions) };
   const { waiting, running, terminated } = container.state;
   const ended = terminated ?? container.lastState.terminated;

@@ -5,30 +5,26 @@
  * @module
  */
 import { requireCarriable, startInject } from "@/capture/mod.ts";
-import {
-  configMaps,
-  deployments,
-  isForbidden,
-  isNotFound,
-  type KubeClient,
-  loadKubeconfig,
-  openKubeClient,
-  services,
-} from "@/kube/mod.ts";
+import { isNotFound, loadKubeconfig, openKubeClient } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
-import type { Child } from "@/process/mod.ts";
+import { type Child, type Launcher, placeLauncher } from "@/process/mod.ts";
 import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
-import { abortable, deadline, messageOf, unfold, UserError } from "@/util/mod.ts";
+import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
 import { openVolumes } from "@/volumes/mod.ts";
+import { announce } from "./announce.ts";
 import { exposePorts } from "./expose.ts";
+import { forwardToPod } from "./forward.ts";
 import { launch, prepareEnvironment, readContainer } from "./launch.ts";
 import { explainLoss } from "./loss.ts";
-import { agentConfigMap, exposedService, proxyDeployment } from "./manifest.ts";
-import { acquireObject, allPass, makeCleanUp, requireCreatable } from "./objects.ts";
 import { openTunnel } from "./open_tunnel.ts";
-import { makePlan, type Plan, type Wanted } from "./plan.ts";
+import type { ExposedPort, Plan, Wanted } from "./plan.ts";
+import { prepare } from "./prepare.ts";
+import { healBefore } from "./safety/recover.ts";
+import { openSafety } from "./safety/safety.ts";
+import { makeCleanUp } from "./safety/undo.ts";
 import { shareTerminal } from "./share_terminal.ts";
-import { waitForProxy } from "./wait_for_proxy.ts";
+import { showPlan } from "./show_plan.ts";
+import { acquireWorkload } from "./workload/acquire.ts";
 
 /** What a session is given by the program around it. */
 export interface Around {
@@ -52,8 +48,18 @@ export interface Around {
   readonly agentSource: string;
   /** The agent's image where the user does not name another registry. */
   readonly agentImage: string;
+  /** How this program is started again, as the guardian; without it a session has none. */
+  readonly self?: (args: readonly string[]) => readonly [string, ...string[]];
+  /** The user's terminal, as a path, for the guardian's words; undefined where there is none. */
+  readonly terminal?: string | undefined;
+  /** Writes what was asked for to the standard output. */
+  print(text: string): void;
+  /** Asks the user; undefined where nobody can answer. */
+  readonly ask?: (question: string) => Promise<boolean>;
   /** The preload library for this machine, undefined where there is none. */
   readonly shim: Uint8Array<ArrayBuffer> | undefined;
+  /** The launcher for this machine, where there is one: without it the command shares our process group. */
+  readonly launcher?: Uint8Array<ArrayBuffer> | undefined;
   /** How long the proxy may take to run. @default {120 s} */
   readonly readyMs?: number;
   /** How long its agent may then take to answer. @default {30 s} */
@@ -107,56 +113,61 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   around.chooseAuthorities?.(cluster.tls.caCerts === undefined ? "system" : "kubeconfig");
   const terminal = shareTerminal({ say });
   await using kube = openKubeClient(cluster, { log: log.room("API"), pluginRunner: terminal.pluginRunner });
-  const plan = makePlan(wanted, { contextNamespace: cluster.namespace, image: imageFor(around) });
-  log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${plan.namespace}, ${plan.image}`);
+  const namespace = wanted.namespace ?? cluster.namespace;
+  const image = imageFor(around);
+  log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${namespace}, ${image}`);
   const shim = requireShim(around);
-  await requireCarriable(plan.command[0], { path: env["PATH"] ?? "" });
+  await requireCarriable(wanted.run.kind === "shell" ? "bash" : wanted.run.words[0], { path: env["PATH"] ?? "" });
   const key = await makeSessionKey();
-  const manifests = {
-    configMap: agentConfigMap(plan, around.agentSource),
-    deployment: proxyDeployment(plan, key.publicKey),
-    service: exposedService(plan),
-  };
-  const checking = { ...around, kube };
-  await allPass([
-    requireCreatable(deployments, manifests.deployment, checking),
-    requireCreatable(configMaps, manifests.configMap, checking),
-    ...(plan.expose.length > 0 ? [requireCreatable(services, manifests.service, checking)] : []),
-  ]);
-  announce(plan, say, chat);
+  const asking = { ...around, kube, say, namespace, image, publicKey: key.publicKey };
+  if (wanted.show === undefined) await healBefore(wanted, around);
+  const prepared = await prepare(wanted, asking);
+  const { plan } = prepared;
+  if (wanted.show !== undefined) return choose(showPlan(prepared, wanted.show, around.print));
+  announce(prepared, say, chat);
 
   // Action.
-  const leftovers = new Set<string>();
-  around.onLeftovers(() => [...leftovers].map((name) => `kubectl delete ${name} --namespace ${plan.namespace}`));
+  await using safety = await openSafety({ plan, cluster, around });
+  const { journal } = safety;
   const cleanUp = makeCleanUp(around.cleanUpMs);
-  const making = { ...around, kube, say, sessionId: plan.sessionId, leftovers, cleanUp };
-  await using configMap = await acquireObject(configMaps, manifests.configMap, making);
-  await using deployment = await acquireObject(deployments, manifests.deployment, making);
-  const [podName] = await Promise.all([
-    waitForProxy(plan, { ...around, kube, say }),
-    giveTo(deployment, configMap, plan, { kube, log, signal }),
-  ]);
-  await using pod = await openTunnel(plan, podName, { ...around, kube, key });
-  const why = (error: unknown) => explainLoss(plan, podName, kube, error);
-  await using exposed = await orLoss(exposePorts(pod, plan.expose, { log, signal, say }), why);
-  // The Service comes when the ports are bound and goes before they do: nobody in the cluster is sent to a closed port.
-  await using _service = plan.expose.length > 0 ? await acquireObject(services, manifests.service, making) : null;
+  await using workload = await acquireWorkload(plan, { ...asking, ...prepared, journal, cleanUp });
+  await using pod = await openTunnel(plan, workload.pod, { ...around, kube, key });
+  const why = (error: unknown) => explainLoss(plan, workload.pod, kube, error);
+  await using exposed = await orLoss(exposePorts(pod, listenersOf(plan), { log, signal, say }), why);
+  await using _toPod = forwardToPod(pod, plan.toPod, { log, signal });
+  await using _place = await workload.takePlace();
   // Without the signal: a command that is told to end still has the pod's network while it does.
   await using capture = await startInject(pod, {
     shim,
     neverProxy: await addressesOf(cluster.server),
     log: log.room("CAP"),
   });
-  const facts = await orLoss(readContainer(kube, plan, podName, signal), why);
-  const opening = openVolumes(pod, facts.mounts, wanted.volumes, { title: podName, say, log: log.room("VOL"), signal });
+  const facts = await orLoss(readContainer(kube, plan, workload, signal), why);
+  const opening = openVolumes(pod, facts.mounts, wanted.volumes, {
+    title: workload.pod,
+    say,
+    log: log.room("VOL"),
+    signal,
+  });
   await using volumes = await orLoss(opening, why);
-  const preparing = prepareEnvironment(pod, wanted, { ...around, facts, volumes, podName, say });
+  const preparing = prepareEnvironment(pod, wanted, { ...around, facts, volumes, workload, say });
   const environment = await orLoss(preparing, why);
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
+  await using launcher = await placeLauncherFor(around);
   await terminal.handOver(signal);
   const prompt = plan.isShell ? promptOf(cluster.contextName) : {};
-  await using child = launch(plan.command, { env: capture.environment({ ...environment, ...prompt }), log });
+  await using child = launch(plan.command, {
+    ...(launcher && { launcher: launcher.path }),
+    env: capture.environment({ ...environment, ...prompt }),
+    log,
+  });
+  await safety.guardian?.tellChild(child.pid);
   choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], { ...around, why }));
+}
+
+/** What the agent listens on: exposed ports for everybody, the others for the pod's own containers. */
+function listenersOf({ expose, fromPod }: Plan): ExposedPort[] {
+  return [...expose, ...fromPod.map((port) => ({ host: port, pod: port, loopback: true }))];
 }
 
 /** Waits for the child; ends it when a signal comes or when what it depends on is lost. */
@@ -174,7 +185,7 @@ async function untilEnd(
     const interrupted = signal.aborted;
     log.info(interrupted ? "Ending the command" : `Lost what the command depends on: ${messageOf(error)}`);
     if (interrupted) {
-      const { code, signal: by } = await child.end(signalFor(signal.reason));
+      const { code, signal: by } = await child.end(signalFor(signal.reason, child));
       if (by === null) return code; // the command chose its code itself
       throw signal.reason;
     }
@@ -192,55 +203,19 @@ async function orLoss<T>(promise: Promise<T>, why: (error: unknown) => Promise<U
   }
 }
 
+async function placeLauncherFor({ launcher, log, env }: Around): Promise<Launcher | undefined> {
+  const directories = [env["XDG_RUNTIME_DIR"], env["TMPDIR"], "/tmp"].filter((directory) => directory !== undefined);
+  return launcher && await placeLauncher(launcher, { directories, log });
+}
+
 /**
- * Which signal the command is to get. Ctrl-C on a terminal goes to the whole foreground group, so to the command too:
- * a second one would be a second wish. Without a terminal we pass on what we got.
+ * Which signal the command is to get: what we got. But Ctrl-C on a terminal goes to the whole foreground group, and a
+ * command that shares ours has got it already: a second one would be a second wish.
  */
-function signalFor(reason: unknown): Deno.Signal | undefined {
+function signalFor(reason: unknown, { hasOwnGroup }: Child): Deno.Signal | undefined {
   const name = reason instanceof Error && "signal" in reason ? reason.signal : undefined;
-  if (name === "SIGINT") return Deno.stdin.isTerminal() ? undefined : "SIGINT";
+  if (name === "SIGINT") return !hasOwnGroup && Deno.stdin.isTerminal() ? undefined : "SIGINT";
   return name === "SIGHUP" ? "SIGHUP" : "SIGTERM";
-}
-
-function announce(plan: Plan, say: (line: string) => void, chat: (line: string) => void): void {
-  chat(
-    "Starting proxy with method 'inject-tcp', which has the following limitations: Go programs, static binaries, suid " +
-      "programs, and custom DNS implementations are not supported.",
-  );
-  say(`Starting network proxy to cluster using new Deployment ${plan.name}`);
-  if (plan.expose.length === 0) {
-    chat(
-      "No traffic is being forwarded from the remote Deployment to your local machine. You can use the --expose " +
-        "option to specify which ports you want to forward.",
-    );
-  }
-  for (const { host, pod } of plan.expose) say(`Forwarding remote port ${pod} to local port ${host}.`);
-}
-
-/** How long the net below the clean-up may take: nothing else waits for it. */
-const GIVE_MS = 5_000;
-
-/**
- * Makes the Deployment the owner of the ConfigMap: a net for the case that our own deletion never comes. A connection
- * that breaks here is no reason to end a session; a right that is lacking is told, like every other.
- */
-async function giveTo(
-  { metadata: owner }: { metadata: { name: string; uid: string } },
-  { metadata: { name } }: { metadata: { name: string } },
-  { namespace }: Plan,
-  { kube, log, signal }: { kube: KubeClient; log: Log; signal: AbortSignal },
-): Promise<void> {
-  const ownerReferences = [{ apiVersion: "apps/v1", kind: "Deployment", name: owner.name, uid: owner.uid }];
-  const body = { metadata: { ownerReferences } };
-  using late = deadline(GIVE_MS, () => new Error(`no answer within ${GIVE_MS / 1000} s`));
-  try {
-    const either = AbortSignal.any([signal, late.signal]);
-    await kube.patch(configMaps, { namespace, name }, { type: "merge", body }, { signal: either });
-  } catch (error) {
-    signal.throwIfAborted();
-    if (isForbidden(error)) throw error;
-    log.info(`The ConfigMap has no owner: ${messageOf(error)}`);
-  }
 }
 
 function requireShim({ shim }: Around): Uint8Array<ArrayBuffer> {

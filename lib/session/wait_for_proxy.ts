@@ -12,7 +12,7 @@ import {
 } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { deadline, messageOf, sleep, UserError } from "@/util/mod.ts";
-import { CONTAINER, SESSION_LABEL } from "./manifest.ts";
+import { SESSION_LABEL } from "./manifest.ts";
 import type { Plan } from "./plan.ts";
 import { type FailureCause, judgeProxy, type ProxyState } from "./proxy_state.ts";
 
@@ -95,7 +95,7 @@ async function* proxyStates(plan: Plan, kube: KubeClient, signal: AbortSignal): 
       else known.set(object.metadata.name, object);
     }
     const pod = newestPod(known.values());
-    const state = judgeProxy(deployment, pod);
+    const state = judgeProxy(deployment, pod, plan.container);
     const unexplained = state.kind === "waiting" && state.why === undefined && pod !== undefined;
     yield unexplained && warning?.involvedObject.uid === pod.metadata.uid
       ? { ...state, why: `${warning.reason}: ${warning.message}` }
@@ -184,7 +184,7 @@ function hintsFor({ image, namespace }: Plan, cause: FailureCause): string[] {
 
 /** The end of the log of a pod's agent, to be shown under a sentence. */
 export async function lastLines(plan: Plan, pod: string, kube: KubeClient, signal: AbortSignal): Promise<string[]> {
-  const where = { namespace: plan.namespace, name: pod, container: CONTAINER };
+  const where = { namespace: plan.namespace, name: pod, container: plan.container };
   try {
     const text = await kube.logs(where, { tailLines: LOG_LINES, signal }).catch(async () => {
       return await kube.logs(where, { tailLines: LOG_LINES, previous: true, signal });

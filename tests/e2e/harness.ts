@@ -32,10 +32,11 @@ export function clusterTest(name: string, body: (cluster: Cluster) => Promise<vo
       const config = await loadKubeconfig({ env: { KUBECONFIG: kubeconfig } });
       await using kube = openKubeClient(config);
       const directory = await Deno.makeTempDir({ prefix: "telepresence-e2e-" });
+      const state = await Deno.makeTempDir({ prefix: "telepresence-e2e-state-" });
       try {
-        await body({ kube, kubeconfig, directory, namespace: NAMESPACE, restricted: RESTRICTED });
+        await body({ kube, kubeconfig, directory, state, namespace: NAMESPACE, restricted: RESTRICTED });
       } finally {
-        await Deno.remove(directory, { recursive: true });
+        await Promise.all([directory, state].map((path) => Deno.remove(path, { recursive: true })));
       }
     },
   });
@@ -61,6 +62,8 @@ export interface Cluster {
   readonly kube: KubeClient;
   readonly kubeconfig: string;
   readonly directory: string;
+  /** Where the program keeps its journals: what another test left is not told in this one. */
+  readonly state: string;
   /** The kubeconfig's namespace, which has Service `helloworld` and Deployment `tools`. */
   readonly namespace: string;
   /** A namespace that enforces the Pod Security Standard "restricted". */
@@ -99,7 +102,12 @@ export function start(
   const child = new Deno.Command(program, {
     args: [...before, ...args],
     cwd: cluster.directory,
-    env: { KUBECONFIG: cluster.kubeconfig, NO_COLOR: "1", ...cluster.env },
+    env: {
+      KUBECONFIG: cluster.kubeconfig,
+      NO_COLOR: "1",
+      XDG_STATE_HOME: cluster.state,
+      ...cluster.env,
+    },
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",

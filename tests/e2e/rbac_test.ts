@@ -2,8 +2,9 @@
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { load } from "js-yaml";
 import * as z from "zod/mini";
-import { namespaces, pods, type Resource, untyped } from "@/kube/mod.ts";
+import { deployments, namespaces, pods, type Resource, services, untyped } from "@/kube/mod.ts";
 import { type Cluster, clusterTest, run, withToken } from "./harness.ts";
+import { templateOf } from "./swap_harness.ts";
 
 const Role = z.object({
   rules: z.array(
@@ -12,10 +13,11 @@ const Role = z.object({
 });
 type Rule = z.infer<typeof Role>["rules"][number];
 
-async function rulesOfDocs(): Promise<Rule[]> {
+/** The rules of the page's Role for new proxies, or of that for swaps. */
+async function rulesOfDocs(which: "new" | "swap" = "new"): Promise<Rule[]> {
   const page = await Deno.readTextFile(new URL("../../docs/rbac.md", import.meta.url));
-  const [, yaml = ""] = /```yaml\n([\s\S]*?)```/.exec(page) ?? [];
-  return z.parse(Role, load(yaml)).rules;
+  const roles = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml = ""]) => z.parse(Role, load(yaml)).rules);
+  return roles[which === "new" ? 0 : 1] ?? [];
 }
 
 clusterTest(
@@ -43,6 +45,46 @@ clusterTest(
   },
 );
 
+clusterTest(
+  "the Role of docs/rbac.md for swaps is enough, and each right of it that a swap uses is told when it lacks",
+  async (cluster) => {
+    const rules = await rulesOfDocs("swap");
+    await using space = await makeSpace(cluster);
+    await cluster.kube.create(deployments, {
+      metadata: { name: "web", namespace: space.name },
+      spec: { replicas: 1, selector: { matchLabels: { app: "web" } }, template: templateOf("web") },
+    });
+    await cluster.kube.create(services, {
+      metadata: { name: "web", namespace: space.name },
+      spec: { selector: { app: "web" }, ports: [{ port: 80 }] },
+    });
+    const replicas = async () => {
+      return (await cluster.kube.get(deployments, { namespace: space.name, name: "web" })).spec.replicas;
+    };
+    const words = ["--namespace", space.name, "--swap-deployment", "web", "--run", "true"];
+
+    await space.allow(rules);
+    const ended = await run(space.cluster, ...words);
+    equals([ended.code, await replicas()], [0, 1], ended.stderr);
+
+    for (const [resource, verb] of USED_BY_SWAPS) {
+      await space.allow(without(rules, resource, verb));
+      const { code, stderr } = await run(space.cluster, ...words);
+      equals([code, await replicas()], [255, 1], `without ${verb} ${resource}: ${stderr}`);
+      ok(stderr.includes(`cannot ${verb} resource "${resource}"`), `without ${verb} ${resource}: ${stderr}`);
+    }
+  },
+);
+
+/** Rights without which a swap ends with 255, beside those of every session. */
+const USED_BY_SWAPS: readonly (readonly [string, string])[] = [
+  ["configmaps", "get"],
+  ["services", "list"],
+  ["pods", "patch"],
+  ["deployments", "get"],
+  ["deployments", "patch"],
+];
+
 /** Rights without which a session ends with 255. What it could not delete again it does not make. */
 const USED: readonly (readonly [string, string])[] = [
   ["configmaps", "create"],
@@ -60,7 +102,7 @@ const USED: readonly (readonly [string, string])[] = [
 function without(rules: readonly Rule[], resource: string, verb: string): Rule[] {
   return rules.map((rule) =>
     rule.resources.includes(resource) ? { ...rule, verbs: rule.verbs.filter((one) => one !== verb) } : rule
-  );
+  ).filter(({ verbs }) => verbs.length > 0);
 }
 
 interface Space extends AsyncDisposable {

@@ -8,7 +8,7 @@
  */
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { type Host, main, type SignalName } from "@/cli/mod.ts";
-import { runSession } from "@/session/mod.ts";
+import { recover, runSession, showStatus } from "@/session/mod.ts";
 import type { FakeCluster } from "../testkit/mod.ts";
 
 /** How a run ended. */
@@ -83,6 +83,10 @@ export function start(cluster: FakeCluster, args: readonly string[], options: St
         shim: readShim(),
         ...rest,
       }),
+    command(command, around) {
+      const options = { ...around, say: (line: string) => around.teller.say(line) };
+      return command.kind === "recover" ? recover(command, options) : showStatus(command, options);
+    },
   };
   let over = false;
   const ended = main(withoutVolumes(args), host).then((code) => {

@@ -17,7 +17,7 @@ function spawn(cluster: FakeCluster, ...args: string[]): Deno.ChildProcess {
   return new Deno.Command(PROGRAM, {
     args: ["-nweb", ...args],
     cwd: cluster.directory,
-    env: { KUBECONFIG: cluster.kubeconfigPath, NO_COLOR: "1" },
+    env: { KUBECONFIG: cluster.kubeconfigPath, NO_COLOR: "1", XDG_STATE_HOME: `${cluster.directory}/state` },
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
@@ -124,7 +124,10 @@ Deno.test("Ctrl-C on a terminal goes to the command as well, once, and ends us w
   for (const [name, script, code] of cases) {
     await t.step(name, async () => {
       await using cluster = await startFakeCluster();
-      const options = { cwd: cluster.directory, env: { KUBECONFIG: cluster.kubeconfigPath } };
+      const options = {
+        cwd: cluster.directory,
+        env: { KUBECONFIG: cluster.kubeconfigPath, XDG_STATE_HOME: `${cluster.directory}/state` },
+      };
       const words = ["-nweb", "--run", "sh", "-c", script];
       const ended = await runProgram(["python3", "-c", ON_A_TERMINAL, PROGRAM, ...words], options);
       equal(ended.code, code, ended.stderr);

@@ -192,7 +192,8 @@ export function startKubelet(options: KubeletOptions): Kubelet {
     const name = textAt(containerOf(pod), "name");
     const running = "running" in state;
     const status = { name, state, lastState: {}, ready: running, started: running, restartCount: 0 };
-    change(pod, { phase, containerStatuses: [status] });
+    const ready = { type: "Ready", status: running ? "True" : "False" };
+    change(pod, { phase, containerStatuses: [status], conditions: [{ type: "PodScheduled", status: "True" }, ready] });
   }
 
   function setConditions(pod: StoredObject, conditions: Json[]): void {

@@ -10,6 +10,7 @@ const host = systemHost({
   version: "0.0.0",
   reportTo: "nowhere",
   exit: Deno.exit,
+  command: () => Promise.resolve(0),
   async run(_flags, { signal, teller, onLeftovers }) {
     onLeftovers(() => ["deployment/x in namespace y"]);
     const { promise, reject } = Promise.withResolvers<never>();

@@ -1,0 +1,132 @@
+import { messageOf, UserError } from "@/util/mod.ts";
+import { parseRecord, type PlaceStep, type SessionRecord, type Step, titleOf } from "./record.ts";
+
+/** Steps written ahead. Disposing it removes its file when nothing is left to undo. */
+export interface Journal extends AsyncDisposable {
+  readonly record: SessionRecord;
+  /**
+   * Writes a step down, or again with what is known by now. The change may be made once this has returned.
+   *
+   * @throws {UserError} when it cannot be written: then nothing is to be changed
+   */
+  add(step: Step): Promise<void>;
+  /** Takes out a step that has been undone, or that was refused. */
+  strike(step: Step): Promise<void>;
+}
+
+/** The place that a session has taken, or is about to take. */
+export function placeIn({ record }: Journal): PlaceStep | undefined {
+  return record.steps.find((step) => step.kind === "place");
+}
+
+/** Who also gets the record at each change: the guardian. */
+export type RecordListener = (record: SessionRecord) => Promise<void>;
+
+/** The directory of the journals. */
+export function journalDirectory(env: Readonly<Record<string, string>>, home: string): string {
+  return `${env["XDG_STATE_HOME"] || `${home}/.local/state`}/telepresence/sessions`;
+}
+
+/**
+ * Opens the journal of a session. Its file is there from the first step to the last; only its owner can read it.
+ *
+ * @param directory from {@linkcode journalDirectory}
+ */
+export function openJournal(directory: string, first: SessionRecord, onChange?: RecordListener): Journal {
+  const path = `${directory}/${first.sessionId}.json`;
+  let record = first;
+  let writing: Promise<void> = Promise.resolve();
+  const made: string[] = [];
+  // One after another: a later state never comes before an earlier one.
+  const put = (change: (steps: readonly Step[]) => Step[]): Promise<void> => {
+    const next = writing.catch(() => {}).then(async () => {
+      const changed = { ...record, steps: change(record.steps) };
+      await writeRecord(path, changed, made);
+      await onChange?.(changed);
+      record = changed;
+    });
+    writing = next;
+    return next;
+  };
+  const others = (steps: readonly Step[], step: Step) => steps.filter((one) => titleOf(one) !== titleOf(step));
+  return {
+    get record() {
+      return record;
+    },
+    add: (step) =>
+      put((steps) => {
+        const known = steps.findIndex((one) => titleOf(one) === titleOf(step));
+        return known < 0 ? [...steps, step] : steps.with(known, step); // its place is the order of undoing
+      }),
+    strike: (step) => put((steps) => others(steps, step)),
+    async [Symbol.asyncDispose]() {
+      await writing.catch(() => {});
+      if (record.steps.length > 0) return;
+      await removeRecord(path);
+      // Directories that we made go with it, while nobody else uses them; another session makes them again.
+      for (const directory of made) await Deno.remove(directory).catch(() => {});
+    },
+  };
+}
+
+/** Makes a directory and what is above it; puts down which of them were not there, the innermost first. */
+async function makeDirectory(path: string, made: string[]): Promise<void> {
+  const missing: string[] = [];
+  for (let each = path; each !== ""; each = each.slice(0, each.lastIndexOf("/"))) {
+    if (await Deno.stat(each).then(() => true, () => false)) break;
+    missing.push(each);
+  }
+  await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+  made.push(...missing.filter((each) => !made.includes(each)));
+}
+
+async function writeRecord(path: string, record: SessionRecord, made: string[]): Promise<void> {
+  const draft = `${path}.new`;
+  try {
+    await makeDirectory(path.slice(0, path.lastIndexOf("/")), made);
+    {
+      using file = await Deno.open(draft, { write: true, create: true, truncate: true, mode: 0o600 });
+      const bytes = new TextEncoder().encode(JSON.stringify(record));
+      for (let offset = 0; offset < bytes.length;) offset += await file.write(bytes.subarray(offset));
+      await file.sync(); // before the change, not after the power cut
+    }
+    await Deno.rename(draft, path);
+  } catch (cause) {
+    throw new UserError(`Cannot write down what is about to be changed (${path}): ${messageOf(cause)}`, {
+      hints: ["XDG_STATE_HOME=DIRECTORY names another place for it"],
+      cause,
+    });
+  }
+}
+
+/** Removes the file of a journal, if it is there. */
+export async function removeRecord(path: string): Promise<void> {
+  await Deno.remove(path).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+}
+
+/** A journal as it lies on the disk. */
+export interface StoredRecord {
+  readonly path: string;
+  readonly record: SessionRecord;
+}
+
+/** All journals of a directory; a file that is none is skipped and told. */
+export async function readJournals(directory: string, tell: (line: string) => void): Promise<StoredRecord[]> {
+  const found: StoredRecord[] = [];
+  try {
+    for await (const { name } of Deno.readDir(directory)) {
+      if (!name.endsWith(".json")) continue;
+      const path = `${directory}/${name}`;
+      try {
+        found.push({ path, record: parseRecord(await Deno.readTextFile(path)) });
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) tell(`Cannot read the journal ${path}: ${messageOf(error)}`);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return found.sort((a, b) => a.record.since < b.record.since ? -1 : 1);
+}

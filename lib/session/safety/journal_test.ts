@@ -1,0 +1,68 @@
+import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
+import { type Journal, openJournal, readJournals } from "./journal.ts";
+import type { SessionRecord, Step } from "./record.ts";
+
+const RECORD: SessionRecord = {
+  version: 1,
+  sessionId: "5e55",
+  since: "2026-01-01T00:00:00.000Z",
+  by: "me@here",
+  process: { pid: 1, started: "2" },
+  cluster: { context: "c", server: "https://c" },
+  namespace: "shop",
+  doing: "--swap-deployment deployment/web",
+  steps: [],
+};
+const CLAIM: Step = { kind: "delete", resource: "configmap", name: "claim" };
+const PROXY: Step = { kind: "delete", resource: "deployment", name: "proxy" };
+
+async function withDirectory(body: (directory: string) => Promise<void>) {
+  const root = await Deno.makeTempDir({ prefix: "telepresence-test-" });
+  try {
+    await body(`${root}/state/sessions`);
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+}
+
+Deno.test("openJournal() has every step on the disk when add() returns, for its owner alone", async () => {
+  await withDirectory(async (directory) => {
+    const heard: SessionRecord[] = [];
+    const journal: Journal = openJournal(directory, RECORD, (record) => Promise.resolve(void heard.push(record)));
+    const stored = async () => (await readJournals(directory, () => ok(false))).map(({ record }) => record.steps);
+    equals(await stored(), []);
+    await Promise.all([journal.add(CLAIM), journal.add(PROXY)]);
+    equals(await stored(), [[CLAIM, PROXY]]);
+    await journal.add({ ...CLAIM, uid: "u" });
+    equals(await stored(), [[{ ...CLAIM, uid: "u" }, PROXY]], "a step that is known better keeps its place");
+    const { mode } = await Deno.stat(`${directory}/5e55.json`);
+    equals((mode ?? 0) & 0o777, 0o600);
+    await journal.strike(CLAIM);
+    await journal[Symbol.asyncDispose]();
+    equals(await stored(), [[PROXY]], "what is left stays written down");
+    await journal.strike(PROXY);
+    await journal[Symbol.asyncDispose]();
+    equals(await stored(), []);
+    equals(heard.map(({ steps }) => steps.length), [1, 2, 2, 1, 0], "the guardian hears each change in order");
+  });
+});
+
+Deno.test("openJournal() refuses the change that it cannot write down", async () => {
+  await withDirectory(async (directory) => {
+    await Deno.mkdir(directory.slice(0, directory.lastIndexOf("/")), { recursive: true });
+    await Deno.writeTextFile(directory, "a file where the directory should be");
+    const journal = openJournal(directory, RECORD);
+    await rejects(journal.add(CLAIM), /^UserError: Cannot write down what is about to be changed/);
+    equals(journal.record.steps, []);
+  });
+});
+
+Deno.test("readJournals() tells of a file that is no journal, and reads the others", async () => {
+  await withDirectory(async (directory) => {
+    await openJournal(directory, RECORD).add(CLAIM);
+    await Deno.writeTextFile(`${directory}/odd.json`, "{");
+    const told: string[] = [];
+    equals((await readJournals(directory, (line) => told.push(line))).length, 1);
+    ok(told[0]?.startsWith("Cannot read the journal "), told[0]);
+  });
+});

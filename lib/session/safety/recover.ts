@@ -1,0 +1,186 @@
+/**
+ * Healing: what a session that is gone left is given back from its journal, or, where there is none (another machine),
+ * from what the cluster says.
+ *
+ * @module
+ */
+import { configMaps, deployments, type KubeClient, loadKubeconfig, openKubeClient, services } from "@/kube/mod.ts";
+import type { Log } from "@/log/mod.ts";
+import { messageOf, UserError } from "@/util/mod.ts";
+import { SESSION_LABEL } from "../manifest.ts";
+import type { Wanted } from "../plan.ts";
+import { CLAIM_LABEL, placeOfClaim } from "../workload/claim.ts";
+import { journalDirectory, readJournals, removeRecord, type StoredRecord } from "./journal.ts";
+import { isRunning } from "./process_identity.ts";
+import { leftoverOf, type Step } from "./record.ts";
+import { makeCleanUp, undoAll } from "./undo.ts";
+
+/** What healing needs of the machine. */
+export interface RecoverOptions {
+  readonly env: Readonly<Record<string, string>>;
+  readonly home: string;
+  readonly log: Log;
+  readonly say: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Which sessions are meant. */
+export interface RecoverWanted {
+  readonly context?: string;
+  readonly namespace?: string;
+  /** Beginnings of session ids; all that are left over on this machine when empty. */
+  readonly sessions: readonly string[];
+}
+
+/** The journals of sessions that are not running any more. */
+export async function readLeftOver({ env, home, say }: Pick<RecoverOptions, "env" | "home" | "say">) {
+  return (await readJournals(journalDirectory(env, home), say)).filter(({ record }) => !isRunning(record.process));
+}
+
+/**
+ * Gives back what sessions left.
+ *
+ * @returns the exit code: 0 when nothing is left
+ * @throws {UserError} when a session that is named is running or is not known
+ */
+export async function recover(wanted: RecoverWanted, options: RecoverOptions): Promise<number> {
+  const { say } = options;
+  const left = await readLeftOver(options);
+  if (wanted.sessions.length === 0) {
+    if (left.length === 0) say("Nothing is left over by sessions of this machine.");
+    return await recoverStored(left, options) ? 0 : 255;
+  }
+  let isWhole = true;
+  for (const session of wanted.sessions) {
+    const stored = left.find(({ record }) => record.sessionId.startsWith(session));
+    const isBack = stored === undefined
+      ? await recoverFound(session, wanted, options)
+      : await recoverStored([stored], options);
+    isWhole &&= isBack;
+  }
+  return isWhole ? 0 : 255;
+}
+
+/**
+ * What is left over is given back before a new session starts, when the user says so: by a flag, or when asked.
+ */
+export async function healBefore(
+  wanted: Wanted,
+  around: Omit<RecoverOptions, "say"> & {
+    readonly teller: { say(line: string): void };
+    readonly ask?: (question: string) => Promise<boolean>;
+  },
+): Promise<void> {
+  const { say } = around.teller;
+  const left = (await readLeftOver({ ...around, say })).filter(({ record }) => record.steps.length > 0);
+  if (left.length === 0) return;
+  for (const { record } of left) {
+    const things = record.steps.map(leftoverOf).join(", ");
+    say(`A session that is gone (${record.doing}, since ${record.since}) left in "${record.namespace}": ${things}`);
+  }
+  const isWanted = wanted.recover || await around.ask?.("Give it back now?");
+  if (isWanted) await recoverStored(left, { ...around, say });
+  else say("To give it back: telepresence recover (or --recover with the next session)");
+}
+
+/** @returns whether nothing is left of them */
+async function recoverStored(stored: readonly StoredRecord[], options: RecoverOptions): Promise<boolean> {
+  const { env, home, log, say } = options;
+  let isWhole = true;
+  for (const { path, record } of stored) {
+    const { sessionId, namespace, cluster } = record;
+    try {
+      const asThen = cluster.kubeconfig === undefined ? env : { ...env, KUBECONFIG: cluster.kubeconfig };
+      const config = await loadKubeconfig({ env: asThen, home, context: cluster.context });
+      if (config.server !== cluster.server) {
+        throw new UserError(
+          `Cannot give back what session ${sessionId.slice(0, 10)} left: the context "${cluster.context}" means ` +
+            `${config.server} by now, and then ${cluster.server}`,
+        );
+      }
+      await using kube = openKubeClient(config, { log: log.room("API") });
+      const isBack = await undoSteps(record.steps, { ...options, kube, namespace, sessionId });
+      if (isBack) await removeRecord(path);
+      isWhole &&= isBack;
+    } catch (error) {
+      isWhole = false;
+      tellFailure(error, say);
+    }
+  }
+  return isWhole;
+}
+
+/** A session of another machine: the cluster has its claim, and its objects carry its label. */
+async function recoverFound(session: string, wanted: RecoverWanted, options: RecoverOptions): Promise<boolean> {
+  const { env, home, log, say, signal } = options;
+  const running = await readJournals(journalDirectory(env, home), say);
+  const own = running.find(({ record }) => record.sessionId.startsWith(session));
+  if (own !== undefined) {
+    throw new UserError(`Cannot give back what session ${session} has: it is running here`, {
+      hints: [`kill ${own.record.process.pid} ends it, and it gives everything back`],
+    });
+  }
+  const config = await loadKubeconfig({ env, home, ...(wanted.context !== undefined && { context: wanted.context }) });
+  await using kube = openKubeClient(config, { log: log.room("API") });
+  const namespace = wanted.namespace ?? config.namespace;
+  const found = await findSteps(session, { kube, namespace, signal });
+  if (found === undefined) {
+    throw new UserError(`Cannot find anything of session "${session}" in namespace "${namespace}"`, {
+      hints: ["telepresence status --all-namespaces shows which sessions there are"],
+    });
+  }
+  return await undoSteps(found.steps, { ...options, kube, namespace, sessionId: found.sessionId });
+}
+
+async function findSteps(
+  session: string,
+  { kube, namespace, signal }: { kube: KubeClient; namespace: string; signal: AbortSignal },
+): Promise<{ sessionId: string; steps: Step[] } | undefined> {
+  const where = { namespace, labelSelector: `${SESSION_LABEL},app.kubernetes.io/managed-by=telepresence` };
+  const [maps, proxies, names] = await Promise.all([
+    kube.list(configMaps, where, { signal }),
+    kube.list(deployments, where, { signal }),
+    kube.list(services, where, { signal }),
+  ]);
+  const all = [
+    ...maps.items.map(({ metadata }) => ({ metadata, resource: "configmap" as const })),
+    ...proxies.items.map(({ metadata }) => ({ metadata, resource: "deployment" as const })),
+    ...names.items.map(({ metadata }) => ({ metadata, resource: "service" as const })),
+  ];
+  const ids = new Set(
+    all.map(({ metadata }) => metadata.labels[SESSION_LABEL] ?? "").filter((id) => id.startsWith(session)),
+  );
+  const [sessionId] = ids;
+  if (sessionId === undefined) return undefined;
+  if (ids.size > 1) throw new UserError(`Cannot tell which session "${session}" is: there are ${[...ids].join(", ")}`);
+  const ours = all.filter(({ metadata }) => metadata.labels[SESSION_LABEL] === sessionId);
+  const claim = maps.items.find(({ metadata }) => {
+    return metadata.labels[SESSION_LABEL] === sessionId && metadata.labels[CLAIM_LABEL] !== undefined;
+  });
+  return {
+    sessionId,
+    steps: [
+      ...ours.map(({ metadata: { name, uid }, resource }) => ({ kind: "delete" as const, resource, name, uid })),
+      ...(claim === undefined ? [] : [placeOfClaim(claim.data)]),
+    ],
+  };
+}
+
+interface UndoStepsOptions extends RecoverOptions {
+  readonly kube: KubeClient;
+  readonly namespace: string;
+  readonly sessionId: string;
+}
+
+async function undoSteps(steps: readonly Step[], options: UndoStepsOptions): Promise<boolean> {
+  const { namespace, say } = options;
+  const done = (step: Step) => Promise.resolve(say(`Gave back ${leftoverOf(step)} in namespace "${namespace}"`));
+  const failures = await undoAll({ steps: [...steps] }, done, { ...options, cleanUp: makeCleanUp() });
+  failures.forEach((error) => tellFailure(error, say));
+  return failures.length === 0;
+}
+
+function tellFailure(error: unknown, say: (line: string) => void): void {
+  say(messageOf(error));
+  if (error instanceof UserError) error.hints.forEach((hint) => say(`Hint: ${hint}`));
+}

@@ -1,0 +1,76 @@
+import type { ClusterConfig } from "@/kube/mod.ts";
+import type { Log } from "@/log/mod.ts";
+import type { Plan } from "../plan.ts";
+import { type Guardian, startGuardian } from "./guardian.ts";
+import { type Journal, journalDirectory, openJournal } from "./journal.ts";
+import { identifyProcess } from "./process_identity.ts";
+import type { SessionRecord } from "./record.ts";
+import { byHand } from "./undo.ts";
+
+/** What stands behind a session: disposing it comes last. */
+export interface Safety extends AsyncDisposable {
+  readonly journal: Journal;
+  /** Undefined where the program does not know how to start itself again. */
+  readonly guardian: Guardian | undefined;
+}
+
+/** What opening needs. */
+export interface SafetyOptions {
+  readonly plan: Plan;
+  readonly cluster: ClusterConfig;
+  readonly around: {
+    readonly log: Log;
+    readonly teller: { say(line: string): void };
+    readonly env: Readonly<Record<string, string>>;
+    readonly home: string;
+    onLeftovers(names: () => readonly string[]): void;
+    readonly terminal?: string | undefined;
+    readonly self?: (args: readonly string[]) => readonly [string, ...string[]];
+  };
+}
+
+/** The word that starts this program as a guardian. */
+export const GUARDIAN = "guardian";
+
+/**
+ * Opens the journal and starts the guardian, before the first change.
+ *
+ * @throws {UserError} when the guardian cannot be started
+ */
+export async function openSafety({ plan, cluster, around }: SafetyOptions): Promise<Safety> {
+  const { log, env, home, self, terminal } = around;
+  const directory = journalDirectory(env, home);
+  const path = `${directory}/${plan.sessionId}.json`;
+  const guardian = self && await startGuardian({ command: self([GUARDIAN]), cluster, path, terminal, log });
+  const journal = openJournal(directory, recordOf(plan, cluster, env), guardian?.tell);
+  around.onLeftovers(() => journal.record.steps.map((step) => byHand(step, plan.namespace)));
+  return {
+    journal,
+    guardian,
+    async [Symbol.asyncDispose]() {
+      await journal[Symbol.asyncDispose]();
+      if (journal.record.steps.length === 0) await guardian?.[Symbol.asyncDispose]();
+      else if (guardian !== undefined) around.teller.say("A process in the background goes on trying to give it back.");
+    },
+  };
+}
+
+function recordOf(plan: Plan, cluster: ClusterConfig, env: Readonly<Record<string, string>>): SessionRecord {
+  const { sessionId, namespace, original, name } = plan;
+  const kubeconfig = env["KUBECONFIG"];
+  return {
+    version: 1,
+    sessionId,
+    since: new Date().toISOString(),
+    by: `${env["USER"] ?? env["LOGNAME"] ?? "somebody"}@${Deno.hostname()}`,
+    process: identifyProcess(Deno.pid) ?? { pid: Deno.pid, started: "" },
+    cluster: {
+      context: cluster.contextName,
+      server: cluster.server,
+      ...(kubeconfig !== undefined && { kubeconfig }),
+    },
+    namespace,
+    doing: original === undefined ? `--new-deployment ${name}` : `--swap-deployment ${original.kind}/${original.name}`,
+    steps: [],
+  };
+}

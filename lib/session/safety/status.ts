@@ -1,0 +1,140 @@
+import {
+  configMaps,
+  deployments,
+  isForbidden,
+  type KubeClient,
+  loadKubeconfig,
+  type Metadata,
+  openKubeClient,
+  type Resource,
+} from "@/kube/mod.ts";
+import { UserError } from "@/util/mod.ts";
+import { SESSION_LABEL } from "../manifest.ts";
+import { CLAIM_LABEL, placeOfClaim } from "../workload/claim.ts";
+import { journalDirectory, readJournals } from "./journal.ts";
+import { isRunning } from "./process_identity.ts";
+import type { RecoverOptions } from "./recover.ts";
+import { titleOf } from "./record.ts";
+
+/** One session, as far as it is known from here. */
+export interface SessionStatus {
+  readonly session: string;
+  /** `running` and `left over` are sessions of this machine; of others the cluster does not tell which they are. */
+  readonly state: "running" | "left over" | "elsewhere";
+  /** ISO 8601. */
+  readonly since: string;
+  /** `user@host`, where it is known. */
+  readonly by: string;
+  readonly context: string;
+  readonly namespace: string;
+  readonly doing: string;
+  /** What it has in the cluster. */
+  readonly objects: readonly string[];
+  /** Its process, of this machine. */
+  readonly pid?: number;
+}
+
+/** Where is looked, and how it is told. */
+export interface StatusWanted {
+  readonly context?: string;
+  readonly namespace?: string;
+  readonly allNamespaces: boolean;
+  readonly output: "text" | "json";
+}
+
+/** Prints the sessions of this machine, and those in the cluster. @returns the exit code */
+export async function showStatus(
+  wanted: StatusWanted,
+  options: RecoverOptions & { print(text: string): void },
+): Promise<number> {
+  const sessions = await readStatus(wanted, options);
+  options.print(wanted.output === "json" ? `${JSON.stringify({ sessions }, undefined, 2)}\n` : textOf(sessions));
+  return 0;
+}
+
+async function readStatus(wanted: StatusWanted, options: RecoverOptions): Promise<SessionStatus[]> {
+  const { env, home, say } = options;
+  const own = (await readJournals(journalDirectory(env, home), say)).map(({ record }): SessionStatus => ({
+    session: record.sessionId.slice(0, 10),
+    state: isRunning(record.process) ? "running" : "left over",
+    since: record.since,
+    by: record.by,
+    context: record.cluster.context,
+    namespace: record.namespace,
+    doing: record.doing,
+    objects: record.steps.map(titleOf),
+    pid: record.process.pid,
+  }));
+  const known = new Set(own.map(({ session }) => session));
+  const others = await readOthers(wanted, options);
+  return [...own, ...others.filter(({ session }) => !known.has(session))];
+}
+
+/** Sessions that the cluster knows of; without a way to it, those of this machine are told nevertheless. */
+async function readOthers(wanted: StatusWanted, options: RecoverOptions): Promise<SessionStatus[]> {
+  const { env, home, say, signal, log } = options;
+  try {
+    const config = await loadKubeconfig({
+      env,
+      home,
+      ...(wanted.context !== undefined && { context: wanted.context }),
+    });
+    await using kube = openKubeClient(config, { log: log.room("API") });
+    const where = wanted.allNamespaces ? { allNamespaces: true } : { namespace: wanted.namespace ?? config.namespace };
+    return await inCluster(kube, where, config.contextName, signal);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    say(isForbidden(error) ? `Other people's sessions are not shown: ${error.message}` : error.message);
+    return [];
+  }
+}
+
+async function inCluster(
+  kube: KubeClient,
+  where: { namespace?: string; allNamespaces?: boolean },
+  context: string,
+  signal: AbortSignal,
+): Promise<SessionStatus[]> {
+  const labelSelector = `${SESSION_LABEL},app.kubernetes.io/managed-by=telepresence`;
+  const list = async <T extends { metadata: Metadata }>(resource: Resource<T>) =>
+    (await kube.list(resource, { ...where, labelSelector }, { signal })).items;
+  const [maps, proxies] = await Promise.all([list(configMaps), list(deployments)]);
+  const titled = [
+    ...maps.map(({ metadata }) => ({ metadata, title: `configmap/${metadata.name}` })),
+    ...proxies.map(({ metadata }) => ({ metadata, title: `deployment/${metadata.name}` })),
+  ];
+  return [...Map.groupBy(titled, ({ metadata }) => metadata.labels[SESSION_LABEL] ?? "")].map(([id, objects]) => {
+    const claim = maps.find(({ metadata: { labels } }) => labels[SESSION_LABEL] === id && CLAIM_LABEL in labels);
+    const [first] = objects;
+    const proxy = proxies.find(({ metadata }) => metadata.labels[SESSION_LABEL] === id);
+    return {
+      session: id.slice(0, 10),
+      state: "elsewhere",
+      since: claim?.data["since"] ?? first?.metadata.creationTimestamp ?? "",
+      by: claim?.data["by"] ?? "",
+      context,
+      namespace: first?.metadata.namespace ?? "",
+      doing: claim === undefined
+        ? `--new-deployment ${proxy?.metadata.name ?? ""}`
+        : `--swap-deployment ${titleOf(placeOfClaim(claim.data))}`,
+      objects: objects.map(({ title }) => title),
+    };
+  });
+}
+
+function textOf(sessions: readonly SessionStatus[]): string {
+  if (sessions.length === 0) return "No sessions.\n";
+  const rows = sessions.map(({ session, state, since, by, namespace, doing, pid }) => [
+    session,
+    pid !== undefined && state === "running" ? `running (process ${pid})` : state,
+    since,
+    by || "-",
+    namespace,
+    doing,
+  ]);
+  const all = [["SESSION", "STATE", "SINCE", "BY", "NAMESPACE", "WHAT"], ...rows];
+  const widths = (all[0] ?? []).map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  const lines = all.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd());
+  const left = sessions.some(({ state }) => state === "left over");
+  return `${lines.join("\n")}\n${left ? "To give back what is left over: telepresence recover\n" : ""}`;
+}

@@ -1,0 +1,268 @@
+/**
+ * Undoing what a journal says. Needs the journal and the cluster alone, may be done any number of times, and by anyone:
+ * the session itself, its guardian, `telepresence recover`.
+ *
+ * Order: what has lost its place gets it back first, so that it is served soonest (or, where the original could not be
+ * there beside the proxy, after the proxy is gone); then our objects go, the last one made first; the claim on a place
+ * goes when the place was given back, and stays when it could not be.
+ *
+ * @module
+ */
+import {
+  configMaps,
+  daemonSets,
+  deployments,
+  isConflict,
+  isNotFound,
+  type KubeClient,
+  KubeError,
+  type Metadata,
+  pods,
+  replicaSets,
+  type Resource,
+  services,
+  statefulSets,
+} from "@/kube/mod.ts";
+import type { Log } from "@/log/mod.ts";
+import { deadline, messageOf, sleep, UserError } from "@/util/mod.ts";
+import { SESSION_LABEL } from "../manifest.ts";
+import type { DeleteStep, PlaceStep, SessionRecord, Step } from "./record.ts";
+import { titleOf } from "./record.ts";
+
+/** How long all steps may take together, with all their attempts: a restarted API server is back by then. */
+const CLEAN_UP_MS = 10_000;
+/** What each step gets at least, however long the ones before it took. */
+const LAST_TRY_MS = 1_000;
+/** What a bare Pod gets, which can be made again only when it is gone: 30 s of grace are usual. */
+const POD_MS = 45_000;
+/** Between two attempts. */
+const PAUSE_MS = 250;
+/** The key in a DaemonSet's node selector that no node has. */
+export const NOWHERE = "telepresence/nowhere";
+
+/** Where and for whom things are undone. */
+export interface UndoOptions {
+  readonly kube: KubeClient;
+  readonly log: Log;
+  readonly namespace: string;
+  readonly sessionId: string;
+  /** Tells the user what turned out otherwise than expected, and why it takes time. */
+  readonly say: (line: string) => void;
+  /** How much time is left, shared by all steps. */
+  readonly cleanUp: CleanUp;
+}
+
+/** The time of a clean-up, which begins with its first step. */
+export interface CleanUp {
+  readonly ms: number;
+  /** When it is over, once it has begun. */
+  until?: number;
+  /** Whether the user knows that it takes time. */
+  told?: boolean;
+}
+
+/** A clean-up that has not begun. */
+export function makeCleanUp(ms: number = CLEAN_UP_MS): CleanUp {
+  return { ms };
+}
+
+const MADE: Readonly<Record<DeleteStep["resource"], Resource<{ readonly metadata: Metadata }>>> = {
+  configmap: configMaps,
+  deployment: deployments,
+  service: services,
+};
+
+/** The resource of an object that a session makes. */
+export function madeResource(step: DeleteStep): Resource<{ readonly metadata: Metadata }> {
+  return MADE[step.resource];
+}
+
+/**
+ * Undoes everything, each step by itself.
+ *
+ * @param strike called after each step that is undone
+ * @returns what could not be undone, as errors for the user
+ */
+export async function undoAll(
+  record: Pick<SessionRecord, "steps">,
+  strike: (step: Step) => Promise<void>,
+  options: UndoOptions,
+): Promise<UserError[]> {
+  const failures: UserError[] = [];
+  const attempt = async (step: Step) => {
+    try {
+      await undoStep(step, options);
+      await strike(step);
+      return true;
+    } catch (error) {
+      failures.push(error instanceof UserError ? error : new UserError(messageOf(error), { cause: error }));
+      return false;
+    }
+  };
+  const made = record.steps.filter((step) => step.kind === "delete").toReversed();
+  const place = record.steps.find((step) => step.kind === "place");
+  let isBack = place === undefined || !place.originalFirst && await attempt(place);
+  for (const step of made) if (step.name !== place?.claim) await attempt(step);
+  if (place?.originalFirst) isBack = await attempt(place);
+  for (const step of made) if (step.name === place?.claim && isBack) await attempt(step);
+  return failures;
+}
+
+/**
+ * Undoes one step; when it was undone before, nothing happens.
+ *
+ * @throws {UserError} when it cannot be, with the command that does it by hand
+ */
+export async function undoStep(step: Step, options: UndoOptions): Promise<void> {
+  const { namespace, cleanUp } = options;
+  const title = titleOf(step);
+  const act = `Cannot ${step.kind === "delete" ? "delete" : "give back"} ${title} in namespace "${namespace}"`;
+  const hints = [byHand(step, namespace)];
+  cleanUp.until ??= performance.now() + cleanUp.ms;
+  const isPod = step.kind === "place" && step.workload === "pod";
+  const ms = isPod ? POD_MS : Math.max(cleanUp.until - performance.now(), LAST_TRY_MS);
+  // Its own signal: what ended the session does not end its clean-up.
+  using late = deadline(ms, () => {
+    return new UserError(`${act}: the API server did not answer within ${cleanUp.ms / 1000} s`, { hints });
+  });
+  const undo = () =>
+    step.kind === "delete" ? deleteMade(step, options, late.signal) : restore(step, options, late.signal);
+  try {
+    await stubbornly(undo, { ...options, signal: late.signal });
+  } catch (error) {
+    if (error === late.signal.reason) throw error;
+    if (!(error instanceof KubeError)) throw new UserError(`${act}: ${messageOf(error)}`, { hints, cause: error });
+    // The server's own words alone: the whole sentence would say again what ours says.
+    throw new UserError(`${act}: ${error.words}`, { hints: [...hints, ...error.hints] });
+  }
+}
+
+/** The command that does by hand what a step would. */
+export function byHand(step: Step, namespace: string): string {
+  if (step.kind === "delete") return `kubectl delete ${titleOf(step)} --namespace ${namespace}`;
+  switch (step.workload) {
+    case "daemonset":
+      return `kubectl patch ${titleOf(step)} --namespace ${namespace} --type json --patch ` +
+        `'[{"op":"remove","path":"/spec/template/spec/nodeSelector/${NOWHERE.replace("/", "~1")}"}]'`;
+    case "pod":
+      return `kubectl get configmap ${step.claim} --namespace ${namespace} --output yaml has the pod as it was`;
+    default:
+      return `kubectl scale ${titleOf(step)} --namespace ${namespace} --replicas ${step.replicas}`;
+  }
+}
+
+/**
+ * Tries again after a conflict, and while the server is not to be reached or not well, until the signal ends it: a
+ * connection that breaks and an API server that is being restarted leave nothing behind.
+ *
+ * @throws the error of the last attempt
+ */
+async function stubbornly(
+  attempt: () => Promise<void>,
+  { signal, log, say, cleanUp }: UndoOptions & { signal: AbortSignal },
+): Promise<void> {
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      signal.throwIfAborted();
+      const isConflict = error instanceof KubeError && error.status === 409;
+      const isRefusal = error instanceof KubeError && error.status < 500 && error.status !== 429;
+      if (isRefusal && !isConflict) throw error;
+      log.info(`Not yet: ${messageOf(error)}`);
+      if (!isConflict && !cleanUp.told) say("The API server does not answer. Trying again ...");
+      if (!isConflict) cleanUp.told = true;
+      await sleep(PAUSE_MS, signal).catch(() => {
+        throw error;
+      });
+    }
+  }
+}
+
+async function deleteMade(step: DeleteStep, options: UndoOptions, signal: AbortSignal): Promise<void> {
+  const { kube, namespace, sessionId, log } = options;
+  const resource = madeResource(step);
+  const { name } = step;
+  try {
+    let { uid } = step;
+    if (uid === undefined) {
+      const found = await kube.get(resource, { namespace, name }, { signal });
+      if (found.metadata.labels[SESSION_LABEL] !== sessionId) return;
+      uid = found.metadata.uid;
+    }
+    await kube.delete(resource, { namespace, name }, { uid, signal });
+    log.info(`Deleted ${titleOf(step)}`);
+  } catch (error) {
+    // Gone, or another object of the same name by now (a conflict with the precondition): nothing of ours is there.
+    if (!isNotFound(error) && !isConflict(error)) throw error;
+  }
+}
+
+async function restore(step: PlaceStep, options: UndoOptions, signal: AbortSignal): Promise<void> {
+  switch (step.workload) {
+    case "deployment":
+      return await scaleBack(deployments, step, options, signal);
+    case "replicaset":
+      return await scaleBack(replicaSets, step, options, signal);
+    case "statefulset":
+      return await scaleBack(statefulSets, step, options, signal);
+    case "daemonset":
+      return await sendBackToNodes(step, options, signal);
+    case "pod":
+      return await makeAgain(step, options, signal);
+  }
+}
+
+type Scaled = Resource<{ readonly metadata: Metadata; readonly spec: { readonly replicas: number } }>;
+
+async function scaleBack(resource: Scaled, step: PlaceStep, options: UndoOptions, signal: AbortSignal): Promise<void> {
+  const { kube, namespace, log, say } = options;
+  const { name, uid, replicas } = step;
+  const found = await found404(() => kube.get(resource, { namespace, name }, { signal }));
+  if (found?.metadata.uid !== uid) {
+    return void say(`${titleOf(step)} was deleted meanwhile, so it is not scaled back`);
+  }
+  if (found.spec.replicas === replicas) return;
+  if (found.spec.replicas !== 0) {
+    say(`${titleOf(step)} has ${found.spec.replicas} replicas by now, not ${replicas}: somebody else scaled it`);
+    return;
+  }
+  const { resourceVersion } = found.metadata;
+  const body = { metadata: { resourceVersion }, spec: { replicas } };
+  await kube.patch(resource, { namespace, name }, { type: "merge", body }, { signal });
+  log.info(`Scaled ${titleOf(step)} back to ${replicas}`);
+}
+
+async function sendBackToNodes(step: PlaceStep, options: UndoOptions, signal: AbortSignal): Promise<void> {
+  const { kube, namespace, log } = options;
+  const { name, uid } = step;
+  const found = await found404(() => kube.get(daemonSets, { namespace, name }, { signal }));
+  const nodes = found?.spec.template.spec["nodeSelector"] as Record<string, string> | undefined;
+  if (found?.metadata.uid !== uid || nodes?.[NOWHERE] === undefined) return;
+  const { resourceVersion } = found.metadata;
+  // A map that becomes empty would be kept as an empty one: it was not there before.
+  const nodeSelector = Object.keys(nodes).length === 1 ? null : { [NOWHERE]: null };
+  const body = { metadata: { resourceVersion }, spec: { template: { spec: { nodeSelector } } } };
+  await kube.patch(daemonSets, { namespace, name }, { type: "merge", body }, { signal });
+  log.info(`Sent ${titleOf(step)} back to its nodes`);
+}
+
+async function makeAgain(step: PlaceStep, options: UndoOptions, signal: AbortSignal): Promise<void> {
+  const { kube, namespace, log } = options;
+  const { name, uid, manifest } = step;
+  const found = await found404(() => kube.get(pods, { namespace, name }, { signal }));
+  if (found !== undefined && found.metadata.uid !== uid) return; // somebody made it again
+  if (found !== undefined && !found.metadata.deletionTimestamp) return; // it never went
+  if (manifest === undefined) throw new TypeError(`The journal has no manifest of ${titleOf(step)}`);
+  await kube.create(pods, { ...manifest, metadata: { ...manifest.metadata, namespace } }, { signal });
+  log.info(`Made ${titleOf(step)} again`);
+}
+
+async function found404<T>(get: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await get();
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}

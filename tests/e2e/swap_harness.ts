@@ -1,0 +1,122 @@
+/**
+ * What the tests of swapped workloads share: a namespace of their own, workloads in it, and the proof that everything in
+ * it is afterwards as it was.
+ *
+ * @module
+ */
+import { deepStrictEqual as equals } from "node:assert/strict";
+import { type KubeClient, type KubeObject, namespaces, pods, type Resource } from "@/kube/mod.ts";
+import { sleep } from "@/util/mod.ts";
+import { type Cluster, until } from "./harness.ts";
+
+/** A namespace for one test. Disposing it deletes it. */
+export interface Shop extends AsyncDisposable {
+  readonly namespace: string;
+  readonly kube: KubeClient;
+  /** Every object that counts, as text that can be compared. */
+  state(): Promise<Record<string, string>>;
+  /** Waits until the state is again what it was. */
+  isAgain(before: Record<string, string>): Promise<void>;
+  /** Waits until so many pods with these labels are ready. */
+  ready(labelSelector: string, count: number): Promise<void>;
+}
+
+/** Makes a namespace, with these labels. */
+export async function openShop({ kube }: Cluster, labels: Record<string, string> = {}): Promise<Shop> {
+  const namespace = `swap-${crypto.randomUUID().slice(0, 8)}`;
+  await kube.create(namespaces, { metadata: { name: namespace, labels } as { name: string } });
+  const resources = (await kube.discover()).filter(({ plural }) => !OF_CONTROLLERS.includes(plural));
+  const state = async () => {
+    const lists = await Promise.all(resources.map((resource) => stateOf(kube, resource, namespace)));
+    return Object.fromEntries(lists.flat().sort());
+  };
+  return {
+    namespace,
+    kube,
+    state,
+    async isAgain(before) {
+      let after = {};
+      await until("everything is as it was", async () => {
+        after = await state();
+        return JSON.stringify(after) === JSON.stringify(before);
+      }).catch(() => equals(after, before));
+    },
+    async ready(labelSelector, count) {
+      await until(`${count} pods are ready`, async () => {
+        const { items } = await kube.list(pods, { namespace, labelSelector });
+        const ready = items.filter(({ metadata, status }) => {
+          return !metadata.deletionTimestamp &&
+            status.conditions.some((one) => one.type === "Ready" && one.status === "True");
+        });
+        return ready.length === count;
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      await kube.delete(namespaces, { name: namespace });
+    },
+  };
+}
+
+/** Made by controllers, with names and contents that change by themselves; pods are looked at by their number. */
+const OF_CONTROLLERS = ["events", "endpoints", "endpointslices", "controllerrevisions", "leases", "podmetrics"];
+/** Annotations of the Deployment controller about the rollout. */
+const ROLLOUT = /^(deployment\.kubernetes\.io\/|deprecated\.daemonset\.template\.generation)/;
+
+async function stateOf(kube: KubeClient, resource: Resource<KubeObject>, namespace: string) {
+  const { items } = await kube.list(resource, { namespace });
+  return items.filter(({ metadata }) => resource.plural !== "pods" || metadata.ownerReferences.length === 0).map(
+    (item) => {
+      const { status: _status, metadata, ...rest } = item;
+      const { name, labels, ownerReferences, finalizers } = metadata;
+      const annotations = Object.fromEntries(
+        Object.entries(metadata.annotations).filter(([key]) => !ROLLOUT.test(key)),
+      );
+      const uid = resource.plural === "pods" ? "another each time" : metadata.uid;
+      const text = JSON.stringify({ name, uid, labels, annotations, ownerReferences, finalizers, ...bare(rest) });
+      return [`${resource.plural}/${name}`, text] as const;
+    },
+  );
+}
+
+/** Without where a pod runs, which is the scheduler's choice, and its token's volume, whose name is random. */
+function bare(rest: Record<string, unknown>): Record<string, unknown> {
+  const text = JSON.stringify(rest).replace(/"nodeName":"[^"]*",?/, "").replace(
+    /kube-api-access-[a-z0-9]{5}/g,
+    "token",
+  );
+  return JSON.parse(text) as Record<string, unknown>;
+}
+
+/** A container that serves a page on port 8000, and is ready when it does. */
+export const HELLO = {
+  name: "hello",
+  image: "helloworld:1",
+  imagePullPolicy: "Never",
+  ports: [{ name: "http", containerPort: 8000 }],
+  readinessProbe: { httpGet: { path: "/", port: 8000 }, periodSeconds: 1 },
+} as const;
+
+/** A pod template with such a container. */
+export function templateOf(app: string, spec: Record<string, unknown> = {}) {
+  const labels = { app, tier: "front" };
+  return { metadata: { labels }, spec: { terminationGracePeriodSeconds: 2, containers: [HELLO], ...spec } };
+}
+
+/** A server on the host, which tells who it is. */
+export function serveLocally(): Disposable & { readonly port: number } {
+  const ending = new AbortController();
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, signal: ending.signal, onListen() {} },
+    () => new Response("served by the host"),
+  );
+  return { port: server.addr.port, [Symbol.dispose]: () => ending.abort() };
+}
+
+/** Asks again and again until the answer is as wanted. */
+export async function untilAnswer(what: string, ask: () => Promise<string>, want: RegExp): Promise<void> {
+  const end = performance.now() + 30_000;
+  for (let answer; !want.test(answer = await ask());) {
+    if (performance.now() > end) throw new Error(`Waited half a minute until ${what}: ${answer}`);
+    await sleep(200);
+  }
+}

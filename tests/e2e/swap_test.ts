@@ -1,0 +1,180 @@
+/** A Deployment swapped, served and given back on a real cluster, whatever happens to the session. */
+import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
+import { deployments, services } from "@/kube/mod.ts";
+import { type Cluster, clusterTest, inAnotherPod, run, start, until } from "./harness.ts";
+import { openShop, serveLocally, type Shop, templateOf, untilAnswer } from "./swap_harness.ts";
+
+/** Deployment `web` with two pods behind Service `web`, ready. */
+async function openWeb(cluster: Cluster, spec: Record<string, unknown> = {}): Promise<Shop> {
+  const shop = await openShop(cluster);
+  const { kube, namespace } = shop;
+  await kube.create(deployments, {
+    metadata: { name: "web", namespace },
+    spec: { replicas: 2, selector: { matchLabels: { app: "web" } }, template: templateOf("web", spec) },
+  });
+  await kube.create(services, {
+    metadata: { name: "web", namespace },
+    spec: { selector: { app: "web" }, ports: [{ port: 80, targetPort: "http" }] },
+  });
+  await shop.ready("app=web", 2);
+  return shop;
+}
+
+const ask = (cluster: Cluster, { namespace }: Shop) => async () => {
+  const { stdout } = await inAnotherPod(cluster, "curl", "-sS", "--max-time", "3", `http://web.${namespace}`);
+  return stdout;
+};
+
+async function replicasOf({ kube, namespace }: Shop): Promise<number> {
+  return (await kube.get(deployments, { namespace, name: "web" })).spec.replicas;
+}
+
+clusterTest("--swap-deployment serves the Service from the host, and gives everything back", async (cluster) => {
+  await using shop = await openWeb(cluster);
+  using local = serveLocally();
+  const before = await shop.state();
+  const swap = ["--namespace", shop.namespace, "--swap-deployment", "web:hello", "--expose", `${local.port}:8000`];
+  await using running = start(cluster, [...swap, "--run", "sh", "-c", "echo up >&2; exec sleep 600"]);
+  await running.said(/^up$/m);
+  await untilAnswer("the host serves", ask(cluster, shop), /^served by the host$/);
+  equals(await replicasOf(shop), 0);
+
+  const second = await run(cluster, ...swap, "--run", "true");
+  equals(second.code, 255);
+  match(
+    second.stderr,
+    /Cannot swap deployment "web" in namespace "swap-[^"]*": \S+@\S+ has it since 20\S+ \(session [0-9a-f]{10}\)/,
+  );
+  const status = await run(cluster, "status", "--output", "json", "--namespace", shop.namespace);
+  const { sessions } = JSON.parse(status.stdout) as { sessions: { namespace: string; state: string; doing: string }[] };
+  const own = sessions.filter(({ namespace }) => namespace === shop.namespace);
+  equals(own.map(({ state, doing }) => [state, doing]), [["running", "--swap-deployment deployment/web"]]);
+
+  running.kill("SIGTERM");
+  equals((await running.ended()).code, 143);
+  equals(await replicasOf(shop), 2);
+  await shop.isAgain(before);
+  await untilAnswer("the original serves", ask(cluster, shop), /Hello, world!/);
+});
+
+clusterTest("kill -9 of the session: its guardian gives everything back", async (cluster) => {
+  await using shop = await openWeb(cluster);
+  const before = await shop.state();
+  await using running = start(cluster, [
+    "--namespace",
+    shop.namespace,
+    "-s",
+    "web",
+    "--run",
+    "sh",
+    "-c",
+    "echo up $$ >&2; exec sleep 600",
+  ]);
+  await running.said(/^up \d+$/m);
+  running.kill("SIGKILL");
+  const { stderr } = await running.ended();
+  await shop.isAgain(before);
+  equals(await replicasOf(shop), 2);
+  await until("the journal is gone", async () => {
+    return !(await run(cluster, "status")).stdout.includes(shop.namespace);
+  });
+  const pid = Number(/^up (\d+)$/m.exec(stderr)?.[1]);
+  await until("the command has ended with its session", () => isGone(pid));
+});
+
+clusterTest(
+  "kill -9 of the session and its guardian: status tells, the next start tells, recover gives back",
+  async (cluster) => {
+    await using shop = await openWeb(cluster);
+    const before = await shop.state();
+    await using running = start(cluster, [
+      "--namespace",
+      shop.namespace,
+      "-s",
+      "web",
+      "--run",
+      "sh",
+      "-c",
+      "echo up $$ >&2; exec sleep 600",
+    ]);
+    await running.said(/^up \d+$/m);
+    const log = await Deno.readTextFile(`${cluster.directory}/telepresence.log`);
+    const guardian = Number(/Started a helper as process (\d+)/.exec(log)?.[1]);
+    const child = Number(/Started \S+ as process (\d+)/.exec(log)?.[1]);
+    Deno.kill(guardian, "SIGKILL");
+    running.kill("SIGKILL");
+    Deno.kill(child, "SIGKILL");
+    await running.ended();
+    equals(await replicasOf(shop), 0);
+
+    const { stdout } = await run(cluster, "status");
+    match(stdout, new RegExp(`left over +20\\S+ +\\S+@\\S+ +${shop.namespace} +--swap-deployment deployment/web`));
+    const refused = await run(cluster, "--namespace", shop.namespace, "-s", "web", "--run", "true");
+    equals(refused.code, 255, "the place is still held");
+    match(refused.stderr, /A session that is gone .* left in "swap-\S+": .*deployment\/web \(had 2 replicas\)/);
+
+    const healed = await run(cluster, "recover");
+    equals(healed.code, 0, healed.stderr);
+    match(healed.stderr, /Gave back deployment\/web \(had 2 replicas\) in namespace/);
+    equals(await replicasOf(shop), 2);
+    await shop.isAgain(before);
+    match((await run(cluster, "recover")).stderr, /Nothing is left over by sessions of this machine\./);
+  },
+);
+
+clusterTest("a number of replicas that was changed meanwhile is given back as it was last", async (cluster) => {
+  await using shop = await openWeb(cluster);
+  const { kube, namespace } = shop;
+  // Between the claim and the change: what an autoscaler does. The proxy takes a moment to start, which is the gap.
+  const running = start(cluster, ["--namespace", namespace, "-s", "web", "--run", "true"]);
+  await running.said(/Starting network proxy/);
+  await kube.patch(deployments, { namespace, name: "web" }, { type: "merge", body: { spec: { replicas: 3 } } });
+  equals((await running.ended()).code, 0);
+  equals(await replicasOf(shop), 3);
+});
+
+clusterTest("no request fails at take-over, nor at give-back while the host serves", async (cluster) => {
+  // As usual, the original ends some seconds after it is told to: in that time everybody hears that it goes.
+  await using shop = await openWeb(cluster, { terminationGracePeriodSeconds: 10 });
+  using local = serveLocally();
+  const url = `http://web.${shop.namespace}`;
+  // Twice in a row over one connection, and each time over a new one.
+  const asking = (once: string) =>
+    inAnotherPod(
+      cluster,
+      "sh",
+      "-c",
+      `for i in $(seq 300); do curl -sS --max-time 5 -w '%{http_code}\\n' ${once} 2>&1 || date; sleep 0.05; done | sort | uniq -c`,
+    );
+  const twice = `-o /dev/null ${url} -o /dev/null ${url}`;
+  const clients = Promise.all([asking(twice), asking(`-H 'Connection: close' ${twice}`)]);
+  const words = ["--namespace", shop.namespace, "-s", "web", "--expose", `${local.port}:8000`, "--run", "sleep", "4"];
+  const ended = await run(cluster, ...words);
+  equals(ended.code, 0, ended.stderr);
+  for (const { stdout } of await clients) {
+    equals(stdout.trim().replace(/ +/g, " "), "600 200", `${stdout}\n${await readLog(cluster)}`);
+  }
+});
+
+async function readLog(cluster: Cluster): Promise<string> {
+  return await Deno.readTextFile(`${cluster.directory}/telepresence.log`);
+}
+
+clusterTest(
+  "the template's variables for the agent's own runtime reach the command under their true names",
+  async (cluster) => {
+    const env = [{ name: "NODE_OPTIONS", value: "--require /nope.js" }, { name: "LD_DEBUG_OUTPUT", value: "/tmp/x" }];
+    const { HELLO } = await import("./swap_harness.ts");
+    await using shop = await openWeb(cluster, { containers: [{ ...HELLO, env }] });
+    const { code, stdout, stderr } = await run(cluster, "--namespace", shop.namespace, "-s", "web", "--run", "env");
+    equals(code, 0, stderr);
+    match(stdout, /^NODE_OPTIONS=--require \/nope\.js$/m);
+    match(stdout, /^LD_DEBUG_OUTPUT=\/tmp\/x$/m);
+    match(stdout, /^TELEPRESENCE_CONTAINER=hello$/m);
+    ok(!stdout.includes("TELEPRESENCE_KEPT_"));
+  },
+);
+
+async function isGone(pid: number): Promise<boolean> {
+  return await Deno.stat(`/proc/${pid}`).then(() => false, () => true);
+}

@@ -1,0 +1,78 @@
+/**
+ * `docs/rbac.md`, from the table of rights that a session asks for: `deno run -A tools/rbac_page.ts` writes it, and
+ * `rbac_page_test.ts` says when it is out of date.
+ *
+ * @module
+ */
+import { optionalRights, type Right, rightsFor, rulesOf } from "../lib/session/mod.ts";
+
+/** Kinds of workloads, in the order of the page. */
+const KINDS = ["deployment", "statefulset", "replicaset", "daemonset", "pod"] as const;
+
+/** The page as it is to be. */
+export function rbacPage(): string {
+  const optional = optionalRights();
+  const told = optional.filter(({ resource }) => resource === "pods/log" || resource === "events");
+  const made = [...rightsFor({ hasService: true, hasServiceAccount: false }), ...told];
+  const swapped = [...rightsFor({ swaps: "deployment", hasService: false, hasServiceAccount: false }), ...told];
+  const others = KINDS.slice(1).map((kind) => {
+    const own = rightsFor({ swaps: kind, hasService: false, hasServiceAccount: false }).filter((right) => right.kind);
+    return `- ${kind}: ${own.map(({ resource, verbs }) => `\`${resource}\` ${verbs.join(", ")}`).join("; ")}`;
+  });
+  return `# Which rights does it need?
+
+This page is made from the table that \`--plan\` shows (\`lib/session/rights.ts\`). \`telepresence --plan\` with the flags of
+your session prints the rules for just that.
+
+In the namespace where it works, with \`--new-deployment\` (which is the default):
+
+\`\`\`yaml
+${role(made)}
+\`\`\`
+
+With \`--swap-deployment\`:
+
+\`\`\`yaml
+${role(swapped)}
+\`\`\`
+
+For other workloads than Deployments, in addition:
+
+${others.join("\n")}
+
+With \`--serviceaccount\`: \`serviceaccounts\` get.
+
+Without these it works as well, and tells less:
+
+${optional.map(({ resource, verbs, why }) => `- \`${resource}\` ${verbs.join(", ")}: ${why}`).join("\n")}
+
+Before Kubernetes 1.35 either verb of \`pods/portforward\` is enough: \`get\` for WebSocket, \`create\` for servers from 1.35
+on, which ask for it as well. \`get\` on configmaps and services is used to find out what there is when the answer to a
+create was lost. Nothing is needed outside the namespace. The proxy's pod uses no rights at all: it runs under the
+namespace's default service account, or the swapped workload's, whose token is there for your process as it would be in
+any pod.
+
+These Roles are what the tests on the real cluster use (\`tests/e2e/rbac_test.ts\`): each is enough, and each right that
+is taken away is missed with a sentence.
+`;
+}
+
+function role(rights: readonly Right[]): string {
+  const rules = rulesOf(rights).map(({ apiGroups: [group = ""], resources, verbs }) =>
+    [
+      `  - apiGroups: [${group || '""'}]`,
+      `    resources: [${resources.join(", ")}]`,
+      `    verbs: [${verbs.join(", ")}]`,
+    ].join("\n")
+  );
+  const head = [
+    "apiVersion: rbac.authorization.k8s.io/v1",
+    "kind: Role",
+    "metadata:",
+    "  name: telepresence",
+    "rules:",
+  ];
+  return [...head, ...rules].join("\n");
+}
+
+if (import.meta.main) await Deno.writeTextFile(new URL("../docs/rbac.md", import.meta.url), rbacPage());
