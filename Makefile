@@ -7,6 +7,7 @@ DENO := tools/deno
 SOURCES := main.ts agent.ts version.ts deno.json $(shell find lib -name '*.ts' ! -name '*_test.ts' 2>/dev/null)
 AGENT_SOURCES := agent.ts version.ts deno.json $(shell find lib/util lib/log lib/transport lib/pod lib/agent -name '*.ts' ! -name '*_test.ts' 2>/dev/null)
 SHIM := build/shim/libtelepresence.so
+NETNS := build/netns/telepresence-netns
 # What the tests run beside our own program.
 TEST_PROGRAMS := curl=curl python3=python3 openssl=openssl git=git /etc/services=netbase
 CLUSTER := $(DENO) run --allow-all tests/cluster/cluster.ts
@@ -32,7 +33,14 @@ $(SHIM): $(wildcard shim/*.c shim/*.h shim/Makefile)
 build/shims.json: $(SHIM) tools/build_shims.ts
 	@$(DENO) run --allow-read --allow-write=build tools/build_shims.ts $(SHIM)
 
-build/main.js: $(SOURCES) build/agent.js build/shims.json
+$(NETNS): $(wildcard netns/*.c netns/*.h netns/Makefile)
+	@command -v $${CC:-gcc} >/dev/null || { echo "Cannot build the namespace helper: gcc is not installed (apt-get install gcc libc6-dev)" >&2; exit 1; }
+	@$(MAKE) --no-print-directory --silent -C netns OUT=../build/netns
+
+build/netns.json: $(NETNS) tools/build_netns.ts
+	@$(DENO) run --allow-read --allow-write=build tools/build_netns.ts $(NETNS)
+
+build/main.js: $(SOURCES) build/agent.js build/shims.json build/netns.json
 	@$(DENO) bundle --quiet --minify --output $@ main.ts
 	@! grep -q createRequire $@ || { echo "build/main.js needs createRequire, so it cannot run by URL: a dependency is CommonJS" >&2; exit 1; }
 
@@ -86,7 +94,7 @@ lint:
 	@$(DENO) lint --quiet
 
 .PHONY: check
-check: build/agent.js build/shims.json
+check: build/agent.js build/shims.json build/netns.json
 	@$(DENO) check --quiet main.ts agent.ts lib tests tools
 
 .PHONY: doc-lint

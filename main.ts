@@ -6,6 +6,7 @@
 import { main, systemHost } from "@/cli/mod.ts";
 import { runSession } from "@/session/mod.ts";
 import agentSource from "./build/agent.js" with { type: "text" };
+import helpers from "./build/netns.json" with { type: "json" };
 import shims from "./build/shims.json" with { type: "json" };
 import { AGENT_IMAGE, VERSION } from "./version.ts";
 
@@ -20,6 +21,7 @@ const host = systemHost({
       agentSource,
       agentImage: AGENT_IMAGE,
       shim: shimFor(Deno.build),
+      netns: () => helperFor(Deno.build),
     }),
 });
 
@@ -30,4 +32,12 @@ Deno.exit(await main(Deno.args, host));
 function shimFor({ os, arch }: typeof Deno.build): Uint8Array<ArrayBuffer> | undefined {
   const text = os === "linux" ? (shims as Record<string, string>)[arch] : undefined;
   return text === undefined ? undefined : Uint8Array.fromBase64(text);
+}
+
+/** The program that makes namespaces on this machine, where we have one. */
+async function helperFor({ os, arch }: typeof Deno.build): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const text = os === "linux" ? (helpers as Record<string, string>)[arch] : undefined;
+  if (text === undefined) return undefined;
+  const compressed = new Blob([Uint8Array.fromBase64(text)]).stream();
+  return await new Response(compressed.pipeThrough(new DecompressionStream("gzip"))).bytes();
 }

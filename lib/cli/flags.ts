@@ -19,8 +19,8 @@ import { UsageError } from "./usage_error.ts";
 
 /** What was asked for, exact: nothing below this room looks at a word of the command line again. */
 export interface Flags {
-  /** How the command's connections are captured. */
-  readonly method: Method;
+  /** How the command's connections are captured; the best that is possible when absent. */
+  readonly method?: Method;
   /** What the session does to the cluster. */
   readonly operation: Operation;
   /** The kubeconfig's context; the current one when absent. */
@@ -38,7 +38,7 @@ export interface Flags {
 }
 
 /** Ways to capture a command's connections. */
-export type Method = "inject-tcp";
+export type Method = "inject-tcp" | "namespace";
 
 /** What a session does to the cluster: it makes a new proxy, by a name of its own when none is given. */
 export type Operation = { readonly kind: "new"; readonly name?: string };
@@ -97,11 +97,14 @@ export const FLAGS = [
     long: "--method",
     short: "-m",
     value: "METHOD",
-    choices: ["inject-tcp", "vpn-tcp", "container"],
-    help: "How the command's connections reach the cluster. inject-tcp, the default, works without root for one " +
-      "command and what it starts, and not for static binaries, Go programs and setuid programs.",
+    choices: ["inject-tcp", "namespace", "vpn-tcp", "container"],
+    help:
+      "How the command's connections reach the cluster. inject-tcp preloads a library into one command and what it " +
+      "starts, but not into static binaries, Go programs and setuid programs. namespace gives the command a network of " +
+      "its own and carries every program, on Linux and without root. Default: inject-tcp where it can carry the " +
+      "command, else namespace.",
     later: (method) =>
-      method === "inject-tcp"
+      isMethod(method)
         ? undefined
         : `${method} is not built yet: --method inject-tcp captures the command and what it starts, without root`,
   },
@@ -318,8 +321,9 @@ export function readFlags(typed: Typed): Flags {
   }
   const [context, namespace, logfile] = [typed.last("--context"), typed.last("--namespace"), typed.last("--logfile")];
   const [command, ...args] = typed.rest;
+  const method = typed.last("--method");
   return {
-    method: "inject-tcp",
+    ...(isMethod(method) && { method }),
     operation: { kind: "new", ...(name !== undefined && { name }) },
     ...(context !== undefined && { context }),
     ...(namespace !== undefined && { namespace }),
@@ -328,6 +332,10 @@ export function readFlags(typed: Typed): Flags {
     ...(logfile !== undefined && { logfile }),
     verbose: typed.last("--verbose") !== undefined,
   };
+}
+
+function isMethod(word: string | undefined): word is Method {
+  return word === "inject-tcp" || word === "namespace";
 }
 
 function readExpose(values: readonly string[]): Exposed[] {

@@ -4,7 +4,6 @@ import { parse } from "./parse.ts";
 import { UsageError } from "./usage_error.ts";
 
 const NOTHING_GIVEN: Flags = {
-  method: "inject-tcp",
   operation: { kind: "new" },
   expose: [],
   run: { kind: "shell" },
@@ -40,8 +39,10 @@ Deno.test("parse() gives the meaning of each form that argparse takes", async (t
     ["--new-deployment=a", named],
     ["-n b -n a", named],
     ["--new-deployment 0a", { operation: { kind: "new", name: "0a" } }],
-    ["-m inject-tcp", {}],
-    ["--method=inject-tcp", {}],
+    ["-m inject-tcp", { method: "inject-tcp" }],
+    ["--method=inject-tcp", { method: "inject-tcp" }],
+    ["-m namespace", { method: "namespace" }],
+    ["-m namespace -m inject-tcp", { method: "inject-tcp" }],
     ["--mount=false", {}],
     ["--mount No", {}],
     ["--context a/b:6443 --namespace n", { context: "a/b:6443", namespace: "n" }],
@@ -96,8 +97,14 @@ Deno.test("parse() refuses in argparse's words", async (t) => {
     ["-- --verbose", "unrecognized arguments: -- --verbose"],
     ["--verbose=1", "argument --verbose: ignored explicit argument '1'"],
     ["--run-shell=bash", "argument --run-shell: ignored explicit argument 'bash'"],
-    ["-m bogus", "argument --method/-m: invalid choice: 'bogus' (choose from 'inject-tcp', 'vpn-tcp', 'container')"],
-    ["--method=", "argument --method/-m: invalid choice: '' (choose from 'inject-tcp', 'vpn-tcp', 'container')"],
+    [
+      "-m bogus",
+      "argument --method/-m: invalid choice: 'bogus' (choose from 'inject-tcp', 'namespace', 'vpn-tcp', 'container')",
+    ],
+    [
+      "--method=",
+      "argument --method/-m: invalid choice: '' (choose from 'inject-tcp', 'namespace', 'vpn-tcp', 'container')",
+    ],
     ["-m", "argument --method/-m: expected one argument"],
     ["--expose", "argument --expose: expected one argument"],
     ["--expose -n x", "argument --expose: expected one argument"],

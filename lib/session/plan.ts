@@ -1,9 +1,13 @@
+import type { MethodName } from "@/capture/mod.ts";
+
 /** What the user wants, exact and whole: the flags as far as a session is concerned. */
 export interface Wanted {
   /** What the session does to the cluster. */
   readonly operation: { readonly kind: "new"; readonly name?: string };
   readonly context?: string;
   readonly namespace?: string;
+  /** How the command is captured; chosen where absent. */
+  readonly method?: MethodName;
   /** Ports of the pod, and the ports of the host where their connections arrive. */
   readonly expose: readonly ExposedPort[];
   readonly run: { readonly kind: "command"; readonly words: readonly [string, ...string[]] } | {

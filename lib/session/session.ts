@@ -4,13 +4,13 @@
  *
  * @module
  */
-import { requireCarriable, startInject } from "@/capture/mod.ts";
 import { childEnvironment } from "@/env/mod.ts";
 import { configMaps, deployments, type KubeClient, loadKubeconfig, openKubeClient, services } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type Child, startChild } from "@/process/mod.ts";
 import { makeSessionKey } from "@/transport/mod.ts";
 import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
+import { chooseCapture } from "./choose_capture.ts";
 import { exposePorts } from "./expose.ts";
 import { agentConfigMap, CONTAINER, exposedService, proxyDeployment } from "./manifest.ts";
 import { explainLoss } from "./loss.ts";
@@ -37,6 +37,8 @@ export interface Around {
   readonly agentImage: string;
   /** The preload library for this machine, undefined where there is none. */
   readonly shim: Uint8Array<ArrayBuffer> | undefined;
+  /** Gives the program that makes namespaces on this machine, undefined where there is none. */
+  readonly netns?: () => Promise<Uint8Array<ArrayBuffer> | undefined>;
   /** How long the proxy may take to run. @default {120 s} */
   readonly readyMs?: number;
   /** How long its agent may then take to answer. @default {30 s} */
@@ -90,8 +92,7 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   await using kube = openKubeClient(cluster, { log: log.room("API") });
   const plan = makePlan(wanted, { contextNamespace: cluster.namespace, image: imageFor(around) });
   log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${plan.namespace}, ${plan.image}`);
-  const shim = requireShim(around);
-  await requireCarriable(plan.command[0], { path: env["PATH"] ?? "" });
+  const capturing = await chooseCapture(plan.command[0], wanted.method, around);
   const key = await makeSessionKey();
   const manifests = {
     configMap: agentConfigMap(plan, around.agentSource),
@@ -103,7 +104,7 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
     requireCreatable(configMaps, manifests.configMap, { kube, signal }),
     ...(plan.expose.length > 0 ? [requireCreatable(services, manifests.service, { kube, signal })] : []),
   ]);
-  announce(plan, say, chat);
+  announce(plan, capturing.announcement, say, chat);
 
   // Action.
   const leftovers = new Set<string>();
@@ -117,19 +118,20 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
     giveTo(deployment, configMap, plan, kube, signal),
   ]);
   await using pod = await openTunnel(plan, podName, { ...around, kube, key });
-  await using exposed = await exposePorts(pod, plan.expose, { log, signal, say });
-  // The Service comes when the ports are bound and goes before they do: nobody in the cluster is sent to a closed port.
-  await using _service = plan.expose.length > 0 ? await acquireObject(services, manifests.service, making) : null;
-  await using capture = await startInject(pod, {
-    shim,
+  await using capture = await capturing.start(pod, {
     neverProxy: await addressesOf(cluster.server),
+    podName,
+    publish: plan.expose.map(({ host }) => host),
     log: log.room("CAP"),
     signal,
   });
+  await using exposed = await exposePorts(pod, plan.expose, { log, signal, say, connect: capture.connect });
+  // The Service comes when the ports are bound and goes before they do: nobody in the cluster is sent to a closed port.
+  await using _service = plan.expose.length > 0 ? await acquireObject(services, manifests.service, making) : null;
   const session = { TELEPRESENCE_POD: podName, TELEPRESENCE_CONTAINER: CONTAINER };
   const environment = childEnvironment({ host: env, pod: await pod.environment({ signal }), session });
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
-  await using child = startChild(plan.command, {
+  await using child = startChild(capture.command(plan.command), {
     env: capture.environment({ ...environment, ...(plan.isShell && promptOf(cluster.contextName)) }),
     log,
   });
@@ -171,11 +173,8 @@ function signalFor(reason: unknown): Deno.Signal | undefined {
   return name === "SIGHUP" ? "SIGHUP" : "SIGTERM";
 }
 
-function announce(plan: Plan, say: (line: string) => void, chat: (line: string) => void): void {
-  chat(
-    "Starting proxy with method 'inject-tcp', which has the following limitations: Go programs, static binaries, suid " +
-      "programs, and custom DNS implementations are not supported.",
-  );
+function announce(plan: Plan, method: string, say: (line: string) => void, chat: (line: string) => void): void {
+  chat(method);
   say(`Starting network proxy to cluster using new Deployment ${plan.name}`);
   if (plan.expose.length === 0) {
     chat(
@@ -197,13 +196,6 @@ async function giveTo(
   const ownerReferences = [{ apiVersion: "apps/v1", kind: "Deployment", name: owner.name, uid: owner.uid }];
   const body = { metadata: { ownerReferences } };
   await kube.patch(configMaps, { namespace, name }, { type: "merge", body }, { signal });
-}
-
-function requireShim({ shim }: Around): Uint8Array<ArrayBuffer> {
-  if (shim !== undefined) return shim;
-  throw new UserError(`Cannot inject into programs here: there is no shim for ${Deno.build.os} on ${Deno.build.arch}`, {
-    hints: ["--method inject-tcp works on Linux with x86-64 and glibc; other machines come later (see README)"],
-  });
 }
 
 function imageFor({ env, agentImage }: Around): string {

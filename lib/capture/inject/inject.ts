@@ -1,6 +1,7 @@
 import { type Log, silentLog } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
 import { messageOf } from "@/util/mod.ts";
+import { connectHost } from "../connect_host.ts";
 import type { Capture } from "../method.ts";
 import { acceptAll } from "./accept.ts";
 import { connDuplex } from "./conn_duplex.ts";
@@ -80,6 +81,9 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
       LD_PRELOAD: inherited.LD_PRELOAD ? `${inherited.LD_PRELOAD}:${place.shim}` : place.shim,
       [SOCKET_VARIABLE]: place.socket,
     }),
+    command: (words) => words,
+    connect: connectHost,
+    published: [],
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
