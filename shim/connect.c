@@ -38,28 +38,43 @@ static int patience(int fd)
  * @to:		Where the program connects
  * @text:	Its address as text
  * @gates:	Set to where the program's descriptor is to go
+ * @wanted:	Set to the size of its plug; 0 when the pod is connected already
+ *
+ * Where the connection stays on the host, the log is told why.
  *
  * Return: 1 to go on at @gates, 0 when the connection stays on the host, or -1 with errno set to the pod's
  */
-static int ask(int control, const char *verb, const struct endpoint *to, const char *text, struct gates *gates)
+static int ask(int control, const char *verb, const struct endpoint *to, const char *text, struct gates *gates,
+               uint32_t *wanted)
 {
-    char answer[ANSWER_BYTES], *cursor = answer;
+    char answer[SHORT_ANSWER_BYTES], *cursor = answer;
     struct line line;
     const char *word;
 
     line_begin(&line, verb);
     line_word(&line, text);
     line_number(&line, to->port);
-    if (control_send(control, &line) || control_receive(control, answer, sizeof(answer)) < 0)
+    if (control_send(control, &line))
         return -1;
+    if (control_receive(control, answer, sizeof(answer)) < 0) {
+        if (errno == EAGAIN)
+            errno = EINPROGRESS; /* SO_SNDTIMEO has passed */
+        return -1;
+    }
     word = answer_word(&cursor);
-    if (word && !strcmp(word, "local"))
+    if (word && !strcmp(word, "local")) {
+        log_verdict("connect", text, "host", cursor);
         return 0;
+    }
     if (word && !strcmp(word, "failed")) {
         errno = errno_of(answer_word(&cursor));
         return -1;
     }
-    if (word && (!strcmp(word, "connected") || !strcmp(word, "pending")) && take_gates(&cursor, gates))
+    *wanted = 0;
+    if (word && !strcmp(word, "connected") && take_gates(&cursor, gates))
+        return 1;
+    if (word && !strcmp(word, "pending") && take_gates(&cursor, gates) &&
+        answer_number(answer_word(&cursor), UINT32_MAX / 2, wanted))
         return 1;
     errno = EPROTO;
     return -1;
@@ -80,6 +95,19 @@ static int so_error(int fd)
 }
 
 /**
+ * unconnect() - Makes a descriptor what it is after a connect that the kernel refused: it can be connected anew
+ * @fd:		The program's descriptor; errno stays as it is
+ */
+static void unconnect(int fd)
+{
+    const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+    int saved = errno;
+
+    real.connect(fd, &nowhere, sizeof(nowhere));
+    errno = saved;
+}
+
+/**
  * wait_for_pod() - Waits for the end of a connect that is under way
  * @fd:		The program's descriptor, plugged
  * @milliseconds:	How long; -1 for ever
@@ -88,7 +116,6 @@ static int so_error(int fd)
  */
 static int wait_for_pod(int fd, int milliseconds)
 {
-    const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
     struct pollfd wait = { .fd = fd, .events = POLLOUT };
     int ready = poll(&wait, 1, milliseconds);
     int error;
@@ -97,9 +124,25 @@ static int wait_for_pod(int fd, int milliseconds)
         return -1;
     error = ready ? so_error(fd) : EINPROGRESS;
     if (ready && error)
-        real.connect(fd, &nowhere, sizeof(nowhere)); /* unconnected again, as after a connect that the kernel refused */
+        unconnect(fd);
     errno = error;
     return error ? -1 : 0;
+}
+
+/**
+ * settle() - Has the socket layer see that a non-blocking descriptor is connected; for a blocking one it has
+ * @fd:		The program's descriptor, connected to the gate
+ *
+ * Return: 0, or -1 with errno set
+ */
+static int settle(int fd)
+{
+    struct sockaddr_storage own;
+    socklen_t length = sizeof(own);
+
+    if (getsockname(fd, (struct sockaddr *)&own, &length))
+        return -1;
+    return real.connect(fd, (struct sockaddr *)&own, length) && errno != EISCONN ? -1 : 0;
 }
 
 /**
@@ -114,21 +157,32 @@ static int wait_for_pod(int fd, int milliseconds)
 static int pod_connect(int control, int fd, const struct endpoint *to, const char *text)
 {
     int limit = is_multipath(fd) ? -1 : patience(fd); /* the plug needs options that MPTCP has only of late */
-    uint32_t bytes = 0;
+    uint32_t wanted, bytes = 0;
     struct gates gates;
 
-    switch (ask(control, limit < 0 ? "connect" : "begin", to, text, &gates)) {
+    if (limit > 0) {
+        struct timeval seconds = { limit / 1000, limit % 1000 * 1000 };
+
+        setsockopt(control, SOL_SOCKET, SO_RCVTIMEO, &seconds, sizeof(seconds));
+    }
+    switch (ask(control, limit < 0 ? "connect" : "begin", to, text, &gates, &wanted)) {
     case 0:
         return 1;
     case -1:
         return -1;
     }
-    if (enter_gate(fd, to, gates) || (limit >= 0 && plug(fd, &bytes)) || claim(control, fd, bytes))
+    if (enter_gate(fd, to, gates))
         return -1;
-    if (limit > 0)
+    if ((wanted && plug(fd, wanted, &bytes)) || claim(control, fd, bytes)) {
+        unconnect(fd);
+        return -1;
+    }
+    if (!wanted)
+        return settle(fd);
+    if (limit)
         return wait_for_pod(fd, limit);
     errno = EINPROGRESS;
-    return limit ? 0 : -1;
+    return -1;
 }
 
 /**
@@ -179,7 +233,7 @@ static bool connect_again(int fd, int *result)
 EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
 {
     int saved = errno, control, result;
-    const char *reason = "policy of the session";
+    const char *reason;
     char text[INET6_ADDRSTRLEN];
     struct endpoint to;
 
@@ -205,8 +259,8 @@ EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
         saved = errno;
     close(control);
     errno = saved;
-    log_verdict("connect", text, result > 0 ? "host" : "pod",
-                result > 0 ? reason : result ? errno_name(saved) : "connected");
+    if (result <= 0)
+        log_verdict("connect", text, "pod", result ? errno_name(saved) : "connected");
     return result > 0 ? real.connect(fd, address, length) : result;
 }
 

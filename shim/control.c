@@ -54,7 +54,7 @@ int control_open(enum tone tone)
         fd = above_standard(fd);
     if (fd < 0)
         return -1;
-    strcpy(address.sun_path, shim_socket_path());
+    memcpy(address.sun_path, shim_socket_path(), sizeof(address.sun_path)); /* kept in an array of the same size */
     do
         result = real.connect(fd, (const struct sockaddr *)&address, sizeof(address));
     while (result && errno == EINTR);

@@ -152,17 +152,14 @@ static void add(char **into, char *const environment[], struct additions *additi
  */
 static void warn(const char *path)
 {
-    char answer[ANSWER_BYTES], full[PATH_MAX];
+    char answer[ANSWER_BYTES], here[PATH_MAX], full[2 * PATH_MAX];
     struct line line;
     int saved = errno;
 
-    if (*path != '/') {
-        if (!getcwd(full, sizeof(full)) || strlen(full) + strlen(path) + 2 > sizeof(full))
-            return;
-        strcat(strcat(full, "/"), path);
-        path = full;
-    }
     if (shim_enter() && *shim_socket_path() && !access(path, X_OK)) {
+        if (*path != '/' && getcwd(here, sizeof(here)) &&
+            join(full, sizeof(full), (const char *const[]){ here, "/", path, NULL }))
+            path = full;
         line_begin(&line, "program");
         line_word(&line, path);
         if (!line.broken && !control_ask(&line, answer, sizeof(answer)) && !strncmp(answer, "bypass ", 7))
@@ -178,28 +175,26 @@ static void warn(const char *path)
 static void warn_along_path(const char *file)
 {
     char *const *variable = find_variable(environ, "PATH");
-    const char *directory = variable ? *variable + 5 : "/bin:/usr/bin";
-    char candidate[PATH_MAX];
+    const char *directories = variable ? *variable + sizeof("PATH") : "/bin:/usr/bin";
+    char directory[PATH_MAX], candidate[PATH_MAX];
 
     if (strchr(file, '/')) {
         warn(file);
         return;
     }
-    for (;;) {
-        size_t length = strcspn(directory, ":");
-
-        if (length && length + strlen(file) + 2 <= sizeof(candidate)) {
-            memcpy(candidate, directory, length);
-            candidate[length] = '/';
-            strcpy(candidate + length + 1, file);
-            if (!access(candidate, X_OK)) {
+    for (size_t length;; directories += length + 1) {
+        length = strcspn(directories, ":");
+        if (length < sizeof(directory)) {
+            memcpy(directory, directories, length);
+            directory[length] = '\0';
+            if (join(candidate, sizeof(candidate), (const char *const[]){ length ? directory : ".", "/", file, NULL }) &&
+                !access(candidate, X_OK)) {
                 warn(candidate);
                 return;
             }
         }
-        if (!directory[length])
+        if (!directories[length])
             return;
-        directory += length + 1;
     }
 }
 

@@ -9,8 +9,8 @@
  * SYN_SENT. What can be kept is a connection that is established and not writable:
  *
  *   1. The descriptor is connected to the gate, which the session does not read.
- *   2. The connection is plugged: bytes are sent until the receiver has taken all it can hold and PLUG_BYTES more wait
- *      unsent. TCP_NOTSENT_LOWAT of PLUG_BYTES then makes the kernel say that it is not writable; MSG_EOR keeps it from
+ *   2. The connection is plugged: it is sent more bytes than the receiver can hold, so that at least PLUG_BYTES wait
+ *      unsent, and TCP_NOTSENT_LOWAT of PLUG_BYTES makes the kernel say that it is not writable. MSG_EOR keeps it from
  *      putting the program's bytes into the last packet of the plug, for which it would not ask.
  *   3. The claim tells the session how many bytes the plug has.
  *   4. The pod connected: the session reads exactly the plug, the rest of it is sent, the kernel says writable. The
@@ -19,9 +19,9 @@
  *      sees POLLERR and POLLHUP as after a refused connect; SO_ERROR is hooked and asks the session for the true errno.
  *      (The session's runtime sends FIN before, in the same moment: a program can see POLLIN and POLLRDHUP first.)
  *
- * The receiver cannot take more later: it holds one receive buffer, and what it acknowledges late is already counted in
- * the bytes that were sent, not in those that wait. A receiver whose buffer is larger (tcp_rmem) takes more before bytes
- * begin to wait, and the plug grows with it, up to MOST_PLUG_BYTES.
+ * How much a receiver can hold is a setting of the machine, which the session knows and tells (plug.ts). What waits unsent
+ * at one moment does not tell it: a receiver with a large buffer opens its window bit by bit. Where it is very large the
+ * session has every connect wait instead.
  *
  * Edge-triggered users are right as well. The kernel looks at a descriptor again when it hands out an event, so the
  * wake-up from step 1 is dropped unless another thread waits on the same epoll set in the microseconds between 1 and 2,
@@ -34,17 +34,15 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
-/* How many bytes wait unsent behind a plug: fewer would be a risk, more only memory of the kernel. */
+/* How many bytes wait unsent behind a plug. */
 #define PLUG_BYTES 65536
-/* Where plugging gives up, for a receiver that takes anything: the largest receive buffer of a stock kernel and more. */
-#define MOST_PLUG_BYTES (16u << 20)
+/* How long the kernel may be busy with moving a plug from the sender to the receiver, longer than a delayed ACK waits. */
+#define SETTLE_MS 50
 
 /* The ports of the gates as @port4 << 16 | @port6; 0 as long as this process has not been told. */
 static _Atomic uint32_t known_gates;
@@ -86,7 +84,7 @@ bool take_gates(char **cursor, struct gates *gates)
 static bool find_gates(struct gates *gates)
 {
     uint32_t known = atomic_load_explicit(&known_gates, memory_order_relaxed);
-    char answer[ANSWER_BYTES], *cursor = answer;
+    char answer[SHORT_ANSWER_BYTES], *cursor = answer;
     struct line line;
     const char *verb;
 
@@ -194,7 +192,7 @@ static bool own_endpoint(int fd, struct endpoint *own, char text[INET6_ADDRSTRLE
  */
 bool ask_about(int fd, struct about *about)
 {
-    char text[INET6_ADDRSTRLEN], answer[ANSWER_BYTES], *cursor = answer;
+    char text[INET6_ADDRSTRLEN], answer[SHORT_ANSWER_BYTES], *cursor = answer;
     struct endpoint own;
     struct line line;
     const char *verb, *word;
@@ -315,44 +313,46 @@ int enter_gate(int fd, const struct endpoint *to, struct gates gates)
 /**
  * plug() - Makes a fresh connection at the gate not writable: "How a non-blocking connect stays under way"
  * @fd:		The program's descriptor
+ * @wanted:	Size that the session told
  * @bytes:	Set to the size of the plug
  *
  * Return: 0, or -1 with errno set
  */
-int plug(int fd, uint32_t *bytes)
+int plug(int fd, uint32_t wanted, uint32_t *bytes)
 {
     static const char zeros[PLUG_BYTES];
-    int limit = PLUG_BYTES, unsent = 0;
+    struct pollfd room = { .fd = fd, .events = POLLOUT };
+    int limit = PLUG_BYTES;
 
     *bytes = 0;
-    while (unsent < 2 * PLUG_BYTES && *bytes < MOST_PLUG_BYTES) {
+    while (*bytes < wanted) {
         ssize_t count = send(fd, zeros, sizeof(zeros), MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR);
 
-        if (count < 0 && errno == EAGAIN)
-            break; /* the send buffer is smaller than a plug: not writable either */
-        if (count < 0)
+        if (count > 0)
+            *bytes += (uint32_t)count;
+        else if (errno != EAGAIN)
             return -1;
-        *bytes += (uint32_t)count;
-        if (ioctl(fd, SIOCOUTQNSD, &unsent))
-            return -1;
+        else if (!poll(&room, 1, SETTLE_MS))
+            break; /* a small send buffer is full, and so is the receiver */
     }
     return setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &limit, sizeof(limit));
 }
 
 /**
- * is_plugged() - Whether a plug is still in the way; takes back what plug() changed once it has been read
+ * is_plugged() - Whether a plug is still in the way; takes back what plug() changed once it is not
  * @fd:		The program's descriptor
  *
  * Return: true while it is
  */
 bool is_plugged(int fd)
 {
-    int limit = 0, unsent = 0;
+    struct pollfd now = { .fd = fd, .events = POLLOUT };
+    int limit = 0;
     socklen_t length = sizeof(limit);
 
     if (real.getsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &limit, &length) || limit != PLUG_BYTES)
         return false;
-    if (!ioctl(fd, SIOCOUTQNSD, &unsent) && unsent >= PLUG_BYTES / 2)
+    if (poll(&now, 1, 0) == 0 || !(now.revents & POLLOUT))
         return true;
     limit = 0;
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &limit, sizeof(limit));

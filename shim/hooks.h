@@ -19,6 +19,7 @@
     HOOK(int, getaddrinfo, \
          (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **list), \
          (node, service, hints, list)) \
+    HOOK(void, freeaddrinfo, (struct addrinfo *list), (list)) \
     HOOK(int, getnameinfo, \
          (const struct sockaddr *address, socklen_t length, char *host, socklen_t host_size, char *service, \
           socklen_t service_size, int flags), \

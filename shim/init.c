@@ -72,7 +72,8 @@ static void set_up(void)
     HOOKS(HOOK)
 #undef HOOK
     if (path && strlen(path) < sizeof(socket_path))
-        strcpy(socket_path, path);
+        for (size_t i = 0; path[i]; i++)
+            socket_path[i] = path[i];
     if (dladdr(&real, &us) && us.dli_fname)
         own_path = us.dli_fname;
     log_verdicts = wanted && !strcmp(wanted, "1");

@@ -16,6 +16,8 @@
 /* Bounds of the protocol, newline included: README.md, "Lines". */
 #define REQUEST_BYTES 512
 #define ANSWER_BYTES 4096
+/* Room for an answer about one connection: it has to fit the stack of any thread. */
+#define SHORT_ANSWER_BYTES 256
 
 /* struct line - a request as it is built
  * @length: Bytes in @bytes

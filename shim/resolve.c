@@ -2,8 +2,7 @@
  * resolve.c - getaddrinfo(): names are resolved by the pod
  *
  * What a literal, a service name, a flag or a family means is libc's business and stays there: the session answers with
- * addresses, and each is given to the real getaddrinfo() as a literal, whose results are put in one list. The program
- * frees it with the real freeaddrinfo().
+ * addresses, and each is given to the real getaddrinfo() as a literal, whose results are put in one list.
  */
 #include "shim.h"
 
@@ -26,8 +25,10 @@ static int take_answer(struct found *found)
     const char *word;
 
     found->count = 0;
-    if (verb && !strcmp(verb, "local"))
+    if (verb && !strcmp(verb, "local")) {
+        found->text[0] = cursor; /* why */
         return LOOKUP_LOCAL;
+    }
     if (verb && !strcmp(verb, "failed"))
         return eai_of(answer_word(&cursor));
     if (!verb || strcmp(verb, "addresses"))
@@ -48,7 +49,7 @@ static int take_answer(struct found *found)
  */
 int lookup(const char *call, const char *name, int family, struct found *found)
 {
-    const char *reason = "policy of the session";
+    const char *reason;
     int control, result = EAI_AGAIN;
     struct line line;
 
@@ -69,8 +70,10 @@ int lookup(const char *call, const char *name, int family, struct found *found)
     if (!control_send(control, &line) && control_receive(control, found->answer, sizeof(found->answer)) >= 0)
         result = take_answer(found);
     close(control);
-    log_verdict(call, name, result == LOOKUP_LOCAL ? "host" : "pod",
-                result == LOOKUP_LOCAL ? reason : result ? eai_name(result) : found->text[0]);
+    if (result == LOOKUP_LOCAL)
+        log_verdict(call, name, "host", found->text[0]);
+    else
+        log_verdict(call, name, "pod", result ? eai_name(result) : found->text[0]);
     return result;
 }
 
@@ -84,7 +87,7 @@ int lookup(const char *call, const char *name, int family, struct found *found)
  */
 int reverse(const struct endpoint *endpoint)
 {
-    char text[INET6_ADDRSTRLEN], answer[ANSWER_BYTES], *cursor = answer;
+    char text[INET6_ADDRSTRLEN], answer[SHORT_ANSWER_BYTES], *cursor = answer;
     const char *reason, *verb;
     int control, result = EAI_AGAIN;
     struct line line;
@@ -106,23 +109,12 @@ int reverse(const struct endpoint *endpoint)
     return result;
 }
 
-/**
- * name_canonical() - Gives a list the name that was asked for as its canonical name
- * @list:	List that the real getaddrinfo() made with AI_CANONNAME, so that its first entry has a name: the literal
- * @name:	Name to put there; malloc'd, as freeaddrinfo() expects it
- *
- * Return: 0 or EAI_MEMORY
+/*
+ * Marks in ai_flags of a result, where both libcs leave nothing of meaning: a part of a list that was allocated alone,
+ * and a canonical name that is ours.
  */
-static int name_canonical(struct addrinfo *list, const char *name)
-{
-    char *copy = strdup(name);
-
-    if (!copy)
-        return EAI_MEMORY;
-    free(list->ai_canonname);
-    list->ai_canonname = copy;
-    return 0;
-}
+#define PART_BEGINS (1 << 29)
+#define NAME_IS_OURS (1 << 28)
 
 /**
  * append_literals() - Makes the list of results out of addresses
@@ -140,6 +132,7 @@ static int append_literals(const struct found *found, const char *service, const
     struct addrinfo *head = NULL, **tail = &head;
     int result = EAI_NONAME;
 
+    each.ai_flags &= ~AI_CANONNAME; /* it would be the literal */
     for (size_t i = 0; i < found->count; i++) {
         int code = real.getaddrinfo(found->text[i], service, &each, tail);
 
@@ -151,9 +144,9 @@ static int append_literals(const struct found *found, const char *service, const
             continue;
         }
         result = 0;
-        each.ai_flags &= ~AI_CANONNAME; /* only the first entry has one */
-        while (*tail)
-            tail = &(*tail)->ai_next;
+        (*tail)->ai_flags |= PART_BEGINS;
+        for (; *tail; tail = &(*tail)->ai_next)
+            (*tail)->ai_canonname = NULL;
     }
     *list = head;
     return result;
@@ -181,13 +174,38 @@ static int resolve(const char *name, const char *service, const struct addrinfo 
         return result;
     *list = NULL;
     result = append_literals(&found, service, hints, list);
-    if (!result && (hints->ai_flags & AI_CANONNAME))
-        result = name_canonical(*list, name);
+    if (!result && (hints->ai_flags & AI_CANONNAME)) {
+        (*list)->ai_canonname = strdup(name);
+        (*list)->ai_flags |= NAME_IS_OURS;
+        result = (*list)->ai_canonname ? 0 : EAI_MEMORY;
+    }
     if (result && *list) {
         freeaddrinfo(*list);
         *list = NULL;
     }
     return result;
+}
+
+/**
+ * freeaddrinfo() - Frees a list, ours by its parts: musl frees no list that was put together
+ * @list:	List of getaddrinfo()
+ */
+EXPORT void freeaddrinfo(struct addrinfo *list)
+{
+    while (list) {
+        struct addrinfo *part = list, *last = list;
+
+        while (last->ai_next && !(last->ai_next->ai_flags & PART_BEGINS))
+            last = last->ai_next;
+        list = last->ai_next;
+        last->ai_next = NULL;
+        if ((part->ai_flags & PART_BEGINS) && (part->ai_flags & NAME_IS_OURS)) {
+            free(part->ai_canonname);
+            part->ai_canonname = NULL;
+        }
+        shim_enter();
+        real.freeaddrinfo(part);
+    }
 }
 
 /**

@@ -63,6 +63,9 @@
 /* "1": one line on standard error for each verdict, with its reason. */
 #define LOG_VARIABLE "TELEPRESENCE_SHIM_LOG"
 
+/* What only younger libcs declare. */
+int execveat(int fd, const char *path, char *const words[], char *const environment[], int flags);
+
 /* struct real - the functions we stand before, as the next library in line has them */
 struct real {
 #define HOOK(type, name, parameters, arguments) type(*name) parameters;
@@ -142,7 +145,7 @@ bool is_multipath(int fd);
 bool at_gate(int fd);
 bool ask_about(int fd, struct about *about);
 int enter_gate(int fd, const struct endpoint *to, struct gates gates);
-int plug(int fd, uint32_t *bytes);
+int plug(int fd, uint32_t wanted, uint32_t *bytes);
 bool is_plugged(int fd);
 int claim(int control, int fd, uint32_t bytes);
 

@@ -5,6 +5,7 @@
  * @module
  */
 import { UserError } from "@/util/mod.ts";
+import { INJECT_LIMITS } from "./inject/inject_tcp.ts";
 import type { Refusal } from "./inject/carriable.ts";
 import type { NamespaceVerdict } from "./namespace/probe.ts";
 
@@ -13,28 +14,44 @@ export const METHODS = ["inject-tcp", "namespace"] as const;
 /** The word of a method that is built. */
 export type MethodName = typeof METHODS[number];
 
-/** What each method carries: docs and help print it from here. */
-export const METHOD_FACTS: Readonly<
-  Record<MethodName, { readonly what: string; readonly carries: readonly string[]; readonly limits: readonly string[] }>
-> = {
+/** What a method is and carries; docs and help print it from here. */
+interface MethodFacts {
+  readonly what: string;
+  readonly carries: readonly string[];
+  /** What it does not carry, in the few words that fit in the line at the start of a session. */
+  readonly announced: readonly string[];
+  /** The same, a sentence each. */
+  readonly limits: readonly string[];
+}
+
+/** What each method is. */
+export const METHOD_FACTS: Readonly<Record<MethodName, MethodFacts>> = {
   "inject-tcp": {
-    what: "a library, preloaded into the command and what it starts",
-    carries: ["TCP over IPv4 and IPv6", "names, by libc's functions", "a listener of the command is the host's own"],
-    limits: ["Go programs", "static binaries", "suid programs", "custom DNS implementations"],
+    what: "A library is preloaded into the command and into what it starts. No rights are needed",
+    carries: [
+      "TCP over IPv4 and IPv6 of dynamically linked programs, with the pod's own errno for each connect",
+      "Names, as libc's functions resolve them",
+      "Listeners of the command are the host's own",
+    ],
+    announced: ["Go programs", "static binaries", "suid programs", "custom DNS implementations"],
+    limits: INJECT_LIMITS,
   },
   namespace: {
-    what: "a network namespace for the command and what it starts, without root (Linux)",
+    what: "The command and what it starts have a network namespace of their own. Linux, without root",
     carries: [
-      "TCP over IPv4 and IPv6 of any program: static, Go, musl, Java",
-      "names, by any resolver: A and AAAA records",
-      "localhost of the host, where nothing inside listens on that port",
-      "listeners of the command on exposed ports, from the cluster and on the host's localhost",
+      "TCP over IPv4 and IPv6 of every program: static, Go, musl, Java; with the pod's own errno for each connect",
+      "Names, whatever resolves them: addresses (A, AAAA) by UDP and TCP",
+      "localhost of the host by TCP and UDP, where nothing inside listens on that port",
+      "Listeners of the command on exposed ports: from the cluster, and on the host's localhost",
     ],
+    announced: ["UDP to the cluster", "ping", "suid programs"],
     limits: [
-      "UDP to the cluster",
-      "ping",
-      "suid programs (unless telepresence runs as root)",
-      "listeners of the command that are not exposed are not on the host's localhost",
+      "UDP to the cluster is dropped, but for names, and records other than A and AAAA are not resolved",
+      "Ping is refused: the pod may send no ICMP",
+      "Setuid programs gain no rights, unless telepresence itself runs as root",
+      "Listeners of the command that are not exposed are not on the host's localhost",
+      "Other users and groups of the host are shown as nobody, unless telepresence itself runs as root",
+      "Multicast and broadcast go nowhere",
     ],
   },
 };

@@ -17,4 +17,6 @@ export { refusalOf } from "./inject/carriable.ts";
 export { type Choice, CHOICES, chooseMethod, METHOD_FACTS, type MethodName, METHODS } from "./choose.ts";
 export { type NamespaceOptions, startNamespace } from "./namespace/namespace.ts";
 export { type NamespaceVerdict, probeNamespace, type ProbeOptions } from "./namespace/probe.ts";
+export type { TcpSettings } from "./inject/plug.ts";
 export { type InjectOptions, startInject } from "./inject/inject.ts";
+export { injectTcp } from "./inject/inject_tcp.ts";

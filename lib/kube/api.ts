@@ -78,7 +78,7 @@ interface Line {
 export interface ApiOptions {
   readonly log?: Log;
   /** How credential plugins are started. @default {without a terminal} */
-  readonly runner?: PluginRunner;
+  readonly pluginRunner?: PluginRunner;
   /** @default {10 s} */
   readonly connectTimeoutMs?: number;
 }
@@ -118,7 +118,7 @@ export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
         } catch (error) {
           line.duplex.close();
           signal?.throwIfAborted();
-          throw error;
+          throw broken(request)(error);
         } finally {
           signal?.removeEventListener("abort", stop);
         }
@@ -151,12 +151,12 @@ export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
       try {
         await send(line, request);
         response = openBody(line.reader, await headOf(line), request.method);
-        return { response: abortableBody(response, signal), identity: line.identity, release };
+        return { response: guardedBody(response, signal, broken(request)), identity: line.identity, release };
       } catch (error) {
         release();
         signal?.throwIfAborted();
         // The server had closed a connection that waited: nothing is known to be wrong, and `reuse` allowed this.
-        if (used === undefined || request.method === "POST") throw error;
+        if (used === undefined || request.method === "POST") throw broken(request)(error);
         log.debug(`connection was closed while idle: ${messageOf(error)}`);
       }
     }
@@ -211,7 +211,16 @@ export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
   async function headOf(line: Line): Promise<HttpHead> {
     const head = await readHead(line.reader);
     if (head !== null) return head;
-    throw new UserError(`Cannot talk to the API server at ${base.host}: it closed the connection without an answer`);
+    throw new Error("it closed the connection without an answer");
+  }
+
+  /** The error for a connection that broke: a sentence, where it is the system's or the runtime's own. */
+  function broken({ action }: ApiRequest): (error: unknown) => unknown {
+    return (error) => {
+      if (error instanceof UserError || error instanceof TypeError) return error;
+      const state = `lost the connection to the API server at ${base.host}: ${messageOf(error)}`;
+      return new UserError(`Cannot ${action}: ${state}`, { hints: ["Try: kubectl version"], cause: error });
+    };
   }
 
   /** Whether the request is to be sent again: after 401 with a new identity, after 429 and 503 when the server says so. */
@@ -245,9 +254,12 @@ function impersonation({ impersonate }: ClusterConfig): [string, string][] {
   return headers;
 }
 
-/** The same body; when `signal` ended the connection, reads throw the signal's reason. */
-function abortableBody(response: HttpResponse, signal: AbortSignal | undefined): HttpResponse {
-  if (signal === undefined) return response;
+/** The same body; when its connection breaks, reads throw the signal's reason or what `broken` makes of the error. */
+function guardedBody(
+  response: HttpResponse,
+  signal: AbortSignal | undefined,
+  broken: (error: unknown) => unknown,
+): HttpResponse {
   return {
     status: response.status,
     headers: response.headers,
@@ -258,8 +270,8 @@ function abortableBody(response: HttpResponse, signal: AbortSignal | undefined):
       try {
         return await response.read(into);
       } catch (error) {
-        signal.throwIfAborted();
-        throw error;
+        signal?.throwIfAborted();
+        throw broken(error);
       }
     },
   };

@@ -1,7 +1,10 @@
-import type { Duplex } from "@/util/mod.ts";
+import { type Duplex, UserError } from "@/util/mod.ts";
 
-/** The peer sent what is no message of the protocol at hand, or ended in the middle of one. */
-export class ProtocolError extends Error {
+/**
+ * The peer sent what is no message of the protocol at hand, or ended in the middle of one. Told to the user rather than
+ * as our bug: something on the way to the server speaks otherwise, or broke off.
+ */
+export class ProtocolError extends UserError {
   override readonly name = "ProtocolError";
 }
 

@@ -24,7 +24,7 @@ const TOKEN_FILE_MS = 60_000;
 /** The source for `cluster`. Nothing is attached on the way to a server without TLS, as kubectl does. */
 export function openCredentials(
   cluster: ClusterConfig,
-  options: { log?: Log; runner?: PluginRunner } = {},
+  options: { log?: Log; pluginRunner?: PluginRunner } = {},
 ): CredentialSource {
   const { credentials } = cluster;
   if (!cluster.server.startsWith("https:")) return fixed([]);

@@ -1,7 +1,7 @@
-import { UserError } from "@/util/mod.ts";
+import { UserError, writeAll } from "@/util/mod.ts";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { startServer, type TestServer, tlsFile } from "./_test_server.ts";
+import { acceptWebSocket, serverFrame, startServer, type TestServer, tlsFile } from "./_test_server.ts";
 import { openKubeClient } from "./open_kube_client.ts";
 import type { ClusterConfig, Credentials, ExecCredentials } from "./cluster_config.ts";
 import { openCredentials } from "./credentials.ts";
@@ -101,6 +101,21 @@ Deno.test("a token file is read again when its token is refused in the middle of
     );
   }
   await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("an upgrade that is refused with 401 is asked for again with a new token", async () => {
+  await using plugin = await makePlugin(`token=t$(wc -l < runs | tr -d ' ')\n${answers({ token: "$token" })}`);
+  await using server = startServer({
+    async answer(exchange) {
+      if (exchange.request.headers.get("authorization") !== "Bearer t2") return { status: 401, body: "Unauthorized" };
+      await acceptWebSocket(exchange, "v4.channel.k8s.io");
+      await writeAll(exchange.conn, new Uint8Array([...serverFrame(2, [0, 80, 0]), ...serverFrame(2, [1, 80, 0])]));
+      return undefined;
+    },
+  });
+  await using kube = openKubeClient(server.config({ credentials: plugin.config }));
+  (await kube.portForward({ name: "web" }, 80)).close();
+  assert.equal(await plugin.runs(), 2);
 });
 
 Deno.test("a token file that cannot be read is told, or the token beside it is used", async () => {
@@ -244,7 +259,7 @@ Deno.test("openExecPlugin() tells a plugin of a terminal where there is one and 
       env: {},
       interactiveMode,
     } as const;
-    await assert.rejects(openExecPlugin(config, { runner }).identity());
+    await assert.rejects(openExecPlugin(config, { pluginRunner: runner }).identity());
   }
   assert.deepEqual(seen, [false, true, true]);
 });
@@ -261,6 +276,28 @@ Deno.test("a request that is given up does not end the plugin for the others", a
   assert.equal((await other).headers[0]?.[1], "Bearer t");
   assert.equal(await plugin.runs(), 1);
 });
+
+Deno.test("a client that is closed ends its plugin", async () => {
+  await using plugin = await makePlugin("echo $$ > started; exec sleep 30");
+  let asking: Promise<void>;
+  {
+    using source = openExecPlugin(plugin.config);
+    asking = assert.rejects(source.identity(), /Client was closed/);
+    while (!await Deno.stat(join(plugin.folder, "started")).then(({ size }) => size > 0, () => false));
+  }
+  await asking;
+  const pid = parseInt(await Deno.readTextFile(join(plugin.folder, "started")));
+  while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 5));
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    Deno.kill(pid, "SIGCONT");
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 Deno.test("openCredentials() has nothing to send without credentials", async () => {
   const config: Pick<ClusterConfig, "server" | "credentials"> = { server: "https://a", credentials: { kind: "none" } };

@@ -197,6 +197,15 @@ class ConnectTimeout extends Error {
   }
 }
 
+function certificateHints({ clusterName, tls }: ClusterConfig): string[] {
+  return [
+    `Check "certificate-authority" and "server" of the cluster "${clusterName}" in the kubeconfig`,
+    'Where the certificate is for another name, set "tls-server-name" to it',
+    // kubectl trusts the system's authorities where the kubeconfig names none; the runtime has a list of its own.
+    ...(tls.caCerts === undefined ? ["To trust the authorities of this system: export DENO_TLS_CA_STORE=system"] : []),
+  ];
+}
+
 /** The sentence for a failed dial. */
 function dialError(cluster: ClusterConfig, cause: unknown): UserError {
   const url = new URL(cluster.server);
@@ -215,11 +224,7 @@ function dialError(cluster: ClusterConfig, cause: unknown): UserError {
     );
   }
   if (/certificate|UnknownIssuer|CaUsedAsEndEntity|altnames/i.test(words)) {
-    return fail(
-      `its certificate is not trusted (${words})`,
-      `Check "certificate-authority" and "server" of the cluster "${cluster.clusterName}" in the kubeconfig`,
-      'Where the certificate is for another name, set "tls-server-name" to it',
-    );
+    return fail(`its certificate is not trusted (${words})`, ...certificateHints(cluster));
   }
   if (/lookup address|ENOTFOUND|EAI_/i.test(words)) {
     return fail(

@@ -124,7 +124,7 @@ async function serveSocks(conn: Deno.TcpConn, login: string, asked: string[], op
 /** Connects as the proxy; every name is this machine. */
 async function to(hostname: string, port: number, asked: string[], open: Set<Deno.Conn>): Promise<Deno.TcpConn> {
   asked.push(hostname);
-  const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  const conn = await Deno.connect({ hostname: hostname === "[::1]" ? "::1" : "127.0.0.1", port });
   open.add(conn);
   return conn;
 }
@@ -252,7 +252,13 @@ Deno.test("dial() reaches a server without TLS, and one on IPv6", async () => {
   assert.equal((await readHead(new ByteReader(duplex)))?.status, 204);
   duplex.close();
   await using six = startServer({ hostname: "::1", answer: () => ({ status: 204 }) });
-  (await dial(six.config())).close();
+  const config = six.config();
+  for (const tls of [{}, { clientCertificate: ALICE }, { skipVerify: true }]) {
+    (await dial({ ...config, tls: { ...config.tls, ...tls } })).close();
+  }
+  await using proxy = startProxy("https");
+  await dial({ ...config, proxy: proxy.url }).then((duplex) => duplex.close()); // TLS in TLS, an address to check
+  assert.deepEqual(proxy.asked, ["[::1]"]);
 });
 
 async function refuses(config: ClusterConfig, says: RegExp, hint: RegExp = /./, timeoutMs = 10_000): Promise<void> {

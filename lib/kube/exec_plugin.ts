@@ -49,9 +49,9 @@ interface Held {
  */
 export function openExecPlugin(
   plugin: ExecCredentials,
-  options: { log?: Log; runner?: PluginRunner; now?: () => number } = {},
+  options: { log?: Log; pluginRunner?: PluginRunner; now?: () => number } = {},
 ): CredentialSource {
-  const { log = silentLog, runner = quietPluginRunner, now = Date.now } = options;
+  const { log = silentLog, pluginRunner: runner = quietPluginRunner, now = Date.now } = options;
   const ended = new AbortController();
   let held: Held | undefined;
   let asking: Promise<Identity> | undefined;
@@ -60,7 +60,8 @@ export function openExecPlugin(
     async identity(signal) {
       if (held !== undefined && now() < held.expires - LEEWAY_MS) return held.identity;
       asking ??= ask().finally(() => asking = undefined);
-      return await abortable(asking, signal); // the others go on waiting
+      // The others go on waiting; a client that is closed waits for no program.
+      return await abortable(asking, signal ? AbortSignal.any([signal, ended.signal]) : ended.signal);
     },
     refused(identity) {
       if (held?.identity === identity) held = undefined;

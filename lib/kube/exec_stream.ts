@@ -1,4 +1,4 @@
-import type { Duplex } from "@/util/mod.ts";
+import { type Duplex, UserError } from "@/util/mod.ts";
 import type { Api } from "./api.ts";
 import { CLOSE_CHANNEL, execRequest, exitCode, STATUS, STDERR, STDIN, STDOUT, SUBPROTOCOLS } from "./exec.ts";
 import type { ObjectName } from "./resource.ts";
@@ -20,7 +20,7 @@ export interface ExecStreamOptions {
 }
 
 /** A command in a pod ended with another exit code than 0. */
-export class ExecError extends Error {
+export class ExecError extends UserError {
   override readonly name = "ExecError";
   readonly code: number;
   constructor(code: number, message: string) {

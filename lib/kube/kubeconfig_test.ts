@@ -1,3 +1,4 @@
+import { requireProgram, runProgram } from "@/process/mod.ts";
 import { UserError } from "@/util/mod.ts";
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -32,7 +33,9 @@ users: [{name: u, user: {${user}}}]
 /** Loads from files in a folder of their own. */
 async function load(
   files: Record<string, string>,
-  options: (folder: string) => KubeconfigOptions = (folder) => ({ env: { KUBECONFIG: join(folder, "config") } }),
+  options: (folder: string) => KubeconfigOptions | Promise<KubeconfigOptions> = (folder) => ({
+    env: { KUBECONFIG: join(folder, "config") },
+  }),
 ): Promise<ClusterConfig> {
   const folder = await Deno.makeTempDir();
   try {
@@ -40,7 +43,7 @@ async function load(
       await Deno.mkdir(join(folder, path, ".."), { recursive: true });
       await Deno.writeTextFile(join(folder, path), content);
     }
-    return await loadKubeconfig(options(folder));
+    return await loadKubeconfig(await options(folder));
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -188,15 +191,17 @@ const LOADS: {
   },
   {
     name: "user and password",
-    files: { config: kubeconfig({ user: "username: a, password: yes" }) },
+    files: { config: kubeconfig({ user: 'username: a, password: "yes"' }) },
     want: { credentials: { kind: "basic", username: "a", password: "yes" } },
   },
   {
     name: "impersonation",
     files: {
-      config: kubeconfig({ user: "token: t, as: jane, as-uid: 7, as-groups: [a, b], as-user-extra: {scopes: [x, y]}" }),
+      config: kubeconfig({
+        user: "token: t, as: jane, as-uid: '7', as-groups: [a, b], as-user-extra: {scopes: [x, z]}",
+      }),
     },
-    want: { impersonate: { user: "jane", uid: "7", groups: ["a", "b"], extra: { scopes: ["x", "y"] } } },
+    want: { impersonate: { user: "jane", uid: "7", groups: ["a", "b"], extra: { scopes: ["x", "z"] } } },
   },
   {
     name: "an exec plugin, v1beta1",
@@ -205,7 +210,7 @@ const LOADS: {
         cluster:
           `extensions: [{name: client.authentication.k8s.io/exec, extension: {audience: x, ttl: 5, deep: [true]}}]`,
         user: "exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: aws, args: [eks, get-token], " +
-          'env: [{name: A, value: 1}], installHint: "\\e[31mget\\a it", provideClusterInfo: true}',
+          'env: [{name: A, value: "1"}], installHint: "\\e[31mget\\a it", provideClusterInfo: true}',
       }),
     },
     want: {
@@ -261,6 +266,42 @@ Deno.test("loadKubeconfig() reads what kubectl reads", async (t) => {
     });
   }
 });
+
+/** Where there is something to choose. */
+const CHOICES = LOADS.filter(({ options, want }) => options !== undefined && want.contextName !== "in-cluster");
+
+const KUBECTL = await runProgram(["kubectl", "version", "--client"]).then(({ code }) => code === 0, () => false);
+
+Deno.test("loadKubeconfig() chooses what kubectl chooses", { ignore: !KUBECTL }, async (t) => {
+  for (const { name, files, options } of CHOICES) {
+    await t.step(name, async () => {
+      let seen: unknown;
+      const ours = await load(files, async (folder) => {
+        const given = options?.(folder) ?? { env: { KUBECONFIG: join(folder, "config") } };
+        seen = await askKubectl(await given);
+        return given;
+      });
+      const { contextName, clusterName, userName, namespace } = ours;
+      assert.deepEqual({ contextName, clusterName, userName, namespace }, seen);
+    });
+  }
+});
+
+/** Whom and what kubectl would use. */
+async function askKubectl({ env, path, context }: KubeconfigOptions): Promise<unknown> {
+  const view = await requireProgram([
+    "kubectl",
+    "config",
+    "view",
+    "--minify",
+    "--output=json",
+    ...(path === undefined ? [] : [`--kubeconfig=${path}`]),
+    ...(context === undefined ? [] : [`--context=${context}`]),
+  ], { env: Object.fromEntries(Object.entries({ KUBECONFIG: "", ...env }).map(([key, value]) => [key, value ?? ""])) });
+  const { contexts, "current-context": contextName } = JSON.parse(view);
+  const { cluster, user, namespace = "default" } = contexts[0].context;
+  return { contextName, clusterName: cluster, userName: user, namespace };
+}
 
 const REFUSALS: {
   name: string;
@@ -426,7 +467,7 @@ Deno.test("parseKubeconfig() survives whatever a file may hold", () => {
     user: "token: t, exec: {command: x, env: [{name: A, value: b}]}",
     cluster: "proxy-url: x",
   });
-  for (let seed = 0; seed < 1000; seed++) {
+  for (let seed = 0; seed < 300; seed++) {
     const [at = 0, length = 0, ...bytes] = randomBytes(12, seed);
     const place = Math.floor(at / 256 * good.length);
     const noise = String.fromCharCode(...bytes.slice(0, length % 10));

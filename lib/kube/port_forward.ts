@@ -1,4 +1,4 @@
-import { type Duplex, messageOf } from "@/util/mod.ts";
+import { type Duplex, messageOf, UserError } from "@/util/mod.ts";
 import type { Api, ApiRequest } from "./api.ts";
 import { ProtocolError } from "./byte_reader.ts";
 import type { Access } from "./hints.ts";
@@ -15,7 +15,7 @@ const ERROR = 1;
 const MAX_ERROR_BYTES = 16 * 1024;
 
 /** The node could not connect to the port in the pod, or lost the connection; the message has its own words. */
-export class PortForwardError extends Error {
+export class PortForwardError extends UserError {
   override readonly name = "PortForwardError";
 }
 

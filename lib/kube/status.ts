@@ -15,7 +15,6 @@ const statusSchema = z.object({
     name: z.optional(z.string()),
     group: z.optional(z.string()),
     kind: z.optional(z.string()),
-    retryAfterSeconds: z.optional(z.number()),
     causes: z.nullish(z.array(z.object({
       reason: z.optional(z.string()),
       message: z.optional(z.string()),
@@ -41,8 +40,6 @@ export interface Status {
   /** The HTTP status, or 0 where the object names none. */
   readonly code: number;
   readonly causes: readonly StatusCause[];
-  /** Seconds after which to try again, where the server names them. */
-  readonly retryAfterSeconds?: number;
 }
 
 /** The status inside `value`, or undefined where it is none. */
@@ -50,14 +47,12 @@ export function parseStatus(value: unknown): Status | undefined {
   const { data } = statusSchema.safeParse(value);
   if (data === undefined) return undefined;
   const causes = data.details?.causes ?? [];
-  const retryAfterSeconds = data.details?.retryAfterSeconds;
   return {
     success: data.status === "Success",
     message: data.message ?? "",
     reason: data.reason ?? "",
     code: data.code ?? 0,
     causes: causes.map(({ reason = "", message = "", field = "" }) => ({ reason, message, field })),
-    ...(retryAfterSeconds !== undefined && retryAfterSeconds > 0 && { retryAfterSeconds }),
   };
 }
 

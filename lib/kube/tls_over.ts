@@ -9,8 +9,8 @@
  */
 import type { Duplex } from "@/util/mod.ts";
 import { writeAll } from "@/util/mod.ts";
-import { Duplex as NodeDuplex } from "node:stream";
-import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
+import type { Duplex as NodeDuplex } from "node:stream";
+import type { ConnectionOptions, TLSSocket } from "node:tls";
 import type { ClientCertificate } from "./cluster_config.ts";
 
 /** What a TLS connection is made with. */
@@ -37,7 +37,9 @@ const READ_BYTES = 64 * 1024;
 export async function tlsOver(transport: Duplex, options: TlsOverOptions): Promise<Duplex> {
   const { serverName, caCerts, skipVerify, clientCertificate, signal } = options;
   const queue = new ReadQueue();
-  const encrypted = nodeDuplex(transport, queue);
+  // Loaded by those who need it: it costs more time than all of this room.
+  const [node, { connect }] = await Promise.all([import("node:stream"), import("node:tls")]);
+  const encrypted = nodeDuplex(node.Duplex, transport, queue);
   const settings: ConnectionOptions = {
     socket: encrypted,
     rejectUnauthorized: !skipVerify,
@@ -118,8 +120,8 @@ class ReadQueue {
 }
 
 /** The encrypted side as `node:tls` wants it. */
-function nodeDuplex(transport: Duplex, queue: ReadQueue): NodeDuplex {
-  return new NodeDuplex({
+function nodeDuplex(Class: typeof NodeDuplex, transport: Duplex, queue: ReadQueue): NodeDuplex {
+  return new Class({
     read() {
       const fetch = async () => {
         await queue.untilWanted();

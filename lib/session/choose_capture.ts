@@ -49,7 +49,7 @@ export async function chooseCapture(
   });
   const announcement =
     `Starting proxy with method '${method}'${reason === undefined ? "" : ` (${reason})`}, which has ` +
-    `the following limitations: ${listed(METHOD_FACTS[method].limits)} are not supported.`;
+    `the following limitations: ${listed(METHOD_FACTS[method].announced)} are not supported.`;
   return {
     method,
     announcement,

@@ -1,5 +1,6 @@
 import type { Log } from "@/log/mod.ts";
 import { DialError, type Pod, type PodConnection, type PodListener } from "@/pod/mod.ts";
+import { LinkLost } from "@/transport/mod.ts";
 import { closeQuietly, type Duplex, messageOf, splice, UserError } from "@/util/mod.ts";
 import type { ExposedPort } from "./plan.ts";
 
@@ -23,6 +24,7 @@ export interface Exposed extends AsyncDisposable {
  * Listens in the pod on every exposed port and joins what comes to the host's loopback.
  *
  * @throws {UserError} that names each port which the pod could not bind, and why
+ * @throws {LinkLost} when the pod is gone
  */
 export async function exposePorts(pod: Pod, ports: readonly ExposedPort[], options: ExposeOptions): Promise<Exposed> {
   await using stack = new AsyncDisposableStack();
@@ -32,6 +34,7 @@ export async function exposePorts(pod: Pod, ports: readonly ExposedPort[], optio
     return one.status === "rejected" ? [describe(ports[index]?.pod, one.reason)] : [];
   });
   options.signal.throwIfAborted();
+  for (const one of bound) if (one.status === "rejected" && one.reason instanceof LinkLost) throw one.reason;
   if (refused.length > 0) throw new UserError(`Cannot expose all ports:\n${refused.join("\n")}`);
   const serving = bound.map(async (one, index) => {
     const port = ports[index];

@@ -11,37 +11,38 @@ const PAUSE_MS = 250;
 const ASK_MS = 4_000;
 
 /**
- * Why the tunnel to a pod was lost, as far as the cluster tells: it was deleted, evicted, its agent ended.
- *
- * @returns undefined when the pod is well, or nobody can be asked: then the connection itself was lost
+ * The error for a tunnel that was lost: with its cause as far as the cluster tells (the pod was deleted, evicted, its
+ * agent ended), or else with what the connection says of itself.
  */
-export async function explainLoss(plan: Plan, name: string, kube: KubeClient): Promise<UserError | undefined> {
+export async function explainLoss(plan: Plan, name: string, kube: KubeClient, error: unknown): Promise<UserError> {
+  const cause = await askCluster(plan, name, kube) ?? error;
+  return new UserError("Proxy to Kubernetes exited. This is typically due to a lost connection.", { cause });
+}
+
+async function askCluster(plan: Plan, name: string, kube: KubeClient): Promise<UserError | undefined> {
   using late = deadline(ASK_MS, () => new UserError("the API server did not answer"));
   const { signal } = late;
   const start = performance.now();
   try {
     for (;;) {
-      const why = await judge(
-        plan,
-        await kube.get(pods, { namespace: plan.namespace, name }, { signal }),
-        kube,
-        signal,
-      );
+      const pod = await kube.get(pods, { namespace: plan.namespace, name }, { signal });
+      const why = await judge(plan, pod, kube, signal);
       if (why !== undefined || performance.now() - start > TOLD_WITHIN_MS) return why;
       await sleep(PAUSE_MS, signal);
     }
   } catch (error) {
-    return isNotFound(error) ? deleted(plan, name) : undefined;
+    return isNotFound(error) ? podDeleted(plan, name) : undefined; // nobody can be asked: no more is known
   }
 }
 
 async function judge(plan: Plan, pod: Pod, kube: KubeClient, signal: AbortSignal): Promise<UserError | undefined> {
-  if (pod.metadata.deletionTimestamp) return deleted(plan, pod.metadata.name);
+  if (pod.metadata.deletionTimestamp) return podDeleted(plan, pod.metadata.name);
   const state = judgeProxy(undefined, pod);
   return state.kind === "failed" ? await failure(plan, state, { kube, signal }, "The proxy is gone") : undefined;
 }
 
-function deleted({ namespace }: Plan, name: string): UserError {
+/** The error for a pod that somebody deleted. */
+export function podDeleted({ namespace }: Plan, name: string): UserError {
   return new UserError(`The proxy's pod "${name}" was deleted`, {
     hints: [`kubectl get events --namespace ${namespace} --field-selector involvedObject.name=${name}`],
   });

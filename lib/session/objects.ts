@@ -102,8 +102,11 @@ export async function acquireObject<T extends Made>(
 export async function requireCreatable(
   resource: Resource<unknown>,
   manifest: Manifest,
-  { kube, signal }: Pick<MakeOptions, "kube" | "signal">,
+  options: Pick<MakeOptions, "kube" | "signal" | "createMs">,
 ): Promise<void> {
+  const { kube, createMs = CREATE_MS } = options;
+  using late = deadline(createMs, () => noAnswer(`create ${titleOf(resource, manifest)}`, manifest, createMs));
+  const signal = AbortSignal.any([options.signal, late.signal]);
   const checks = [kube.create(resource, manifest, { dryRun: true, signal }), requireDeletable(resource, manifest)];
   try {
     await allPass(checks);
@@ -147,7 +150,7 @@ function nameTaken(resource: Resource<unknown>, { metadata }: Manifest, cause: u
   const kind = resource.kind;
   return new UserError(`Cannot create ${kind} "${name}" in namespace "${namespace}": the name is taken`, {
     hints: [
-      `Choose another name: --new-deployment ${name}-2`,
+      ...(kind === "ConfigMap" ? [] : [`Choose another name: --new-deployment ${name}-2`]), // that name is ours
       `See what has it: kubectl get ${kind.toLowerCase()} ${name} --namespace ${namespace}`,
     ],
     cause,

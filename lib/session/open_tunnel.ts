@@ -1,8 +1,9 @@
-import { type KubeClient, KubeError, pods } from "@/kube/mod.ts";
+import { isNotFound, type KubeClient, KubeError, pods } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type LinkedPod, openPod } from "@/pod/mod.ts";
 import { greetAgent, HandshakeError, type SessionKey } from "@/transport/mod.ts";
 import { deadline, messageOf, sleep, UserError } from "@/util/mod.ts";
+import { podDeleted } from "./loss.ts";
 import type { Plan } from "./plan.ts";
 import { judgeProxy } from "./proxy_state.ts";
 import { failure, lastLines } from "./wait_for_proxy.ts";
@@ -55,6 +56,7 @@ export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions
     }
   } catch (error) {
     options.signal.throwIfAborted();
+    if (isNotFound(error)) throw podDeleted(plan, pod);
     if (late.signal.aborted) throw await noAnswer(plan, pod, { ms: connectMs, last, opened }, options);
     throw error instanceof HandshakeError ? stranger(error) : error;
   }

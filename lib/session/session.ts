@@ -5,11 +5,19 @@
  * @module
  */
 import { childEnvironment } from "@/env/mod.ts";
-import { configMaps, deployments, type KubeClient, loadKubeconfig, openKubeClient, services } from "@/kube/mod.ts";
+import {
+  configMaps,
+  deployments,
+  isForbidden,
+  type KubeClient,
+  loadKubeconfig,
+  openKubeClient,
+  services,
+} from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type Child, startChild } from "@/process/mod.ts";
-import { makeSessionKey } from "@/transport/mod.ts";
-import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
+import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
+import { abortable, deadline, messageOf, unfold, UserError } from "@/util/mod.ts";
 import { chooseCapture } from "./choose_capture.ts";
 import { exposePorts } from "./expose.ts";
 import { agentConfigMap, CONTAINER, exposedService, proxyDeployment } from "./manifest.ts";
@@ -99,43 +107,45 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
     deployment: proxyDeployment(plan, key.publicKey),
     service: exposedService(plan),
   };
+  const checking = { ...around, kube };
   await allPass([
-    requireCreatable(deployments, manifests.deployment, { kube, signal }),
-    requireCreatable(configMaps, manifests.configMap, { kube, signal }),
-    ...(plan.expose.length > 0 ? [requireCreatable(services, manifests.service, { kube, signal })] : []),
+    requireCreatable(deployments, manifests.deployment, checking),
+    requireCreatable(configMaps, manifests.configMap, checking),
+    ...(plan.expose.length > 0 ? [requireCreatable(services, manifests.service, checking)] : []),
   ]);
   announce(plan, capturing.announcement, say, chat);
 
   // Action.
   const leftovers = new Set<string>();
-  around.onLeftovers(() => [...leftovers].map((name) => `${name} --namespace ${plan.namespace}`));
+  around.onLeftovers(() => [...leftovers].map((name) => `kubectl delete ${name} --namespace ${plan.namespace}`));
   const cleanUp = makeCleanUp(around.cleanUpMs);
   const making = { ...around, kube, say, sessionId: plan.sessionId, leftovers, cleanUp };
   await using configMap = await acquireObject(configMaps, manifests.configMap, making);
   await using deployment = await acquireObject(deployments, manifests.deployment, making);
   const [podName] = await Promise.all([
     waitForProxy(plan, { ...around, kube, say }),
-    giveTo(deployment, configMap, plan, kube, signal),
+    giveTo(deployment, configMap, plan, { kube, log, signal }),
   ]);
   await using pod = await openTunnel(plan, podName, { ...around, kube, key });
+  const why = (error: unknown) => explainLoss(plan, podName, kube, error);
+  // Without the signal: a command that is told to end still has the pod's network while it does.
   await using capture = await capturing.start(pod, {
     neverProxy: await addressesOf(cluster.server),
     podName,
     publish: plan.expose.map(({ host }) => host),
     log: log.room("CAP"),
-    signal,
   });
-  await using exposed = await exposePorts(pod, plan.expose, { log, signal, say, connect: capture.connect });
+  const exposing = { log, signal, say, connect: capture.connect };
+  await using exposed = await orLoss(exposePorts(pod, plan.expose, exposing), why);
   // The Service comes when the ports are bound and goes before they do: nobody in the cluster is sent to a closed port.
   await using _service = plan.expose.length > 0 ? await acquireObject(services, manifests.service, making) : null;
   const session = { TELEPRESENCE_POD: podName, TELEPRESENCE_CONTAINER: CONTAINER };
-  const environment = childEnvironment({ host: env, pod: await pod.environment({ signal }), session });
+  const environment = childEnvironment({ host: env, pod: await orLoss(pod.environment({ signal }), why), session });
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
   await using child = startChild(capture.command(plan.command), {
     env: capture.environment({ ...environment, ...(plan.isShell && promptOf(cluster.contextName)) }),
     log,
   });
-  const why = () => explainLoss(plan, podName, kube);
   choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], { ...around, why }));
 }
 
@@ -143,7 +153,7 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
 async function untilEnd(
   child: Child,
   lost: Promise<unknown>[],
-  { signal, log, why }: Around & { why: () => Promise<UserError | undefined> },
+  { signal, log, why }: Around & { why: (error: unknown) => Promise<UserError> },
 ): Promise<number> {
   // A dependency that ends in order says nothing: only a rejection is a loss.
   const losses = lost.map((closed) => closed.then(() => new Promise<never>(() => {})));
@@ -158,8 +168,17 @@ async function untilEnd(
       if (by === null) return code; // the command chose its code itself
       throw signal.reason;
     }
-    const [cause = error] = await Promise.all([why(), child.end("SIGTERM")]);
-    throw new UserError("Proxy to Kubernetes exited. This is typically due to a lost connection.", { cause });
+    const [loss] = await Promise.all([why(error), child.end("SIGTERM")]);
+    throw loss;
+  }
+}
+
+/** What `promise` gives; that the tunnel was lost meanwhile is told as that. */
+async function orLoss<T>(promise: Promise<T>, why: (error: unknown) => Promise<UserError>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw error instanceof LinkLost ? await why(error) : error;
   }
 }
 
@@ -185,17 +204,30 @@ function announce(plan: Plan, method: string, say: (line: string) => void, chat:
   for (const { host, pod } of plan.expose) say(`Forwarding remote port ${pod} to local port ${host}.`);
 }
 
-/** Makes the Deployment the owner of the ConfigMap: a net for the case that our own deletion never comes. */
+/** How long the net below the clean-up may take: nothing else waits for it. */
+const GIVE_MS = 5_000;
+
+/**
+ * Makes the Deployment the owner of the ConfigMap: a net for the case that our own deletion never comes. A connection
+ * that breaks here is no reason to end a session; a right that is lacking is told, like every other.
+ */
 async function giveTo(
   { metadata: owner }: { metadata: { name: string; uid: string } },
   { metadata: { name } }: { metadata: { name: string } },
   { namespace }: Plan,
-  kube: KubeClient,
-  signal: AbortSignal,
+  { kube, log, signal }: { kube: KubeClient; log: Log; signal: AbortSignal },
 ): Promise<void> {
   const ownerReferences = [{ apiVersion: "apps/v1", kind: "Deployment", name: owner.name, uid: owner.uid }];
   const body = { metadata: { ownerReferences } };
-  await kube.patch(configMaps, { namespace, name }, { type: "merge", body }, { signal });
+  using late = deadline(GIVE_MS, () => new Error(`no answer within ${GIVE_MS / 1000} s`));
+  try {
+    const either = AbortSignal.any([signal, late.signal]);
+    await kube.patch(configMaps, { namespace, name }, { type: "merge", body }, { signal: either });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (isForbidden(error)) throw error;
+    log.info(`The ConfigMap has no owner: ${messageOf(error)}`);
+  }
 }
 
 function imageFor({ env, agentImage }: Around): string {

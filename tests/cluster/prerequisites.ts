@@ -58,8 +58,9 @@ export async function requireMachine(tell: Tell): Promise<void> {
 
 /** containerd's way to stack layers that works for files below `folder`. */
 export async function chooseSnapshotter(folder: string): Promise<"overlayfs" | "native"> {
-  const script = `cd "$1" && mkdir -p try/a try/b try/c try/d &&
-    mount -t overlay overlay -o lowerdir=try/a,upperdir=try/b,workdir=try/c try/d`;
+  await Deno.mkdir(`${folder}/try`, { recursive: true });
+  const script = `cd "$1/try" && mkdir a b c d &&
+    mount -t overlay overlay -o lowerdir=a,upperdir=b,workdir=c d`;
   const command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", folder] as const;
   const { code } = await runProgram(command, { env: { LIBMOUNT_UTAB: `${folder}/utab` } });
   await Deno.remove(`${folder}/try`, { recursive: true });

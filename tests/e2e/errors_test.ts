@@ -26,8 +26,11 @@ clusterTest("an unknown context is told with the contexts that there are", async
   await fails(cluster, ["--context", "nowhere", "--run", "true"], { says: [/^T: Error: .*nowhere/m, /^T: Hint: /m] });
 });
 
-clusterTest("a namespace that is not there is told in the API's words", async (cluster) => {
-  const says = [/^T: Error: .*namespaces "nowhere" not found/m];
+clusterTest("a namespace that is not there is told, with how to see which there are", async (cluster) => {
+  const says = [
+    /^T: Error: Cannot use namespace "nowhere": there is no such namespace/m,
+    /Hint: .*kubectl get namespaces/,
+  ];
   await fails(cluster, ["--namespace", "nowhere", "--run", "true"], { says });
 });
 

@@ -116,6 +116,36 @@ export async function run(cluster: FakeCluster, args: readonly string[], options
   return await start(cluster, args, options).ended;
 }
 
+/** Starts a session of Deployment `web`, and waits until its command runs. */
+export async function startRunning(cluster: FakeCluster, words: readonly string[] = ["sleep", "60"]): Promise<Running> {
+  const session = start(cluster, [
+    "-nweb",
+    "--run",
+    "sh",
+    "-c",
+    `echo > ${cluster.directory}/up; exec "$@"`,
+    "sh",
+    ...words,
+  ]);
+  await appears(cluster.directory, "up");
+  return session;
+}
+
+/** Waits until a file is in the folder. */
+export async function appears(folder: string, name: string): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const watcher = stack.use(Deno.watchFs(folder));
+  const timer = setTimeout(() => watcher.close(), 10_000);
+  stack.defer(() => clearTimeout(timer));
+  const isThere = async () => {
+    for await (const entry of Deno.readDir(folder)) if (entry.name === name) return true;
+    return false;
+  };
+  if (await isThere()) return;
+  for await (const _event of watcher) if (await isThere()) return;
+  throw new Error(`Waited 10 s in vain for the file ${name}`);
+}
+
 /** The run said exactly this, ended with this code, wrote nothing to the standard output and left nothing. */
 export async function endedWith(cluster: FakeCluster, ended: Ended, code: number, lines: readonly string[]) {
   equals({ code: ended.code, lines: ended.stderr.split("\n") }, { code, lines: [...lines, ""] });

@@ -4,6 +4,8 @@
  * async HOW ADDRESS PORT: prints what connect() said, whether the descriptor was quiet right afterwards, and what came
  * of it; then, where it connected, sends a line and prints what comes back.
  */
+#include "errno_name.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -57,11 +59,6 @@ static int so_error(int fd)
 
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
     return error;
-}
-
-static const char *name(int error)
-{
-    return error ? strerrorname_np(error) : "0";
 }
 
 int main(int count, char **words)

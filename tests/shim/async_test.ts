@@ -1,5 +1,5 @@
 import { deepStrictEqual as equals } from "node:assert/strict";
-import { openWorld, serveEcho } from "./harness.ts";
+import { openWorld, runWatched, serveEcho } from "./harness.ts";
 
 const WAYS = ["poll", "select", "epoll", "epoll-edge-before", "epoll-edge-after", "again", "epoll-edge-before-again"];
 
@@ -22,22 +22,10 @@ Deno.test("A non-blocking connect is under way until the pod has an answer, and 
   });
   const program = await world.compile("async.c");
   // The pod answers when the program has seen everything that there is to see before.
-  const watch = async (how: string, address: string, port: number): Promise<string[]> => {
-    const child = new Deno.Command(program, {
-      args: [how, address, `${port}`],
-      env: world.capture.environment({}),
-      clearEnv: true,
-      stdout: "piped",
-      stderr: "inherit",
-    }).spawn();
-    let text = "";
-    for await (const part of child.stdout.pipeThrough(new TextDecoderStream())) {
-      text += part;
+  const watch = (how: string, address: string, port: number): Promise<string[]> =>
+    runWatched([program, how, address, `${port}`], world.capture.environment({}), (text) => {
       if (/^write/m.test(text)) release();
-    }
-    await child.status;
-    return text.trimEnd().split("\n");
-  };
+    });
   for (const how of WAYS) {
     const again = how.endsWith("again");
     await t.step(`${how}: connected`, async () => {

@@ -3,6 +3,8 @@
  *
  * descriptors ADDRESS PORT SHUT: an echo, and a port that refuses
  */
+#include "errno_name.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,11 +23,6 @@
 #include <unistd.h>
 
 static struct sockaddr_in echo, shut, silent;
-
-static const char *name(int error)
-{
-    return error ? strerrorname_np(error) : "0";
-}
 
 static int dial(const struct sockaddr_in *to, int flags)
 {
@@ -235,8 +232,10 @@ static void odd_addresses(void)
     close(fd);
     printf("no descriptor: %s\n", name(connect(fd, (struct sockaddr *)&echo, sizeof(echo)) ? errno : 0));
     printf("no socket: %s\n", name(connect(0, (struct sockaddr *)&echo, sizeof(echo)) ? errno : 0));
-    inet_pton(AF_INET, "127.0.0.1", &six); /* any address will do */
-    printf("a datagram socket: %s\n", name(connect(datagram, (struct sockaddr *)&echo, sizeof(echo)) ? errno : 0));
+    struct sockaddr_in here = { .sin_family = AF_INET, .sin_port = echo.sin_port };
+
+    inet_pton(AF_INET, "127.0.0.1", &here.sin_addr);
+    printf("a datagram socket: %s\n", name(connect(datagram, (struct sockaddr *)&here, sizeof(here)) ? errno : 0));
     close(datagram);
 }
 

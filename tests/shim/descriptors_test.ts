@@ -1,4 +1,5 @@
 import { deepStrictEqual as equals } from "node:assert/strict";
+import type { InjectOptions } from "@/capture/mod.ts";
 import { openWorld, serveEcho } from "./harness.ts";
 
 const WANT = `
@@ -38,15 +39,26 @@ getpeername: 10.96.7.7, length 16
 getpeername of nothing: EBADF
 `;
 
+/** A machine on which a plug would be too large. */
+const LARGE = { rmem: "4096 6291456 6291456", wmem: "4096 16384 4194304", release: "6.1.0" };
+
+Deno.test("On a machine with very large buffers a non-blocking connect waits, and nothing else is different", async () => {
+  const want = WANT.replace("non-blocking: EINPROGRESS", "non-blocking: 0");
+  equals(await run({ tcpSettings: LARGE }), want.trim().split("\n"));
+});
+
 Deno.test("Descriptors are the program's own: dup, close, pass, inherit, bind, interrupt, connect anew", async () => {
+  equals(await run(), WANT.trim().split("\n"));
+});
+
+async function run(options: Partial<InjectOptions> = {}): Promise<string[]> {
   await using echo = serveEcho();
   await using world = await openWorld({
     services: { "10.96.7.7 7": echo.port, "10.96.7.7 9": "silence" },
     names: {},
-  });
-  const own = Deno.networkInterfaces().find(({ family, name }) => family === "IPv4" && name !== "lo")?.address ??
-    "127.0.0.1";
+  }, options);
+  const own = Deno.networkInterfaces().find(({ family, name }) => family === "IPv4" && name !== "lo")?.address;
   const program = await world.compile("descriptors.c");
-  const { stdout, stderr } = await world.run([program, "10.96.7.7", "7", "1", "9", own]);
-  equals([stdout.trim().split("\n"), stderr], [WANT.trim().split("\n"), ""]);
-});
+  const { stdout, stderr } = await world.run([program, "10.96.7.7", "7", "1", "9", own ?? "127.0.0.1"]);
+  return (stdout + stderr).trim().split("\n");
+}

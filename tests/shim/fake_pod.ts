@@ -7,8 +7,8 @@ export interface FakeCluster {
   readonly services: Record<string, number | ErrnoName | "silence">;
   /** Holds every dial until it resolves; for programs that look at a connect that is under way. */
   readonly held?: () => Promise<unknown>;
-  /** What names resolve to; a name that is not there is EAI_NONAME. */
-  readonly names: Record<string, readonly string[]>;
+  /** What names resolve to, "silence" for no answer; a name that is not there is EAI_NONAME. */
+  readonly names: Record<string, readonly string[] | "silence">;
 }
 
 /** A pod in this process: its cluster is a table. It keeps what it was asked. */
@@ -17,7 +17,7 @@ export interface FakePod extends Pod {
   readonly dials: string[];
   /** The lookups, as "family name". */
   readonly lookups: string[];
-  /** Dials that were given up by their signal. */
+  /** Dials and lookups that were given up by their signal. */
   readonly givenUp: string[];
 }
 
@@ -36,28 +36,33 @@ export function makeFakePod(cluster: FakeCluster): FakePod {
       await cluster.held?.();
       const target = cluster.services[subject] ?? "ECONNREFUSED";
       if (target === "silence") {
-        const { promise, reject } = Promise.withResolvers<never>();
-        signal?.addEventListener("abort", () => {
-          givenUp.push(subject);
-          reject(new DialError("ETIMEDOUT", "Given up"));
-        });
-        return await promise;
+        return await silence(signal, new DialError("ETIMEDOUT", "Given up")).finally(() => givenUp.push(subject));
       }
       if (typeof target === "string") throw new DialError(target, `Cannot connect to ${subject}: ${target}`);
       return duplexOf(await Deno.connect({ hostname: "127.0.0.1", port: target }));
     },
-    lookup(name, { family = "any" } = {}) {
+    async lookup(name, { family = "any", signal } = {}) {
       lookups.push(`${family} ${name}`);
-      const addresses = (cluster.names[name] ?? []).filter((address) =>
-        family === "any" || (family === 6) === address.includes(":")
-      );
-      if (addresses.length > 0) return Promise.resolve({ addresses });
+      const known = cluster.names[name] ?? [];
+      if (known === "silence") {
+        return await silence(signal, new LookupError("EAI_AGAIN", "Given up")).finally(() => givenUp.push(name));
+      }
+      const addresses = known.filter((address) => family === "any" || (family === 6) === address.includes(":"));
+      if (addresses.length > 0) return { addresses };
       const code = name.endsWith(".again") ? "EAI_AGAIN" : name.endsWith(".fail") ? "EAI_FAIL" : "EAI_NONAME";
-      return Promise.reject(new LookupError(code, `Cannot resolve "${name}": ${code}`));
+      throw new LookupError(code, `Cannot resolve "${name}": ${code}`);
     },
     listen: () => Promise.reject(new DialError("EACCES", "This pod does not listen")),
     environment: () => Promise.resolve({}),
   };
+}
+
+/** Waits until the signal, and fails then. */
+async function silence(signal: AbortSignal | undefined, error: Error): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  signal?.addEventListener("abort", () => reject(error));
+  if (signal?.aborted) reject(error);
+  return await promise;
 }
 
 function duplexOf(conn: Deno.Conn): Duplex {

@@ -20,7 +20,7 @@ export interface World extends AsyncDisposable {
   /** Runs a program under the shim to its end. */
   run(command: readonly [string, ...string[]], options?: RunOptions): Promise<Ran>;
   /** Compiles a C program of this folder and gives its path. */
-  compile(source: string, flags?: readonly string[]): Promise<string>;
+  compile(source: string, flags?: readonly string[], compiler?: string): Promise<string>;
 }
 
 /** Options of {@linkcode World.run}. */
@@ -68,10 +68,10 @@ export async function openWorld(cluster: FakeCluster, options: Partial<InjectOpt
     log,
     run: (command, { env = {}, input } = {}) =>
       runToEnd(command, capture.environment({ PATH: Deno.env.get("PATH") ?? "", ...env }), input),
-    async compile(source, flags = []) {
-      const program = `${programs}/${source.replace(/\.c$/, "")}`;
+    async compile(source, flags = [], compiler = "gcc") {
+      const program = `${programs}/${source.replace(/\.c$/, "")}-${compiler}`;
       const gcc = ["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-pthread"];
-      await requireRun("gcc", [...gcc, ...flags, `${here}${source}`, "-o", program]);
+      await requireRun(compiler, [...gcc, ...flags, `${here}${source}`, "-o", program]);
       return program;
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -95,6 +95,19 @@ export async function runToEnd(
   const [{ code, stdout, stderr }] = await Promise.all([child.output(), feed(child, input)]);
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** Runs a program with exactly this environment, shows its output as it grows, and gives the lines of it. */
+export async function runWatched(
+  [program, ...args]: readonly [string, ...string[]],
+  env: Record<string, string>,
+  see: (text: string) => void,
+): Promise<string[]> {
+  const child = new Deno.Command(program, { args, env, clearEnv: true, stdin: "null", stdout: "piped" }).spawn();
+  let text = "";
+  for await (const part of child.stdout.pipeThrough(new TextDecoderStream())) see(text += part);
+  await child.status;
+  return text.trimEnd().split("\n");
 }
 
 async function feed(child: Deno.ChildProcess, input: Uint8Array<ArrayBuffer> | undefined): Promise<void> {

@@ -9,6 +9,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* Not in every libc. */
+#ifndef NETDB_INTERNAL
+#define NETDB_INTERNAL (-1)
+#endif
+#ifndef EAI_ADDRFAMILY
+#define EAI_ADDRFAMILY (-9)
+#endif
+
 #define ENTRY(code) case code: return #code
 
 static const char *eai(int code)

@@ -1,10 +1,12 @@
 import { deepStrictEqual as equals, ok, strictEqual as equal } from "node:assert/strict";
 import { hasProgram, openWorld, serveEcho, serveTcp, serveText } from "./harness.ts";
 
+const LOGGED = { env: { TELEPRESENCE_SHIM_LOG: "1" } };
+
 Deno.test("What means this host stays on the host", async (t) => {
   await using here = serveText("here\n");
   const own = Deno.networkInterfaces().find(({ family, name }) => family === "IPv4" && name !== "lo")?.address;
-  await using world = await openWorld({ services: {}, names: {} }, { neverProxy: ["192.0.2.77", "198.51.100.0/24"] });
+  await using world = await openWorld({ services: {}, names: {} }, { neverProxy: ["198.51.100.0/24"] });
   const script = `
 import socket, sys
 family, address, port = sys.argv[1:]
@@ -42,6 +44,51 @@ print(s.connect_ex((address, int(port))))
   });
 });
 
+Deno.test("A name that is never proxied is resolved on the host, and so are its addresses", async () => {
+  await using here = serveText("here\n");
+  const own = Deno.networkInterfaces().find(({ family, name }) => family === "IPv4" && name !== "lo")?.address;
+  await using world = await openWorld({ services: {}, names: {} }, {
+    neverProxy: ["api.example"],
+    resolve: () => Promise.resolve(["127.0.0.1"]),
+    hostname: "another",
+    ownAddresses: () => [],
+  });
+  const lines = async (url: string) => (await world.run(["curl", "-sS", url], LOGGED)).stderr.split("\n");
+  const told = await lines(`http://api.example:${here.port}/`); // the host's libc knows no such name
+  equal(told[0], "telepresence-shim: getaddrinfo api.example: host (never proxied)");
+  if (own) equal((await lines(`http://${own}:1/`))[0], `telepresence-shim: connect ${own}: pod (EINPROGRESS)`);
+});
+
+Deno.test("TELEPRESENCE_SHIM_LOG tells each verdict with its reason", async () => {
+  const interfaces = Deno.networkInterfaces();
+  const own = interfaces.find(({ family, name }) => family === "IPv4" && name !== "lo")?.address ?? "203.0.113.1";
+  await using hello = serveText("hello\n");
+  await using world = await openWorld({
+    services: { "10.96.7.7 1": hello.port },
+    names: { hello: ["10.96.7.7"] },
+  }, { neverProxy: [own], ownAddresses: () => [] });
+  const script = `
+import socket
+def connect(address):
+    s = socket.socket()
+    s.connect_ex((address, 1))
+for name in "hello", "absent", "localhost":
+    try: socket.getaddrinfo(name, 80)
+    except OSError: pass
+for address in "10.96.7.7", "10.96.7.8", "127.0.0.1", "${own}": connect(address)
+`;
+  const { stderr } = await world.run(["python3", "-c", script], LOGGED);
+  equals(stderr.trim().split("\n").filter((line) => !/python|pyenv/.test(line)), [
+    "telepresence-shim: getaddrinfo hello: pod (10.96.7.7)",
+    "telepresence-shim: getaddrinfo absent: pod (EAI_NONAME)",
+    "telepresence-shim: getaddrinfo localhost: host (localhost)",
+    "telepresence-shim: connect 10.96.7.7: pod (connected)",
+    "telepresence-shim: connect 10.96.7.8: pod (ECONNREFUSED)",
+    "telepresence-shim: connect 127.0.0.1: host (loopback)",
+    `telepresence-shim: connect ${own}: host (never proxied)`,
+  ]);
+});
+
 Deno.test("What is no request gets an error, and the session goes on", async (t) => {
   await using hello = serveText("still there\n");
   await using world = await openWorld({ services: { "10.96.7.7 80": hello.port }, names: {} });
@@ -74,20 +121,60 @@ Deno.test("What is no request gets an error, and the session goes on", async (t)
   equal((await world.run(["curl", "-sS", "http://10.96.7.7/"])).stdout, "still there\n");
 });
 
-Deno.test("A program that ends while its connect is under way ends the dial", async () => {
-  await using world = await openWorld({ services: { "10.96.7.7 80": "silence" }, names: {} });
-  const child = new Deno.Command("python3", {
-    args: ["-c", "import socket; socket.socket().connect(('10.96.7.7', 80))"],
-    env: world.capture.environment({ PATH: Deno.env.get("PATH") ?? "" }),
-    clearEnv: true,
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
-  await until(() => world.pod.dials.length > 0);
-  child.kill("SIGKILL");
-  await child.status;
-  await until(() => world.pod.givenUp.length > 0);
-  equals(world.pod.givenUp, ["10.96.7.7 80"]);
+Deno.test("A program that ends while its connect or lookup is under way ends that in the pod", async (t) => {
+  await using world = await openWorld({ services: { "10.96.7.7 80": "silence" }, names: { silent: "silence" } });
+  const cases = [
+    { call: "socket.socket().connect(('10.96.7.7', 80))", subject: "10.96.7.7 80" },
+    { call: "socket.getaddrinfo('silent', 80)", subject: "silent" },
+  ];
+  for (const { call, subject } of cases) {
+    await t.step(call, async () => {
+      const before = world.pod.dials.length + world.pod.lookups.length;
+      const child = new Deno.Command("python3", {
+        args: ["-c", `import socket; ${call}`],
+        env: world.capture.environment({ PATH: Deno.env.get("PATH") ?? "" }),
+        clearEnv: true,
+        stdout: "null",
+        stderr: "null",
+      }).spawn();
+      await until(() => world.pod.dials.length + world.pod.lookups.length > before);
+      child.kill("SIGKILL");
+      await child.status;
+      await until(() => world.pod.givenUp.at(-1) === subject);
+    });
+  }
+});
+
+Deno.test("A program that gives up a non-blocking connect ends the dial", async (t) => {
+  await using world = await openWorld({
+    services: { "10.96.7.7 80": "silence", "2001:db8::7 80": "silence" },
+    names: {},
+  });
+  const cases = [["AF_INET", "10.96.7.7"], ["AF_INET6", "::ffff:10.96.7.7"], ["AF_INET6", "2001:db8::7"]] as const;
+  for (const [family, address] of cases) {
+    await t.step(`${family} ${address}`, async () => {
+      const before = world.pod.givenUp.length;
+      const script = `
+import socket, sys
+s = socket.socket(socket.${family})
+s.settimeout(0.05)
+try: s.connect(("${address}", 80))
+except TimeoutError: s.close()
+print("closed", flush=True)
+sys.stdin.read()
+`;
+      const child = new Deno.Command("python3", {
+        args: ["-c", script],
+        env: world.capture.environment({ PATH: Deno.env.get("PATH") ?? "" }),
+        clearEnv: true,
+        stdin: "piped",
+        stdout: "null",
+      }).spawn();
+      await until(() => world.pod.givenUp.length > before);
+      await child.stdin.close();
+      await child.status;
+    });
+  }
 });
 
 Deno.test("100 MB go through and come back equal", async () => {

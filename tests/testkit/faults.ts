@@ -42,8 +42,8 @@ export interface Hold {
 
 /** What is wrong with the cluster, changed while it runs. */
 export interface Faults {
-  /** Lets requests fail, the next `times` ones. */
-  add(match: Match, fault: Fault, times?: number): void;
+  /** Lets requests fail: the next `times` ones (all), after `skip` others (none). */
+  add(match: Match, fault: Fault, times?: number, skip?: number): void;
   /** Lets requests wait. */
   hold(match: Match): Hold;
   /** Takes every fault away and lets go what waits. */
@@ -70,10 +70,10 @@ export function unavailable(retryAfter?: number): Refusal {
 
 /** No faults yet. */
 export function makeFaults(): Faults {
-  let rules: { match: Match; fault: Fault; left: number }[] = [];
+  let rules: { match: Match; fault: Fault; left: number; skip: number }[] = [];
   let holds: { match: Match; reached: () => void; released: Promise<void>; release: () => void }[] = [];
   return {
-    add: (match, fault, times = Infinity) => void rules.push({ match, fault, left: times }),
+    add: (match, fault, times = Infinity, skip = 0) => void rules.push({ match, fault, left: times, skip }),
     hold(match) {
       const reached = Promise.withResolvers<void>();
       const released = Promise.withResolvers<void>();
@@ -97,7 +97,7 @@ export function makeFaults(): Faults {
         await held.released;
       }
       const rule = rules.find(({ match, left }) => left > 0 && matches(match, asked));
-      if (rule === undefined) return undefined;
+      if (rule === undefined || rule.skip-- > 0) return undefined;
       rule.left--;
       if (rule.fault.kind === "forbid") throw forbidden({ ...asked, ...asked.route });
       if (rule.fault.kind === "refuse") throw rule.fault.refusal;

@@ -52,6 +52,7 @@ export function startKubelet(options: KubeletOptions): Kubelet {
   const runs = new Map<string, Run>();
   const relieved = Promise.withResolvers<void>();
   let events = 0;
+  let ended = false;
 
   store.onChange((change) => {
     if (change.resource.kind !== "Pod") return;
@@ -82,7 +83,7 @@ export function startKubelet(options: KubeletOptions): Kubelet {
     },
     relieve: () => relieved.resolve(),
     async [Symbol.asyncDispose]() {
-      relieved.resolve();
+      ended = true;
       await Promise.all([...runs.values()].map((each) => each.agent?.[Symbol.asyncDispose]()));
     },
   };
@@ -116,6 +117,7 @@ export function startKubelet(options: KubeletOptions): Kubelet {
       return void relieved.promise.then(() => react(() => isThere(pod) ? start(pod, undefined) : undefined));
     }
     await mountsAreThere(pod);
+    if (ended || !isThere(pod)) return;
     if (wrong?.kind === "crash") {
       runOf(pod).log.push(...wrong.log);
       const { exitCode, reason } = wrong;
@@ -146,7 +148,10 @@ export function startKubelet(options: KubeletOptions): Kubelet {
     const names = (Array.isArray(volumes) ? volumes : []).map((volume) => textAt(volume, "configMap", "name"));
     for (const name of names.filter((each) => each !== "")) {
       const place = { resource: served("configmaps"), namespace: textAt(pod, "metadata", "namespace"), name };
-      while (!store.list(place).some(({ metadata }) => metadata.name === name)) await nextTurn();
+      while (!store.list(place).some(({ metadata }) => metadata.name === name)) {
+        if (ended || !isThere(pod)) return;
+        await nextTurn();
+      }
     }
   }
 

@@ -61,7 +61,9 @@ export function makePodNetwork(sandbox: string, routes: Routes): PodNetwork {
   const inside: Inside = {
     listen(options) {
       const { port = 0 } = options;
-      if (port !== 0 && ports.has(port)) throw new Deno.errors.AddrInUse(`Address already in use (os error 98)`);
+      if (port !== 0 && ports.has(port)) {
+        throw failed("EADDRINUSE", new Deno.errors.AddrInUse("Address already in use"));
+      }
       const listener = machine.listen({ ...options, hostname: "127.0.0.1", port: 0 });
       const at = port === 0 ? listener.addr.port : port;
       ports.set(at, listener.addr.port);
@@ -75,7 +77,7 @@ export function makePodNetwork(sandbox: string, routes: Routes): PodNetwork {
     async connect({ hostname = "127.0.0.1", port, ...rest }) {
       const loopback = hostname === "::1" || hostname.startsWith("127.");
       const at = loopback ? ports.get(port) : routes.get(`${hostname}:${port}`);
-      if (at === undefined) throw new Deno.errors.ConnectionRefused("Connection refused (os error 111)");
+      if (at === undefined) throw failed("ECONNREFUSED", new Deno.errors.ConnectionRefused("Connection refused"));
       return await machine.connect({ ...rest, hostname: "127.0.0.1", port: at });
     },
   };
@@ -89,4 +91,9 @@ export function makePodNetwork(sandbox: string, routes: Routes): PodNetwork {
       `"${sandbox}", IPv4: dial tcp4 127.0.0.1:${port}: connect: connection refused IPv6 dial tcp6: address localhost: ` +
       "no suitable address found ",
   };
+}
+
+/** An error as the runtime makes it for the system's. */
+function failed(code: string, error: Error): Error {
+  return Object.assign(error, { code });
 }

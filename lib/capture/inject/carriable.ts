@@ -53,7 +53,7 @@ export async function refusalOf(program: string, options: CarriableOptions): Pro
 /** Why the shim cannot be preloaded into a program, or into what interprets it. */
 export interface Refusal {
   /** What stands in the way: its making, its machine, or the rights that it gains. */
-  readonly kind: "architecture" | "go" | "static" | "musl" | "secure";
+  readonly kind: "architecture" | "go" | "static" | "secure";
   /** The program that cannot be carried: the one that was asked about, or its interpreter. */
   readonly path: string;
   readonly reason: string;
@@ -120,13 +120,6 @@ function refuseElf(elf: Elf, arch: keyof typeof MACHINES): Reason | undefined {
       kind: "static",
       reason: "it is statically linked, so no library can be preloaded into it",
       hints: ["Use a dynamically linked build of it"],
-    };
-  }
-  if (/\bld-musl-/.test(elf.loader)) {
-    return {
-      kind: "musl",
-      reason: "it is linked with musl, and the shim in this version is made for glibc",
-      hints: ["Use a build of it for glibc"],
     };
   }
   return undefined;

@@ -1,6 +1,7 @@
 import { type Log, silentLog } from "@/log/mod.ts";
 import { DialError, type ErrnoName, LookupError, type Pod } from "@/pod/mod.ts";
 import { abortable, type Duplex, messageOf, splice, writeAll } from "@/util/mod.ts";
+import type { Watch } from "./abandoned.ts";
 import type { Connections } from "./connections.ts";
 import type { Gate } from "./gate.ts";
 import { readLines } from "./lines.ts";
@@ -16,6 +17,9 @@ export interface Control {
   readonly policy: Policy;
   readonly gate: Gate;
   readonly connections: Connections;
+  readonly watch: Watch;
+  /** Size of a plug; undefined where there cannot be one, so that every connect waits for the pod (plug.ts). */
+  readonly plug: number | undefined;
   /** What the user has to hear of a program that is about to be started. */
   readonly programs: (path: string) => Promise<Answer>;
   readonly log?: Log;
@@ -41,7 +45,7 @@ export async function serveControl(conn: Duplex, control: Control): Promise<void
       case "begin":
         return await serveConnect(conn, request, async () => asRequest(await next()), control);
       case "lookup":
-        return await tell(conn, await lookup(request, control));
+        return await tell(conn, await lookup(request, control, endOf(next())));
       case "hello":
         return await tell(conn, { verb: "hello", gates: control.gate });
       case "about":
@@ -59,12 +63,20 @@ export async function serveControl(conn: Duplex, control: Control): Promise<void
   }
 }
 
-async function lookup({ name, family }: Of<"lookup">, control: Control): Promise<Answer> {
-  const { pod, policy, log = silentLog, signal } = control;
-  const reason = policy.name(name);
+/** A signal that aborts when nothing more comes: the program gave its call up (a signal, its end). */
+function endOf(next: Promise<unknown>): AbortSignal {
+  const ended = new AbortController();
+  next.then((line) => line ?? ended.abort(), () => ended.abort());
+  return ended.signal;
+}
+
+async function lookup({ name, family }: Of<"lookup">, control: Control, givenUp: AbortSignal): Promise<Answer> {
+  const { pod, policy, log = silentLog } = control;
+  const signal = AbortSignal.any([control.signal, givenUp]);
+  const reason = await policy.name(name);
   if (reason) {
     log.debug(`lookup ${name}: host (${reason})`);
-    return { verb: "local" };
+    return { verb: "local", reason };
   }
   try {
     const { addresses } = await pod.lookup(name, { family, signal });
@@ -78,7 +90,8 @@ async function lookup({ name, family }: Of<"lookup">, control: Control): Promise
 
 /** The pod can resolve names alone; to ask the host about an address of the cluster would tell others of it. */
 function reverse({ address }: Of<"reverse">, { policy }: Control): Answer {
-  return policy.address(address) ? { verb: "local" } : { verb: "failed", code: "EAI_NONAME" };
+  const reason = policy.address(address);
+  return reason ? { verb: "local", reason } : { verb: "failed", code: "EAI_NONAME" };
 }
 
 /**
@@ -96,35 +109,41 @@ async function serveConnect(
   const reason = policy.address(to.address);
   if (reason) {
     log.debug(`${subject}: host (${reason})`);
-    return await tell(conn, { verb: "local" });
+    return await tell(conn, { verb: "local", reason });
   }
-  // A program that gives its connect up (a signal, its end) closes the control connection, and the dial ends with it.
-  const givenUp = new AbortController();
   const next = nextRequest();
-  next.then((request) => request ?? givenUp.abort(), () => givenUp.abort());
-  const dialling = dial(to, AbortSignal.any([signal, givenUp.signal]), control);
+  const abandoned = new AbortController();
+  const givenUp = AbortSignal.any([signal, endOf(next), abandoned.signal]);
+  const plug = verb === "begin" ? control.plug : undefined;
+  const dialling = dial(to, givenUp, control);
 
-  if (verb === "connect") {
+  if (plug === undefined) {
     const result = await dialling;
     if ("code" in result) return await tell(conn, { verb: "failed", code: result.code });
   }
   try {
-    await tell(conn, { verb: verb === "connect" ? "connected" : "pending", gates: gate });
+    const gates = { port4: gate.port4, port6: gate.port6 };
+    await tell(
+      conn,
+      plug === undefined ? { verb: "connected", gates } : { verb: "pending", gates, plug },
+    );
     const claim = await inTime(conn, () => next);
     if (claim === undefined) return log.debug(`${subject}: given up by the program`);
     if (claim.verb !== "claim") throw new ProtocolError("a claim must follow");
     using known = connections.begin(claim.from, to);
-    if (verb === "connect") known.connected();
+    if (plug === undefined) known.connected();
     const program = await abortable(gate.claim(claim.from), signal);
     if (program === undefined) return log.debug(`${subject}: nothing came from port ${claim.from.port}`);
     conn.close();
     using _program = closing([program], signal);
+    using watched = control.watch.add(claim.from, () => abandoned.abort());
     const result = await dialling;
+    watched[Symbol.dispose]();
     if ("code" in result) return known.failed(result.code); // its plug is unread: closing the connection sends RST
     known.connected();
     await join(program, claim, result.duplex, control);
   } finally {
-    givenUp.abort();
+    abandoned.abort();
     const result = await dialling;
     if ("duplex" in result) result.duplex.close();
   }

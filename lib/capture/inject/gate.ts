@@ -68,6 +68,8 @@ export function openGate(options: GateOptions = {}): Gate {
     const key = keyOf({ address, port });
     const take = claims.get(key);
     if (take) return take(conn);
+    const before = held.get(key);
+    if (before) drop(key, before); // it was reset: the kernel has given its port to somebody else
     const [oldest] = held;
     if (held.size >= mostUnclaimed && oldest) drop(...oldest);
     held.set(key, conn);

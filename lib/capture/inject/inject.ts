@@ -2,7 +2,9 @@ import { type Log, silentLog } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 import { connectHost } from "../connect_host.ts";
+import { interfaceAddresses, resolveOnHost } from "../host.ts";
 import type { Capture } from "../method.ts";
+import { watchAbandoned } from "./abandoned.ts";
 import { acceptAll } from "./accept.ts";
 import { connDuplex } from "./conn_duplex.ts";
 import { trackConnections } from "./connections.ts";
@@ -10,6 +12,7 @@ import { type Control, serveControl } from "./control.ts";
 import { openGate } from "./gate.ts";
 import { placeShim } from "./place.ts";
 import { watchPrograms } from "./programs.ts";
+import { plugBytes, type TcpSettings } from "./plug.ts";
 import { makePolicy } from "./policy.ts";
 
 /** Options of {@linkcode startInject}. */
@@ -22,8 +25,12 @@ export interface InjectOptions {
   readonly neverProxy?: readonly string[];
   /** The host's own name. @default {Deno.hostname()} */
   readonly hostname?: string;
-  /** The addresses of the host's interfaces, whenever it is called. @default {those of Deno.networkInterfaces} */
+  /** The addresses of the host's interfaces, whenever it is called. @default {those of a second ago at most} */
   readonly ownAddresses?: () => readonly string[];
+  /** Resolves a name on the host. @default {with its libc} */
+  readonly resolve?: (name: string) => Promise<readonly string[]>;
+  /** The machine's TCP settings. @default {those of /proc/sys/net/ipv4} */
+  readonly tcpSettings?: TcpSettings;
   readonly log?: Log;
   /** Stops the capture, as disposing it does. */
   readonly signal?: AbortSignal;
@@ -40,7 +47,7 @@ export const SOCKET_VARIABLE = "TELEPRESENCE_SHIM_SOCKET";
  */
 export async function startInject(pod: Pod, options: InjectOptions): Promise<Capture> {
   const { shim, directories = ["/tmp"], neverProxy = [], log = silentLog, signal } = options;
-  const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses } = options;
+  const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses(), resolve = resolveOnHost } = options;
   signal?.throwIfAborted();
   await using stack = new AsyncDisposableStack();
   const place = stack.use(await placeShim(shim, directories));
@@ -52,8 +59,10 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
     pod,
     gate,
     connections: trackConnections(),
+    watch: stack.use(watchAbandoned()),
     programs: watchPrograms(log),
-    policy: makePolicy({ neverProxy, hostname, ownAddresses }),
+    plug: plugBytes(options.tcpSettings ?? await readTcpSettings()),
+    policy: makePolicy({ neverProxy, hostname, ownAddresses, resolve }),
     log,
     signal: ending.signal,
   };
@@ -88,6 +97,7 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
   };
 }
 
-function interfaceAddresses(): string[] {
-  return Deno.networkInterfaces().map(({ address }) => address);
+async function readTcpSettings(): Promise<TcpSettings> {
+  const read = (name: string) => Deno.readTextFile(`/proc/sys/net/ipv4/${name}`).catch(() => "");
+  return { rmem: await read("tcp_rmem"), wmem: await read("tcp_wmem"), release: Deno.osRelease() };
 }

@@ -5,8 +5,11 @@ import { canonicalAddress } from "./protocol.ts";
 export interface Policy {
   /** Why connections to an address stay on the host; undefined when they go through the pod. */
   address(address: string): string | undefined;
-  /** Why a name is resolved on the host; undefined when the pod resolves it. */
-  name(name: string): string | undefined;
+  /**
+   * Why a name is resolved on the host; undefined when the pod resolves it. What an excluded name resolves to there is
+   * excluded from then on.
+   */
+  name(name: string): Promise<string | undefined>;
 }
 
 /** What a policy is made of. */
@@ -17,30 +20,38 @@ export interface PolicyOptions {
   readonly hostname: string;
   /** The addresses of the host's interfaces, asked for each time: they change while a session runs. */
   readonly ownAddresses: () => readonly string[];
+  /** Resolves a name on the host; rejects or gives nothing where it cannot. */
+  readonly resolve: (name: string) => Promise<readonly string[]>;
 }
 
 /** Everything goes through the pod but what means this host, and what the caller excludes. */
-export function makePolicy({ neverProxy, hostname, ownAddresses }: PolicyOptions): Policy {
-  const names = new Map(ownNames(hostname).map((name) => [name, "the host's own name"]));
+export function makePolicy({ neverProxy, hostname, ownAddresses, resolve }: PolicyOptions): Policy {
+  const own = new Set(["localhost", plainName(hostname)]);
+  const excluded = new Set<string>();
+  const resolved = new Set<string>();
   const ranges: Array<[ipaddr.IPv4 | ipaddr.IPv6, number]> = [];
   for (const entry of neverProxy) {
     const range = parseRange(entry);
-    if (range === undefined) names.set(plainName(entry), "never proxied");
+    if (range === undefined) excluded.add(plainName(entry));
     else ranges.push(range);
   }
   return {
     address(address) {
       const parsed = ipaddr.process(address);
       if (parsed.range() === "loopback" || parsed.range() === "unspecified") return "loopback";
-      if (ownAddresses().some((own) => canonicalAddress(own) === parsed.toString())) return "the host's own address";
+      if (ownAddresses().some((each) => canonicalAddress(each) === parsed.toString())) return "the host's own address";
+      if (resolved.has(parsed.toString())) return "never proxied";
       return ranges.some(([base, bits]) => contains(base, bits, parsed)) ? "never proxied" : undefined;
     },
-    name: (name) => names.get(plainName(name)),
+    async name(name) {
+      const plain = plainName(name);
+      if (own.has(plain)) return "the host's own name";
+      if (!excluded.has(plain)) return undefined;
+      // Before the program hears of the name, so that its connection finds the addresses excluded.
+      for (const address of await resolve(plain).catch(() => [])) resolved.add(canonicalAddress(address) ?? address);
+      return "never proxied";
+    },
   };
-}
-
-function ownNames(hostname: string): string[] {
-  return [...new Set(["localhost", plainName(hostname)])].filter((name) => name !== "");
 }
 
 function plainName(name: string): string {

@@ -6,6 +6,7 @@ Deno.test("makePolicy() keeps on the host what is the host's, and what is exclud
     neverProxy: ["203.0.113.5", "198.51.100.0/24", "2001:db8:1::/48", "api.example.com", "::ffff:203.0.113.6"],
     hostname: "Laptop",
     ownAddresses: () => ["127.0.0.1", "192.0.2.2", "fd00::2", "::ffff:192.0.2.3"],
+    resolve: () => Promise.resolve(["203.0.113.99", "::ffff:203.0.113.98"]),
   });
   const addresses: [string, string | undefined][] = [
     ["10.96.7.7", undefined],
@@ -32,5 +33,10 @@ Deno.test("makePolicy() keeps on the host what is the host's, and what is exclud
     ["API.example.com", "never proxied"],
     ["example.com", undefined],
   ];
-  for (const [name, want] of names) await t.step(name, () => equal(policy.name(name), want));
+  equal(policy.address("203.0.113.99"), undefined);
+  for (const [name, want] of names) await t.step(name, async () => equal(await policy.name(name), want));
+  await t.step("the addresses of an excluded name, once it was asked for", () => {
+    equal(policy.address("203.0.113.99"), "never proxied");
+    equal(policy.address("203.0.113.98"), "never proxied");
+  });
 });

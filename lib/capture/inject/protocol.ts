@@ -16,8 +16,8 @@ export const REQUEST_BYTES = 512;
 /** Longest answer, newline included. */
 export const ANSWER_BYTES = 4096;
 
-/** Largest plug (shim/README.md, "Gates"). */
-export const MOST_PLUG_BYTES = 32 << 20;
+/** Largest plug that a claim may have (shim/README.md, "Gates"). */
+export const MOST_PLUG_BYTES = 128 << 20;
 
 /** An IP address and a TCP port. Addresses are in their one canonical form, v4-mapped ones as IPv4. */
 export interface Endpoint {
@@ -49,8 +49,9 @@ export type Request =
 
 /** What it is told. */
 export type Answer =
-  | { readonly verb: "local" }
-  | { readonly verb: "hello" | "connected" | "pending"; readonly gates: Gates }
+  | { readonly verb: "local"; readonly reason: string }
+  | { readonly verb: "hello" | "connected"; readonly gates: Gates }
+  | { readonly verb: "pending"; readonly gates: Gates; readonly plug: number }
   | { readonly verb: "about"; readonly connection: Connection | undefined }
   | { readonly verb: "addresses"; readonly addresses: readonly string[] }
   | { readonly verb: "failed"; readonly code: ErrnoName | EaiName }
@@ -114,11 +115,12 @@ export function formatAnswer(answer: Answer): Uint8Array<ArrayBuffer> {
 function answerText(answer: Answer): string {
   switch (answer.verb) {
     case "local":
-      return "local";
+      return `local ${answer.reason}`;
     case "hello":
     case "connected":
-    case "pending":
       return `${answer.verb} ${answer.gates.port4} ${answer.gates.port6}`;
+    case "pending":
+      return `pending ${answer.gates.port4} ${answer.gates.port6} ${answer.plug}`;
     case "about":
       return connectionText(answer.connection);
     case "failed":

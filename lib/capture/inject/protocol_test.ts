@@ -56,9 +56,9 @@ Deno.test("parseRequest() throws nothing but ProtocolError, whatever the bytes",
 
 Deno.test("formatAnswer() writes one line, never longer than the shim reads", () => {
   const text = (...args: Parameters<typeof formatAnswer>) => new TextDecoder().decode(formatAnswer(...args));
-  equal(text({ verb: "local" }), "local\n");
+  equal(text({ verb: "local", reason: "loopback" }), "local loopback\n");
   equal(text({ verb: "connected", gates: { port4: 1, port6: 0 } }), "connected 1 0\n");
-  equal(text({ verb: "pending", gates: { port4: 1, port6: 2 } }), "pending 1 2\n");
+  equal(text({ verb: "pending", gates: { port4: 1, port6: 2 }, plug: 3 }), "pending 1 2 3\n");
   equal(text({ verb: "hello", gates: { port4: 1, port6: 2 } }), "hello 1 2\n");
   equal(text({ verb: "about", connection: undefined }), "unknown\n");
   const to = { address: "::1", port: 5 };

@@ -1,13 +1,14 @@
-import { lookup } from "node:dns/promises";
 import { type Log, silentLog } from "@/log/mod.ts";
 import { DialError, type Pod } from "@/pod/mod.ts";
 import { closeQuietly, type Duplex, messageOf, splice, UserError, writeAll } from "@/util/mod.ts";
+import { connectHost } from "../connect_host.ts";
 import { makeResponder } from "../dns/answer.ts";
 import { serveDns } from "../dns/serve.ts";
 import { acceptAll } from "../inject/accept.ts";
 import { connDuplex } from "../inject/conn_duplex.ts";
 import { type Place, placeProgram } from "../inject/place.ts";
 import { makePolicy } from "../inject/policy.ts";
+import { interfaceAddresses, resolveOnHost } from "../host.ts";
 import type { Capture } from "../method.ts";
 import { nsswitchConf, resolvConf } from "./files.ts";
 import { takeFirstLine } from "./first_line.ts";
@@ -30,7 +31,7 @@ export interface NamespaceOptions {
   readonly publish?: readonly number[];
   /** The host's own name. @default {Deno.hostname()} */
   readonly hostname?: string;
-  /** The addresses of the host's interfaces, whenever it is called. @default {those of Deno.networkInterfaces} */
+  /** The addresses of the host's interfaces, whenever it is called. @default {those of a second ago at most} */
   readonly ownAddresses?: () => readonly string[];
   readonly log?: Log;
   /** Stops the capture, as disposing it does. */
@@ -50,8 +51,7 @@ const LINE_MS = 10_000;
  */
 export async function startNamespace(pod: Pod, options: NamespaceOptions): Promise<Capture> {
   const { helper, directories = ["/tmp"], neverProxy = [], podName, publish = [], log = silentLog, signal } = options;
-  const { hostname = Deno.hostname(), ownAddresses = () => Deno.networkInterfaces().map(({ address }) => address) } =
-    options;
+  const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses() } = options;
   signal?.throwIfAborted();
   await using stack = new AsyncDisposableStack();
   const ending = new AbortController();
@@ -60,11 +60,21 @@ export async function startNamespace(pod: Pod, options: NamespaceOptions): Promi
   const words = [...await bindWords(place), ...await addressWords(pod, podName, log)];
   const listener = stack.use(Deno.listen({ transport: "unix", path: place.socket }));
   const inside = `${place.socket}.inside`;
-  const connect = (port: number) => connectInside(inside, port);
-  const published = stack.use(publishPorts(publish, connect, { log, signal: ending.signal }));
+  const publishing = { log, signal: ending.signal };
+  const published = stack.use(publishPorts(publish, (port) => connectInside(inside, port), publishing));
+  const connect = async (port: number) => {
+    try {
+      return await connectInside(inside, port);
+    } catch (error) {
+      // Not in this command, but perhaps beside it: started in an editor, say.
+      if (!(error instanceof DialError) || published.has(port)) throw error;
+      return await connectHost(port);
+    }
+  };
 
-  const policy = makePolicy({ neverProxy, hostname, ownAddresses });
-  const ownNames = async (name: string) => policy.name(name) === undefined ? undefined : await hostAddresses(name);
+  const policy = makePolicy({ neverProxy, hostname, ownAddresses, resolve: resolveOnHost });
+  const ownNames = async (name: string) =>
+    await policy.name(name) === undefined ? undefined : await hostAddresses(name);
   const responder = makeResponder(pod, { ownNames, log, signal: ending.signal });
   const { promise: lost, reject: lose } = Promise.withResolvers<void>();
   lost.catch(() => {}); // who cares awaits it
@@ -193,7 +203,7 @@ async function addressWords(pod: Pod, podName: string | undefined, log: Log): Pr
 
 async function hostAddresses(name: string): Promise<string[]> {
   if (/^localhost\.?$/i.test(name)) return ["127.0.0.1", "::1"];
-  return await lookup(name, { all: true }).then((found) => found.map(({ address }) => address), () => []);
+  return await resolveOnHost(name).catch(() => []);
 }
 
 async function inTime<T>(conn: Duplex, wait: () => Promise<T>): Promise<T> {

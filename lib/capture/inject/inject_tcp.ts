@@ -1,0 +1,23 @@
+import type { Method } from "../method.ts";
+import { requireCarriable } from "./carriable.ts";
+import { type InjectOptions, startInject } from "./inject.ts";
+
+/** What the preload shim cannot do (shim/README.md, "What cannot be covered"). */
+export const INJECT_LIMITS = [
+  "Statically linked programs and Go programs are refused: no library can be preloaded into them",
+  "Programs that are setuid, setgid or have file capabilities are refused, unless they are the user's own",
+  "TCP goes through the pod; UDP stays on the host, and so does the DNS that a program speaks itself",
+  "Names of addresses (reverse lookups) are unknown, and the res_ functions of libc ask the host's resolver",
+  "A program that changes to another user loses the session: its connections fail",
+  "Connects by io_uring stay on the host",
+] as const;
+
+/** The method `inject-tcp`: a library preloaded into the command and into what it starts; needs no rights at all. */
+export function injectTcp(options: InjectOptions): Method {
+  return {
+    name: "inject-tcp",
+    limits: INJECT_LIMITS,
+    requireCarriable,
+    start: (pod, waiting = {}) => startInject(pod, { ...options, ...waiting }),
+  };
+}

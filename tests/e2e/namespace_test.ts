@@ -1,0 +1,240 @@
+/** `--method namespace` on a real cluster: programs of every making behave as in the pod, and the machine stays as it was. */
+import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
+import { probeNamespace } from "@/capture/mod.ts";
+import { runProgram } from "@/process/mod.ts";
+import {
+  type Cluster,
+  clusterTest,
+  type Ended,
+  inAnotherPod,
+  leavesNothing,
+  PROGRAM,
+  run,
+  start,
+  until,
+} from "./harness.ts";
+
+const PAGE = /<h1>Hello, world!<\/h1>/;
+const NAMES = ["helloworld", "helloworld.default", "helloworld.default.svc.cluster.local"];
+
+const verdict = await probeNamespace(
+  await Deno.readFile(new URL("../../build/netns/telepresence-netns", import.meta.url)),
+);
+
+/** A test of the namespace, skipped with one line where this machine allows none. */
+function namespaceTest(name: string, body: (cluster: Cluster) => Promise<void>): void {
+  if (verdict.allowed) return clusterTest(name, body);
+  Deno.test({ name: `${name} (skipped: ${verdict.reason})`, ignore: true, fn() {} });
+}
+
+function wentWell({ code, stdout, stderr }: Ended): void {
+  equals(code, 0, `exit code ${code}\n${stdout}\n${stderr}`);
+}
+
+const inside = (cluster: Cluster, ...command: string[]) => run(cluster, "--method", "namespace", "--run", ...command);
+
+/** Whether a program is here; tests of programs that are not are no failures. */
+async function isHere(program: string): Promise<boolean> {
+  return (await runProgram(["sh", "-c", `command -v ${program}`])).code === 0;
+}
+
+/** What a session could leave on the machine: rules, routes, addresses, mounts, namespaces, resolver files, relays. */
+async function machine(): Promise<string> {
+  const script = "nft list ruleset 2>&1; ip route show table all; ip -6 route show table all; ip -o address; " +
+    "cut -d' ' -f5- /proc/self/mountinfo; cat /etc/resolv.conf /etc/nsswitch.conf; lsns -t net -o NS -n | sort; " +
+    "ps -eo args | grep '[t]elepresence-netns'";
+  return (await runProgram(["sh", "-c", script])).stdout;
+}
+
+namespaceTest(
+  "all three names of a Service answer, by curl, python, busybox and node's own resolver",
+  async (cluster) => {
+    const scripts = [
+      NAMES.map((name) => `curl -sS http://${name}`).join(" && "),
+      NAMES.map((name) => `busybox wget -q -O - http://${name}`).join(" && "),
+      `python3 -c "import urllib.request as r
+for name in '${NAMES.join(" ")}'.split(): print(r.urlopen('http://' + name).read().decode())"`,
+      ...(await isHere("node")
+        ? [`node -e "
+const dns = require('node:dns'), http = require('node:http');
+for (const name of '${NAMES.join(" ")}'.split(' ')) dns.resolve4(name, (error, [address]) => {
+  if (error) throw error;
+  http.get({ host: address, headers: { host: name } }, (response) => response.pipe(process.stdout));
+});"`]
+        : []),
+    ];
+    const ended = await inside(cluster, "sh", "-c", scripts.join("\n"));
+    wentWell(ended);
+    equals(ended.stdout.match(/<h1>Hello, world!/g)?.length, scripts.length * NAMES.length, ended.stdout);
+  },
+);
+
+namespaceTest("a static Go program is carried, with --method and without", async (cluster) => {
+  if (!await isHere("go")) return;
+  await Deno.writeTextFile(`${cluster.directory}/get.go`, GO_GET);
+  const built = await runProgram(["go", "build", "-o", "get", "get.go"], {
+    cwd: cluster.directory,
+    env: { CGO_ENABLED: "0", GO111MODULE: "off" },
+  });
+  equals(built.code, 0, built.stderr);
+  for (const name of NAMES) {
+    const ended = await inside(cluster, "./get", `http://${name}`);
+    wentWell(ended);
+    match(ended.stdout, PAGE);
+  }
+  const chosen = await run(cluster, "--run", "./get", "http://helloworld.default");
+  wentWell(chosen);
+  match(chosen.stdout, PAGE);
+  const refused = await run(cluster, "--method", "inject-tcp", "--run", "./get", "http://helloworld.default");
+  equals(refused.code, 255);
+  match(refused.stderr, /Cannot carry .* by inject-tcp: it is a Go program[\s\S]*--method namespace carries it/);
+});
+
+namespaceTest("errors are the program's own: an unknown name, a port where nobody listens", async (cluster) => {
+  equals((await inside(cluster, "curl", "-sS", "http://nosuchservice.default")).code, 6); // CURLE_COULDNT_RESOLVE_HOST
+  const ip = (await inside(cluster, "python3", "-c", "import os; print(os.environ['TELEPRESENCE_POD'])")).stdout.trim();
+  match(ip, /^telepresence-/);
+  const script = `import socket, errno
+print(errno.errorcode[socket.socket().connect_ex((socket.gethostbyname(socket.gethostname() and 'helloworld-pod.invalid'), 1))])`;
+  equals((await inside(cluster, "python3", "-c", script)).code, 1);
+  const refused = "import socket, os, errno; s = socket.socket(); " +
+    "print(errno.errorcode[s.connect_ex((socket.gethostbyname(os.environ['TELEPRESENCE_POD']), 1))])";
+  equals((await inside(cluster, "python3", "-c", refused)).stdout.trim(), "ECONNREFUSED");
+});
+
+namespaceTest("exit codes and signals are the command's own", async (cluster) => {
+  equals((await inside(cluster, "sh", "-c", "exit 113")).code, 113);
+  const absent = await inside(cluster, "no-such-program");
+  equals(absent.code, 255);
+  match(absent.stderr, /no-such-program: command not found/);
+  await using running = start(cluster, [
+    "--method",
+    "namespace",
+    "--run",
+    "sh",
+    "-c",
+    "trap 'exit 7' INT; echo ready >&2; while :; do sleep 0.1; done",
+  ]);
+  await running.said(/ready/);
+  running.kill("SIGINT");
+  equals((await running.ended()).code, 7);
+});
+
+namespaceTest("localhost of the host is reached from inside, and the API server too", async (cluster) => {
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => new Response("of the host\n"),
+  );
+  const ended = await inside(
+    cluster,
+    "sh",
+    "-c",
+    `curl -sS http://localhost:${server.addr.port}/ && ${PROGRAM} --logfile /dev/null --method namespace --run echo nested`,
+  );
+  wentWell(ended);
+  equals(ended.stdout, "of the host\nnested\n");
+});
+
+namespaceTest("an exposed port reaches a listener inside, from the cluster and from the host", async (cluster) => {
+  await Deno.writeTextFile(`${cluster.directory}/here.txt`, "served inside\n");
+  await leavesNothing(cluster, async () => {
+    await using running = start(cluster, [
+      ...["--method", "namespace", "--new-deployment", "inside", "--expose", "18080:8080"],
+      ...["--run", "python3", "-m", "http.server", "18080"],
+    ]);
+    await running.said(/Forwarding remote port 8080 to local port 18080\./);
+    const url = (host: string, port: number) => `http://${host}:${port}/here.txt`;
+    await until("another pod gets the file", async () => {
+      const { stdout } = await inAnotherPod(cluster, "curl", "-sS", "--max-time", "5", url("inside", 8080));
+      return stdout === "served inside\n";
+    });
+    const onHost = await runProgram(["curl", "-sS", url("127.0.0.1", 18080)]);
+    equals(onHost.stdout, "served inside\n", onHost.stderr);
+    running.kill("SIGINT");
+    equals((await running.ended()).code, 0);
+  });
+});
+
+namespaceTest("100 MB from the cluster and back come out equal", async (cluster) => {
+  const script = `
+import os, hashlib, http.server, threading, urllib.request, socket
+data = os.urandom(1 << 20) * 100
+class Serve(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.send_header("Content-Length", str(len(data))); self.end_headers(); self.wfile.write(data)
+    def do_PUT(self):
+        self.server.got = self.rfile.read(int(self.headers["Content-Length"])); self.send_response(204); self.end_headers()
+    def log_message(self, *words): pass
+server = http.server.ThreadingHTTPServer(("", 8099), Serve)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+pod = "http://equal.default:8099/"
+import time
+for attempt in range(50):
+    try: got = urllib.request.urlopen(pod).read(); break
+    except OSError as error: time.sleep(0.3)
+urllib.request.urlopen(urllib.request.Request(pod, data=data, method="PUT"))
+print(got == data, server.got == data)
+`;
+  const ended = await run(
+    cluster,
+    ...["--method", "namespace", "--new-deployment", "equal", "--expose", "8099", "--run", "python3", "-c", script],
+  );
+  wentWell(ended);
+  equals(ended.stdout, "True True\n"); // out through the Service, in through the exposed port, and back
+});
+
+namespaceTest(
+  "two sessions at once, and one by inject-tcp: nothing is left on the machine afterwards",
+  async (cluster) => {
+    const before = await machine();
+    const ask = ["sh", "-c", "for i in 1 2 3; do curl -sS http://helloworld.default; done"];
+    const sessions = await Promise.all([
+      run(cluster, "--logfile", "/dev/null", "--method", "namespace", "--run", ...ask),
+      run(cluster, "--logfile", "/dev/null", "--method", "namespace", "--run", ...ask),
+      run(cluster, "--logfile", "/dev/null", "--method", "inject-tcp", "--run", ...ask),
+    ]);
+    for (const session of sessions) {
+      wentWell(session);
+      equals(session.stdout.match(/<h1>Hello, world!/g)?.length, 3);
+    }
+    let after = "";
+    await until("the machine is as it was", async () => (after = await machine()) === before).catch(() =>
+      equals(after, before)
+    );
+  },
+);
+
+namespaceTest("a session that is killed leaves no relay and no namespace", async (cluster) => {
+  const before = await machine();
+  const running = start(cluster, ["--method", "namespace", "--run", "sh", "-c", "echo pid $$ >&2; sleep 30"]);
+  await running.said(/pid \d+/);
+  ok(await machine() !== before, "while it runs there is one");
+  running.kill("SIGKILL");
+  const { stderr } = await running.ended();
+  const pid = Number(/pid (\d+)/.exec(stderr)?.[1]);
+  const relays = "ps -eo args | grep '[t]elepresence-netns'";
+  await until("the relay is gone", async () => (await runProgram(["sh", "-c", relays])).stdout === "");
+  Deno.kill(pid, "SIGKILL"); // the command goes on, as an orphan of a killed program does: it has no network any more
+  let after = "";
+  await until("the machine is as it was", async () => (after = await machine()) === before).catch(() =>
+    equals(after, before)
+  );
+});
+
+const GO_GET = `package main
+
+import (
+	"io"
+	"net/http"
+	"os"
+)
+
+func main() {
+	response, err := http.Get(os.Args[1])
+	if err != nil {
+		os.Stderr.WriteString(err.Error() + "\\n")
+		os.Exit(1)
+	}
+	io.Copy(os.Stdout, response.Body)
+}
+`;
