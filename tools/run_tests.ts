@@ -24,7 +24,12 @@ interface Layer {
 }
 
 const LAYERS: readonly Layer[] = [
-  { name: "fast", roots: ["lib", "tools", "tests/testkit", "tests/session", "tests/shim"], parallel: 2, minutes: 5 },
+  {
+    name: "fast",
+    roots: ["lib", "tools", "tests/testkit", "tests/session", "tests/shim", "tests/netns"],
+    parallel: 2,
+    minutes: 5,
+  },
   {
     name: "e2e",
     roots: ["tests/cluster", "tests/testkit/conformance_test.ts", "tests/e2e"],

@@ -82,7 +82,7 @@ export interface Choice {
 /** A row of the table: where no `--method` is given, the first row that fits decides. */
 interface Row {
   readonly machine: "has a preload library" | "allows namespaces" | "any";
-  readonly command: "can load it" | "cannot gain rights" | "any";
+  readonly command: "can load it" | "is not setuid, or run as root" | "any";
   readonly method: MethodName | "none";
   readonly reason: string;
 }
@@ -97,7 +97,7 @@ export const CHOICES: readonly Row[] = [
   },
   {
     machine: "allows namespaces",
-    command: "cannot gain rights",
+    command: "is not setuid, or run as root",
     method: "namespace",
     reason: "inject-tcp cannot carry the command, and a namespace carries every program",
   },
