@@ -65,6 +65,16 @@ Deno.test("standard output, standard error and exit code are the command's own",
   equals(await cluster.remaining(), []);
 });
 
+Deno.test("a shell reads its commands from standard input, and its exit code is ours", async () => {
+  await using cluster = await startFakeCluster();
+  const child = spawn(cluster, "--run-shell");
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode('echo "in $TELEPRESENCE_CONTAINER"\nexit 7\n'));
+  await writer.close();
+  equals(await outcome(child), { code: 7, stdout: "in telepresence\n", stderr: STARTING });
+  equals(await cluster.remaining(), []);
+});
+
 Deno.test("real signals: 130, 143 and 129, unless the command chooses a code; nothing is left", async (t) => {
   const cases = [
     ["SIGINT", "sleep 60", 130],

@@ -30,7 +30,9 @@ Deno.test("Connects and lookups work from the odd places of a process", async (t
   const program = await world.compile("places.c", ["-ldl"]);
   await t.step("constructors, handlers, threads, longjmp", async () => {
     const { stdout, stderr } = await world.run([program, loaded]);
-    equals([sorted(stdout), stderr], [sorted(WANT), ""]);
+    // Without IPv6 on the host, targets of IPv6 are reached over IPv4, by sockets that can.
+    const comparable = (text: string) => sorted(text).filter((line) => hasIpv6() || !line.startsWith("IPv6"));
+    equals([comparable(stdout), stderr], [comparable(WANT), ""]);
   });
   await t.step("a library that is preloaded before the shim, whose constructor connects", async () => {
     const { stdout, stderr } = await world.run(["true"], { env: { LD_PRELOAD: loaded, RESOLVE: "1" } });
@@ -41,4 +43,8 @@ Deno.test("Connects and lookups work from the odd places of a process", async (t
 /** Parent and child write at the same time. */
 function sorted(text: string): string[] {
   return text.trim().split("\n").sort();
+}
+
+function hasIpv6(): boolean {
+  return Deno.networkInterfaces().some(({ address }) => address === "::1");
 }

@@ -15,6 +15,14 @@
  * port-forward with all its peculiarities. `conformance_test.ts` runs the same assertions against it and against a real
  * cluster, where there is one: what the fake claims is what the real one does.
  *
+ * ```sh
+ * TELEPRESENCE_TEST_KUBECONFIG=PATH deno test --allow-all tests/testkit/conformance_test.ts
+ * ```
+ *
+ * Three ways to make things go wrong: a {@linkcode Trouble} keeps its pods from running, in the words of a real cluster
+ * ({@linkcode TROUBLES}); `cluster.faults` forbids, refuses, cuts, stalls or holds requests, by verb and resource; and
+ * methods let things happen while a session runs (`evictPod`, `dropCarriers`, `goDown`, ...).
+ *
  * What it is not: it admits any object, runs one replica, has one node, and resolves names as the machine does.
  *
  * @module

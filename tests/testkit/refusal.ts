@@ -46,6 +46,7 @@ function detailsOf({ plural, group }: ServedResource, name: string): Json {
   return { name, ...(group !== "" && { group }), kind: plural };
 }
 
+/** No object has this name. */
 export function notFound(resource: ServedResource, name: string): Refusal {
   return new Refusal(404, `${qualified(resource)} "${name}" not found`, {
     reason: "NotFound",
@@ -58,6 +59,7 @@ export function noSuchResource(): Refusal {
   return new Refusal(404, "the server could not find the requested resource", { reason: "NotFound", details: {} });
 }
 
+/** An object has this name already. */
 export function alreadyExists(resource: ServedResource, name: string): Refusal {
   return new Refusal(409, `${qualified(resource)} "${name}" already exists`, {
     reason: "AlreadyExists",
@@ -76,6 +78,7 @@ export function uidConflict({ kind, group }: ServedResource, name: string, wante
   );
 }
 
+/** The object is no longer the one that was read. */
 export function versionConflict(resource: ServedResource, name: string): Refusal {
   return new Refusal(
     409,
@@ -92,6 +95,7 @@ export interface Fault422 {
   readonly message: string;
 }
 
+/** The object itself is wrong. */
 export function invalid({ kind, group }: ServedResource, name: string, faults: readonly Fault422[]): Refusal {
   const words = faults.map(({ field, message }) => `${field}: ${message}`);
   const what = group === "" ? kind : `${kind}.${group}`;
@@ -110,10 +114,12 @@ export function invalid({ kind, group }: ServedResource, name: string, faults: r
   );
 }
 
+/** The request makes no sense. */
 export function badRequest(message: string): Refusal {
   return new Refusal(400, message, { reason: "BadRequest" });
 }
 
+/** Nobody knows who asks. */
 export function unauthorized(): Refusal {
   return new Refusal(401, "Unauthorized", { reason: "Unauthorized" });
 }
@@ -133,6 +139,7 @@ export interface Forbidden {
   readonly name?: string | undefined;
 }
 
+/** Who asks may not, in RBAC's words. */
 export function forbidden({ user, verb, resource, subresource, namespace, name }: Forbidden): Refusal {
   const what = `${qualified(resource)}${name === undefined ? "" : ` "${name}"`}`;
   const full = subresource === undefined ? resource.plural : `${resource.plural}/${subresource}`;
