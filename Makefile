@@ -78,6 +78,14 @@ test-e2e: build ## Runs the tests on the embedded cluster alone
 	@tools/need $(TEST_PROGRAMS)
 	@$(DENO) run --allow-all tools/run_tests.ts e2e
 
+.PHONY: chaos
+chaos: ## Runs the tunnel over 5000 seeds of broken carriers, or replays one: SEED=n
+	@$(if $(SEED),CHAOS_SEED=$(SEED),CHAOS_SEEDS=$(or $(SEEDS),5000)) $(DENO) test --quiet --allow-all --trace-leaks lib/transport/chaos_test.ts
+
+.PHONY: bench
+bench: build ## Measures ours against kubectl port-forward on the embedded cluster: ROUNDS=3
+	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/bench.ts
+
 .PHONY: ok
 ok: fmt-check lint check doc-lint ## Format, lint, types, arrows and docs: what must be green before a commit
 

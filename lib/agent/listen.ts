@@ -2,7 +2,7 @@ import { encodeMessage } from "@/pod/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import type { Mux, MuxStream } from "@/transport/mod.ts";
 import { closeQuietly, messageOf, splice } from "@/util/mod.ts";
-import { toDialError } from "./dial.ts";
+import { toDialError } from "./errno.ts";
 
 /**
  * Listens on a port of the pod, on all addresses of both families where there are two.

@@ -1,13 +1,16 @@
 import { type Log, silentLog } from "@/log/mod.ts";
 import { closeQuietly } from "@/util/mod.ts";
-import { type AgentOptions, serveCarrier } from "./serve.ts";
+import { openLinks } from "./links.ts";
+import type { AgentOptions } from "./serve.ts";
 
-/** How many connections there may be: strangers that connect and say nothing cost no more than this. */
-const MAX_CARRIERS = 64;
+/** How many connections may be in their handshake: strangers that connect and say nothing cost no more than this. */
+const MAX_STRANGERS = 64;
 
-/** A listener for carriers. Disposing it ends every link. */
+/** A listener for carriers. Disposing it says goodbye to every host. */
 export interface HostListener extends AsyncDisposable {
   readonly port: number;
+  /** Resolves when no host has had a link for the time of grace. */
+  readonly abandoned: Promise<void>;
 }
 
 /**
@@ -19,17 +22,26 @@ export interface HostListener extends AsyncDisposable {
 export function listenForHosts(port: number, options: AgentOptions): HostListener {
   const { log = silentLog }: { log?: Log } = options;
   const listener = Deno.listen({ hostname: "127.0.0.1", port });
+  const links = openLinks(options);
   const open = new Set<Deno.TcpConn>();
   const served = new Set<Promise<void>>();
+  let strangers = 0;
   const accepting = (async () => {
     for await (const carrier of listener) {
-      if (open.size >= MAX_CARRIERS) {
+      if (strangers >= MAX_STRANGERS) {
         carrier.close();
         continue;
       }
       carrier.setNoDelay(true);
       open.add(carrier);
-      const serving: Promise<void> = serveCarrier(carrier, options).finally(() => {
+      strangers++;
+      let isStranger = true;
+      const admit = () => {
+        if (isStranger) strangers--;
+        isStranger = false;
+      };
+      const serving: Promise<void> = links.serve(carrier, admit).finally(() => {
+        admit();
         open.delete(carrier);
         served.delete(serving);
       });
@@ -39,9 +51,11 @@ export function listenForHosts(port: number, options: AgentOptions): HostListene
   log.info(`Waiting for the host on port ${listener.addr.port}`);
   return {
     port: listener.addr.port,
+    abandoned: links.abandoned,
     async [Symbol.asyncDispose]() {
       listener.close();
       await accepting;
+      await links[Symbol.asyncDispose]();
       for (const carrier of open) closeQuietly(carrier);
       await Promise.all(served);
     },

@@ -6,5 +6,8 @@
  *
  * @module
  */
-export { type AgentOptions, serveCarrier } from "./serve.ts";
-export { listenForHosts } from "./listen_for_hosts.ts";
+export type { AgentOptions } from "./serve.ts";
+export { type HostListener, listenForHosts } from "./listen_for_hosts.ts";
+export { type Flow, openFlow } from "./datagrams.ts";
+export { type Links, openLinks } from "./links.ts";
+export { serveStdio } from "./serve_stdio.ts";

@@ -1,8 +1,10 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { decodeMessage, DialError, encodeMessage, HostRequest, LookupError } from "@/pod/mod.ts";
-import { admitHost, type Incoming, type Mux, openMux } from "@/transport/mod.ts";
-import { type Duplex, messageOf, splice, writeAll } from "@/util/mod.ts";
+import { decodeMessage, DialError, encodeMessage, HostRequest, LookupError, toResolveReply } from "@/pod/mod.ts";
+import type { Incoming, Mux, MuxStream } from "@/transport/mod.ts";
+import { messageOf, splice, writeAll } from "@/util/mod.ts";
+import { openFlow } from "./datagrams.ts";
 import { dial } from "./dial.ts";
+import { resolve } from "./dns/resolve.ts";
 import { bind, serveListener } from "./listen.ts";
 import { lookUp } from "./look_up.ts";
 
@@ -14,23 +16,14 @@ export interface AgentOptions {
   version: string;
   /** The environment that hosts may ask for. */
   environment: Record<string, string>;
+  /** How long a link lives without a carrier, and an agent without a host. @default {60 s} */
+  graceMs?: number;
   log?: Log;
 }
 
-/**
- * Serves one host on one carrier, from the handshake to the end of the link. It never rejects: what goes wrong is told
- * to the host where it can be, and to the log.
- */
-export async function serveCarrier(carrier: Duplex, options: AgentOptions): Promise<void> {
-  const { log = silentLog } = options;
-  try {
-    const version = await admitHost(carrier, options.publicKey, options);
-    log.info(`A host of version ${version} is connected`);
-    const mux: Mux = openMux(carrier, { role: "agent", log, onOpen: (incoming) => answer(incoming, mux, options) });
-    await mux.closed;
-  } catch (error) {
-    log.info(`A host is gone: ${messageOf(error)}`);
-  }
+/** Serves what a host asks for on the mux that `open` opens with the answers. */
+export function serveMux(open: (onOpen: (incoming: Incoming) => void) => Mux, options: AgentOptions): void {
+  const mux: Mux = open((incoming) => answer(incoming, mux, options));
 }
 
 /** Does what a stream asks for, or says why not. */
@@ -62,12 +55,22 @@ async function fulfil(request: HostRequest, incoming: Incoming, mux: Mux, option
       const listener = bind(request.port);
       return await serveListener(listener, { number: request.listener, stream: incoming.accept(), mux, log });
     }
-    case "environment": {
-      const stream = incoming.accept();
-      await writeAll(stream, new TextEncoder().encode(JSON.stringify(options.environment)));
-      return await stream.closeWrite();
+    case "resolve": {
+      const answer = await resolve(request.name, request.type, { signal: incoming.signal });
+      return await sendJson(incoming.accept(), toResolveReply(answer));
     }
+    case "datagrams": {
+      const flow = await openFlow(request.host, request.port);
+      return await flow.serve(incoming.accept());
+    }
+    case "environment":
+      return await sendJson(incoming.accept(), options.environment);
   }
+}
+
+async function sendJson(stream: MuxStream, value: unknown): Promise<void> {
+  await writeAll(stream, new TextEncoder().encode(JSON.stringify(value)));
+  await stream.closeWrite();
 }
 
 function readRequest({ request }: Incoming, { version }: AgentOptions): HostRequest {

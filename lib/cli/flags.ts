@@ -29,6 +29,8 @@ export interface Flags {
   readonly namespace?: string;
   /** Ports that the pod forwards to the host; no port is there twice on either side. */
   readonly expose: readonly Exposed[];
+  /** How many seconds a lost connection to the pod is waited for; a minute when absent. */
+  readonly graceSeconds?: number;
   /** What runs on the host. */
   readonly run: Run;
   /** Where the log goes; `-` is the standard output; `telepresence.log` when absent. */
@@ -82,7 +84,7 @@ export interface Flag {
 
 const later = (sentence: string) => () => `not built yet: ${sentence}`;
 
-/** All flags of Telepresence 1, in the order of the usage line. */
+/** All flags of Telepresence 1 and ours, in the order of the usage line. */
 export const FLAGS = [
   { long: "--help", short: "-h", help: "Show this help and exit." },
   { long: "--version", help: "Show the version and exit." },
@@ -220,6 +222,15 @@ export const FLAGS = [
     later: later("volumes are not mounted; leave it out"),
   },
   {
+    long: "--grace",
+    value: "SECONDS",
+    help: "How long a lost connection to the pod is waited for before the command is ended. Default: 60.",
+    check: (value) =>
+      /^\d{1,5}$/.test(value) && Number(value) >= 1
+        ? undefined
+        : `invalid number of seconds: '${value}' (expected 1 to 99999)`,
+  },
+  {
     long: "--env-json",
     value: "FILE",
     help: "Write the pod's environment to a file, as JSON.",
@@ -320,6 +331,7 @@ export function readFlags(typed: Typed): Flags {
     );
   }
   const [context, namespace, logfile] = [typed.last("--context"), typed.last("--namespace"), typed.last("--logfile")];
+  const grace = typed.last("--grace");
   const [command, ...args] = typed.rest;
   const method = typed.last("--method");
   return {
@@ -328,6 +340,7 @@ export function readFlags(typed: Typed): Flags {
     ...(context !== undefined && { context }),
     ...(namespace !== undefined && { namespace }),
     expose,
+    ...(grace !== undefined && { graceSeconds: Number(grace) }),
     run: command === undefined ? { kind: "shell" } : { kind: "command", words: [command, ...args] },
     ...(logfile !== undefined && { logfile }),
     verbose: typed.last("--verbose") !== undefined,

@@ -72,7 +72,9 @@ export interface KubeVersion {
  */
 export interface KubeClient extends AsyncDisposable {
   readonly config: ClusterConfig;
+  /** Which release the API server is. */
   version(options?: CallOptions): Promise<KubeVersion>;
+  /** One object, by its name. */
   get<T>(resource: Resource<T>, where: ObjectName, options?: CallOptions): Promise<T>;
   /** All selected objects (pages are fetched inside), and the version from which a watch can go on. */
   list<T>(
@@ -82,6 +84,7 @@ export interface KubeClient extends AsyncDisposable {
   ): Promise<{ items: T[]; resourceVersion: string }>;
   /** Stores a new object; `kind` and `apiVersion` are filled in, the namespace is that of its metadata. */
   create<T>(resource: Resource<T>, object: NewObject, options?: ChangeOptions): Promise<T>;
+  /** Changes some fields of an object. */
   patch<T>(resource: Resource<T>, where: ObjectName, patch: Patch, options?: ChangeOptions): Promise<T>;
   /** Puts `object` in the place of the stored one; with `metadata.resourceVersion`, only if that is its version. */
   replace<T>(resource: Resource<T>, object: NewObject, options?: ChangeOptions): Promise<T>;

@@ -7,13 +7,15 @@
  * | dial | host to agent | is the connection |
  * | lookup | host to agent | carries nothing: the answer is in ACCEPT |
  * | listen | host to agent | stands for the listener: its end closes the port |
+ * | resolve | host to agent | carries the answer as one JSON object, to the end of stream |
+ * | datagrams | host to agent | is the flow: datagrams both ways, each after its length in two bytes |
  * | environment | host to agent | carries the environment as one JSON object, to the end of stream |
  * | accepted | agent to host | is a connection that came to the listener of that number |
  *
  * @module
  */
 import * as z from "zod/mini";
-import { EAI_NAMES, type EaiName, ERRNO_NAMES, type ErrnoName } from "./pod.ts";
+import { type DnsAnswer, type DnsRecord, EAI_NAMES, type EaiName, ERRNO_NAMES, type ErrnoName } from "./pod.ts";
 
 const Port = z.int().check(z.gte(1), z.lte(65535));
 const Host = z.string().check(z.minLength(1), z.maxLength(1024));
@@ -23,6 +25,8 @@ export const HostRequest = z.discriminatedUnion("ask", [
   z.object({ ask: z.literal("dial"), host: Host, port: Port }),
   z.object({ ask: z.literal("lookup"), name: Host, family: z.union([z.literal(4), z.literal(6), z.literal("any")]) }),
   z.object({ ask: z.literal("listen"), port: Port, listener: z.int() }),
+  z.object({ ask: z.literal("resolve"), name: Host, type: z.int().check(z.gte(1), z.lte(65535)) }),
+  z.object({ ask: z.literal("datagrams"), host: Host, port: Port }),
   z.object({ ask: z.literal("environment") }),
 ]);
 /** What the host may ask of the agent. */
@@ -37,6 +41,25 @@ export type AgentRequest = z.infer<typeof AgentRequest>;
 
 /** The answer to "lookup". */
 export const LookupReply = z.object({ addresses: z.array(z.string()).check(z.minLength(1)) });
+const Records = z.array(z.object({ name: z.string(), type: z.int(), ttl: z.number(), data: z.base64() }));
+/** The body of "resolve". */
+export const ResolveReply = z.object({ rcode: z.int(), name: z.string(), records: Records, authority: Records });
+
+/** An answer of DNS as it travels. */
+export function toResolveReply({ rcode, name, records, authority }: DnsAnswer): z.infer<typeof ResolveReply> {
+  const asText = (record: DnsRecord) => ({ ...record, data: record.data.toBase64() });
+  return { rcode, name, records: records.map(asText), authority: authority.map(asText) };
+}
+
+/** The answer of DNS that travelled. */
+export function fromResolveReply({ rcode, name, records, authority }: z.infer<typeof ResolveReply>): DnsAnswer {
+  const asBytes = (record: z.infer<typeof Records>[number]) => ({
+    ...record,
+    data: Uint8Array.fromBase64(record.data),
+  });
+  return { rcode, name, records: records.map(asBytes), authority: authority.map(asBytes) };
+}
+
 /** The body of "environment". */
 export const Environment = z.record(z.string(), z.string());
 

@@ -8,7 +8,10 @@
 export {
   type Address,
   type Answer,
+  type DatagramFlow,
   DialError,
+  type DnsAnswer,
+  type DnsRecord,
   EAI_NAMES,
   type EaiName,
   ERRNO_NAMES,
@@ -19,6 +22,7 @@ export {
   type Pod,
   type PodConnection,
   type PodListener,
+  RCODE,
   type Waiting,
 } from "./pod.ts";
 export {
@@ -29,5 +33,7 @@ export {
   LookupReply,
   toEaiName,
   toErrnoName,
+  toResolveReply,
 } from "./messages.ts";
+export { DatagramReader, encodeDatagram, MAX_DATAGRAM_BYTES } from "./datagram.ts";
 export { type LinkedPod, openPod } from "./pod_client.ts";

@@ -37,8 +37,60 @@ export interface Pod {
    */
   listen(port: number, options?: Waiting): Promise<PodListener>;
 
+  /**
+   * Looks up records of any type as a process in the pod would: its hosts file, name servers, search list and ndots.
+   * That there are none is an answer, not an error.
+   *
+   * @param type the number of the type (RFC 1035, section 3.2.2): 1 A, 12 PTR, 16 TXT, 28 AAAA, 33 SRV
+   * @throws {LookupError} EAI_AGAIN when no name server answers, EAI_NONAME when it can be no name
+   */
+  resolve(name: string, type: number, options?: Waiting): Promise<DnsAnswer>;
+
+  /**
+   * Opens a UDP flow from inside the pod to one peer.
+   *
+   * @throws {DialError} where there is no way, {LookupError} where the host is a name that does not resolve
+   */
+  datagrams(address: Address, options?: Waiting): Promise<DatagramFlow>;
+
   /** The environment that the agent's container was started with. */
   environment(options?: Waiting): Promise<Record<string, string>>;
+}
+
+/** What became of a question (RFC 1035, section 4.1.1), as far as there is an answer. */
+export const RCODE = { NOERROR: 0, NXDOMAIN: 3 } as const;
+
+/** The answer to a question of DNS. */
+export interface DnsAnswer {
+  /** {@linkcode RCODE}, as the server gave it. */
+  readonly rcode: number;
+  /** The name that was answered: with the domain of the search list where that gave it. */
+  readonly name: string;
+  readonly records: readonly DnsRecord[];
+  /** Who says so; with no records it has the SOA, whose time tells how long that holds. */
+  readonly authority: readonly DnsRecord[];
+}
+
+/** A record of DNS, class IN. */
+export interface DnsRecord {
+  /** Without the last dot. */
+  readonly name: string;
+  readonly type: number;
+  /** How long it may be kept, in seconds. */
+  readonly ttl: number;
+  /** The data in wire form; names in it are not compressed. */
+  readonly data: Uint8Array;
+}
+
+/**
+ * UDP to and from one peer, by a socket of the pod. Datagrams may be lost, and a flow in which nothing moves is over
+ * after two minutes. Disposing it closes the socket.
+ */
+export interface DatagramFlow extends AsyncDisposable {
+  /** Sends one datagram. @throws {DialError} when the flow is over; its errno where the peer's machine told one */
+  send(payload: Uint8Array): Promise<void>;
+  /** What comes from the peer; ends with the flow. @throws {DialError} with the errno that ended it */
+  received(): AsyncIterable<Uint8Array>;
 }
 
 /** Options of {@linkcode Pod.lookup}. */

@@ -1,20 +1,25 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { type Incoming, type Mux, type MuxStream, openMux, StreamReset } from "@/transport/mod.ts";
-import { type Duplex, messageOf } from "@/util/mod.ts";
+import { type Incoming, Link, type Mux, type MuxStream, openLink, openMux, StreamReset } from "@/transport/mod.ts";
+import { type Duplex, messageOf, writeAll } from "@/util/mod.ts";
+import { DatagramReader, encodeDatagram } from "./datagram.ts";
 import {
   AgentRequest,
   decodeMessage,
   encodeMessage,
   Environment,
+  fromResolveReply,
   type HostRequest,
   LookupReply,
+  ResolveReply,
   toEaiName,
   toErrnoName,
 } from "./messages.ts";
 import {
   type Address,
   type Answer,
+  type DatagramFlow,
   DialError,
+  type DnsAnswer,
   LookupError,
   type LookupOptions,
   type Pod,
@@ -29,24 +34,29 @@ export interface LinkedPod extends Pod, AsyncDisposable {
   readonly closed: Promise<void>;
 }
 
-/** The pod whose agent is at the other end of `carrier`, after the handshake. It owns the carrier from here. */
-export function openPod(carrier: Duplex, options: { log?: Log } = {}): LinkedPod {
-  return new PodClient(carrier, options.log ?? silentLog);
+/**
+ * The pod whose agent is at the other end of a link, which it owns from here. A lone carrier, its handshake done, is
+ * taken for a link that ends with it.
+ */
+export function openPod(over: Link | Duplex, options: { log?: Log } = {}): LinkedPod {
+  const { log = silentLog } = options;
+  if (over instanceof Link) return new PodClient(over, log);
+  const link = openLink({ log, graceMs: 0 });
+  link.attach(0, over);
+  return new PodClient(link, log);
 }
 
 class PodClient implements LinkedPod {
+  readonly closed: Promise<void>;
   readonly #mux: Mux;
   readonly #log: Log;
   readonly #listeners = new Map<number, Listener>();
   #nextListener = 1;
 
-  constructor(carrier: Duplex, log: Log) {
+  constructor(link: Link, log: Log) {
     this.#log = log;
-    this.#mux = openMux(carrier, { role: "host", onOpen: (incoming) => this.#accept(incoming), log });
-  }
-
-  get closed(): Promise<void> {
-    return this.#mux.closed;
+    this.#mux = openMux(link, { role: "host", onOpen: (incoming) => this.#accept(incoming) });
+    this.closed = this.#mux.closed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -78,6 +88,16 @@ class PodClient implements LinkedPod {
     }
   }
 
+  async resolve(name: string, type: number, options: Waiting = {}): Promise<DnsAnswer> {
+    const stream = await this.#ask({ ask: "resolve", name, type }, options);
+    await stream.closeWrite();
+    return fromResolveReply(decodeMessage(ResolveReply, await readToEnd(stream)));
+  }
+
+  async datagrams({ host, port }: Address, options: Waiting = {}): Promise<DatagramFlow> {
+    return flowOver(await this.#ask({ ask: "datagrams", host, port }, options));
+  }
+
   async environment(options: Waiting = {}): Promise<Record<string, string>> {
     const stream = await this.#ask({ ask: "environment" }, options);
     await stream.closeWrite();
@@ -88,9 +108,7 @@ class PodClient implements LinkedPod {
     try {
       return await this.#mux.open(encodeMessage(request), options);
     } catch (error) {
-      if (!(error instanceof StreamReset)) throw error;
-      const eai = toEaiName(error.code);
-      throw eai ? new LookupError(eai, error.message) : new DialError(toErrnoName(error.code), error.message);
+      throw toPodError(error);
     }
   }
 
@@ -155,6 +173,40 @@ class Listener implements PodListener {
     for (const { duplex } of this.#waiting.splice(0)) duplex.close();
     this.#wake?.();
   }
+}
+
+/** The error of the interface for one of a stream. */
+function toPodError(error: unknown): unknown {
+  if (!(error instanceof StreamReset)) return error;
+  const eai = toEaiName(error.code);
+  return eai ? new LookupError(eai, error.message) : new DialError(toErrnoName(error.code), error.message);
+}
+
+function flowOver(stream: MuxStream): DatagramFlow {
+  let sent: Promise<void> = Promise.resolve();
+  return {
+    async send(payload) {
+      const bytes = encodeDatagram(payload);
+      const sending = sent.then(() => writeAll(stream, bytes));
+      sent = sending.catch(() => {}); // told to who sent it
+      await sending.catch((error) => {
+        throw toPodError(error);
+      });
+    },
+    async *received() {
+      const reader = new DatagramReader();
+      const buffer = new Uint8Array(65536);
+      try {
+        for (let count; (count = await stream.read(buffer)) !== null;) yield* reader.push(buffer.subarray(0, count));
+      } catch (error) {
+        throw toPodError(error);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      await stream.closeWrite();
+      stream.close();
+    },
+  };
 }
 
 async function readToEnd(stream: Duplex): Promise<Uint8Array> {

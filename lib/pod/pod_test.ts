@@ -1,7 +1,8 @@
 import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
-import { listenForHosts } from "@/agent/mod.ts";
-import { greetAgent, HandshakeError, makeSessionKey } from "@/transport/mod.ts";
-import { readFull, splice, writeAll } from "@/util/mod.ts";
+import { createSocket } from "node:dgram";
+import { listenForHosts, openFlow } from "@/agent/mod.ts";
+import { greetAgent, HandshakeError, makeSessionKey, openLink, openMux } from "@/transport/mod.ts";
+import { duplexPair, readFull, splice, writeAll } from "@/util/mod.ts";
 import { DialError, type LinkedPod, LookupError, openPod } from "./mod.ts";
 
 /** Runs `body` with a pod whose agent is the real one, in this process, over TCP on loopback. */
@@ -77,6 +78,53 @@ check("lookup() resolves as the agent's libc does", async (pod) => {
   equals((await pod.lookup("192.0.2.7")).addresses, ["192.0.2.7"]);
   const isNoName = (error: unknown) => error instanceof LookupError && error.code === "EAI_NONAME";
   await rejects(pod.lookup("bad..name"), isNoName);
+});
+
+check("resolve() gives records, and the errors of names", async (pod) => {
+  const localhost = await pod.resolve("localhost", 1);
+  equals(localhost.records.map(({ type, data }) => [type, ...data]), [[1, 127, 0, 0, 1]]);
+  await rejects(pod.resolve("bad..name", 1), (error: unknown) => {
+    return error instanceof LookupError && error.code === "EAI_NONAME";
+  });
+});
+
+check("datagrams() carries datagrams both ways, each for itself", async (pod) => {
+  const peer = createSocket("udp4");
+  peer.on("message", (payload, from) => peer.send(payload, from.port, from.address));
+  await new Promise<void>((resolve) => peer.bind(0, "127.0.0.1", resolve));
+  const { port } = peer.address();
+  const sent = [0, 1, 1400, 20_000].map((length) => crypto.getRandomValues(new Uint8Array(length)));
+  {
+    await using flow = await pod.datagrams({ host: "localhost", port });
+    const received = flow.received()[Symbol.asyncIterator]();
+    for (const payload of sent) {
+      await flow.send(payload);
+      equals((await received.next()).value, payload);
+    }
+  }
+  await new Promise<void>((resolve) => peer.close(resolve));
+  const isNoName = (error: unknown) => error instanceof LookupError && error.code === "EAI_NONAME";
+  await rejects(pod.datagrams({ host: "no..name", port }), isNoName);
+});
+
+Deno.test("a flow in which nothing moves is over after a while", async () => {
+  const [a, b] = duplexPair();
+  const [host, agent] = [openLink({ graceMs: 0 }), openLink({ graceMs: 0 })];
+  void host.attach(0, a);
+  void agent.attach(0, b);
+  const serving = Promise.withResolvers<void>();
+  await using _agent = openMux(agent, {
+    role: "agent",
+    onOpen: async (incoming) => {
+      const flow = await openFlow("127.0.0.1", 9, 20);
+      await flow.serve(incoming.accept());
+      serving.resolve();
+    },
+  });
+  await using mux = openMux(host, { role: "host", onOpen: () => {} });
+  const stream = await mux.open(new Uint8Array());
+  await rejects(stream.read(new Uint8Array(1)));
+  await serving.promise;
 });
 
 check("environment() gives every value as it is", async (pod) => {

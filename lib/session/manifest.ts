@@ -97,11 +97,14 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "--no-npm",
     "--no-remote",
     "--allow-net",
+    "--allow-read=/etc/resolv.conf,/etc/hosts", // how the pod's names are resolved
     "--allow-env",
     "/telepresence/agent.js",
     "--port",
     String(plan.agentPort),
     `--key=${publicKey}`, // one word: base64url may begin with a dash
+    "--grace",
+    String(plan.graceMs / 1000),
   ];
 }
 

@@ -1,10 +1,19 @@
 import { isNotFound, type KubeClient, KubeError, pods } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type LinkedPod, openPod } from "@/pod/mod.ts";
-import { greetAgent, HandshakeError, type SessionKey } from "@/transport/mod.ts";
-import { deadline, messageOf, sleep, UserError } from "@/util/mod.ts";
+import {
+  type CarrierName,
+  greetAgent,
+  HandshakeError,
+  keepCarriers,
+  nameNewLink,
+  openLink,
+  type SessionKey,
+} from "@/transport/mod.ts";
+import { deadline, type Duplex, messageOf, sleep, UserError } from "@/util/mod.ts";
 import { podDeleted } from "./loss.ts";
 import type { Plan } from "./plan.ts";
+import { findAgentRun, findLoss } from "./pod_loss.ts";
 import { judgeProxy } from "./proxy_state.ts";
 import { failure, lastLines } from "./wait_for_proxy.ts";
 
@@ -25,14 +34,38 @@ export interface TunnelOptions {
 }
 
 /**
- * Opens the tunnel to the agent of a pod whose container runs: port-forward, handshake, mux.
+ * Opens the tunnel to the agent of a pod whose container runs: port-forwards, handshakes, link, mux. From then on lost
+ * port-forwards are opened again, for as long as the plan's grace; when the pod is known to be gone, `closed` rejects
+ * with what happened to it.
  *
  * @throws {UserError} when the agent does not answer or does not want us, with what became of it
  * @throws {KubeError} when the API server refuses the port-forward
  */
 export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions): Promise<LinkedPod> {
-  const { kube, log, connectMs = CONNECT_MS } = options;
-  const where = { namespace: plan.namespace, name: pod };
+  const { kube, key: { privateKey: key }, version, signal } = options;
+  const log = options.log.room("NET");
+  const dial = (waiting: { signal: AbortSignal }) =>
+    kube.portForward({ namespace: plan.namespace, name: pod }, plan.agentPort, waiting);
+  const name = nameNewLink();
+  const duplex = await openFirst(plan, pod, name, dial, options);
+  const run = await findAgentRun(kube, { namespace: plan.namespace, pod, signal }).catch((error) => {
+    duplex.close();
+    throw isNotFound(error) ? podDeleted(plan, pod) : error;
+  });
+  const link = openLink({ log, graceMs: plan.graceMs });
+  void keepCarriers(link, { name, duplex }, { dial, key, version, log, gone: () => findLoss(kube, run) });
+  return openPod(link, { log });
+}
+
+/** The first carrier, its handshake done: tried until the agent listens. */
+async function openFirst(
+  plan: Plan,
+  pod: string,
+  name: CarrierName,
+  dial: (options: { signal: AbortSignal }) => Promise<Duplex>,
+  options: TunnelOptions,
+): Promise<Duplex> {
+  const { log, connectMs = CONNECT_MS } = options;
   let last: unknown;
   let opened = false;
   using late = deadline(connectMs, () => new UserError("The agent does not answer"));
@@ -40,11 +73,11 @@ export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions
   try {
     for (let attempt = 1;; attempt++) {
       try {
-        const carrier = await kube.portForward(where, plan.agentPort, { signal });
+        const carrier = await dial({ signal });
         opened = true;
-        const version = await greetAgent(carrier, options.key.privateKey, { ...options, signal });
+        const version = await greetAgent(carrier, options.key.privateKey, { ...options, name, signal });
         log.info(`Connected to the agent (version ${version}) at attempt ${attempt}`);
-        return openPod(carrier, { log: log.room("NET") });
+        return carrier;
       } catch (error) {
         signal.throwIfAborted();
         if (isFinal(error)) throw error;

@@ -10,6 +10,8 @@ export interface Wanted {
   readonly method?: MethodName;
   /** Ports of the pod, and the ports of the host where their connections arrive. */
   readonly expose: readonly ExposedPort[];
+  /** How long a lost connection is waited for, in seconds. @default {60} */
+  readonly graceSeconds?: number;
   readonly run: { readonly kind: "command"; readonly words: readonly [string, ...string[]] } | {
     readonly kind: "shell";
   };
@@ -32,6 +34,8 @@ export interface Plan {
   readonly expose: readonly ExposedPort[];
   /** The port of the pod's loopback where the agent waits. */
   readonly agentPort: number;
+  /** How long both ends wait for each other when the connection is lost. */
+  readonly graceMs: number;
   readonly image: string;
   readonly command: readonly [string, ...string[]];
   /** Whether `command` is the shell that nobody asked to replace. */
@@ -58,6 +62,7 @@ export function makePlan(wanted: Wanted, { contextNamespace, image }: PlanOption
     configMapName: `telepresence-${short}-agent`,
     expose: wanted.expose,
     agentPort: pickAgentPort(wanted.expose),
+    graceMs: (wanted.graceSeconds ?? 60) * 1000,
     image,
     command: wanted.run.kind === "shell" ? ["bash", "--norc"] : wanted.run.words,
     isShell: wanted.run.kind === "shell",

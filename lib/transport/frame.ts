@@ -8,6 +8,10 @@
 export const HEADER_BYTES = 8;
 /** The most that a frame carries (spec.md, "Limits"). */
 export const MAX_PAYLOAD_BYTES = 65536;
+/** An offset in a stream: what DATA begins with, and what FIN is. */
+export const OFFSET_BYTES = 8;
+/** The most bytes of a stream in one DATA. */
+export const MAX_DATA_BYTES = MAX_PAYLOAD_BYTES - OFFSET_BYTES;
 
 /** Types of frames, by their numbers on the wire. */
 export const FrameType = {
@@ -17,9 +21,6 @@ export const FrameType = {
   ACCEPT: 3,
   FIN: 4,
   RESET: 5,
-  PING: 6,
-  PONG: 7,
-  GOAWAY: 8,
 } as const;
 /** The number of a type of frame. */
 export type FrameType = typeof FrameType[keyof typeof FrameType];
@@ -38,104 +39,114 @@ export class ProtocolError extends Error {
 
 /** Which payload lengths each type has, `[least, most]`, by its number. */
 const LENGTHS: readonly (readonly [number, number])[] = [
-  [0, MAX_PAYLOAD_BYTES],
+  [OFFSET_BYTES, MAX_PAYLOAD_BYTES],
   [4, 4],
-  [0, MAX_PAYLOAD_BYTES],
-  [0, MAX_PAYLOAD_BYTES],
-  [0, 0],
+  [4, MAX_PAYLOAD_BYTES],
+  [4, MAX_PAYLOAD_BYTES],
+  [OFFSET_BYTES, OFFSET_BYTES],
   [1, MAX_PAYLOAD_BYTES],
-  [8, 8],
-  [8, 8],
-  [0, MAX_PAYLOAD_BYTES],
 ];
 
 /** Writes a frame into `into` at `offset` and returns the offset behind it. `into` must have the room. */
 export function encodeFrame(frame: Frame, into: Uint8Array, offset = 0): number {
   const { type, stream, payload } = frame;
-  into[offset] = type;
-  into[offset + 1] = payload.length >>> 16;
-  into[offset + 2] = payload.length >>> 8;
-  into[offset + 3] = payload.length;
-  into[offset + 4] = stream >>> 24;
-  into[offset + 5] = stream >>> 16;
-  into[offset + 6] = stream >>> 8;
-  into[offset + 7] = stream;
+  putUint32(into, offset, type << 24 | payload.length);
+  putUint32(into, offset + 4, stream);
   into.set(payload, offset + HEADER_BYTES);
   return offset + HEADER_BYTES + payload.length;
 }
 
-/**
- * Cuts bytes into frames, however they arrive. Holds at most one incomplete frame.
- *
- * A read may end anywhere, after the header's last byte too: tests cut at every byte.
- */
-export class FrameReader {
-  /** Bytes of an incomplete frame, at the front. */
-  readonly #held = new Uint8Array(HEADER_BYTES + MAX_PAYLOAD_BYTES);
-  #heldBytes = 0;
+/** Writes a DATA frame with `bytes`, which begin at `position` of their stream, and returns the offset behind it. */
+export function encodeData(
+  stream: number,
+  position: number,
+  bytes: Uint8Array,
+  into: Uint8Array,
+  offset: number,
+): number {
+  const length = OFFSET_BYTES + bytes.length;
+  putUint32(into, offset, FrameType.DATA << 24 | length);
+  putUint32(into, offset + 4, stream);
+  encodeOffset(position, into, offset + HEADER_BYTES);
+  into.set(bytes, offset + HEADER_BYTES + OFFSET_BYTES);
+  return offset + HEADER_BYTES + length;
+}
 
-  /**
-   * Yields the frames that `bytes` completes. A payload is a view: valid until the next step of the iteration.
-   *
-   * @throws {ProtocolError} on a type or a length that the specification does not have
-   */
-  *push(bytes: Uint8Array): Generator<Frame> {
-    let offset = 0;
-    while (this.#heldBytes > 0 && offset < bytes.length) {
-      const wanted = this.#heldBytes < HEADER_BYTES ? HEADER_BYTES : HEADER_BYTES + lengthAt(this.#held, 0);
-      const taken = bytes.subarray(offset, offset + wanted - this.#heldBytes);
-      this.#held.set(taken, this.#heldBytes);
-      this.#heldBytes += taken.length;
-      offset += taken.length;
-      if (this.#heldBytes < HEADER_BYTES) return;
-      if (this.#heldBytes < HEADER_BYTES + lengthAt(this.#held, 0)) continue;
-      const frame = frameAt(this.#held, 0);
-      this.#heldBytes = 0;
-      yield frame;
-    }
-    while (bytes.length - offset >= HEADER_BYTES) {
-      const end = offset + HEADER_BYTES + lengthAt(bytes, offset);
-      if (end > bytes.length) break;
-      yield frameAt(bytes, offset);
-      offset = end;
-    }
-    if (offset < bytes.length) {
-      this.#held.set(bytes.subarray(offset));
-      this.#heldBytes = bytes.length - offset;
-    }
+/**
+ * The frames in the body of one segment, which has whole frames only. Payloads are views of `bytes`.
+ *
+ * @throws {ProtocolError} on a type or a length that the specification does not have, and on a cut frame
+ */
+export function* decodeFrames(bytes: Uint8Array): Generator<Frame> {
+  for (let offset = 0; offset < bytes.length;) {
+    if (bytes.length - offset < HEADER_BYTES) throw new ProtocolError("A frame is cut in its header");
+    const start = offset + HEADER_BYTES;
+    const end = start + lengthAt(bytes, offset);
+    if (end > bytes.length) throw new ProtocolError("A frame is cut in its payload");
+    yield {
+      type: bytes[offset] as FrameType, // lengthAt has refused all others
+      stream: uint32At(bytes, offset + 4),
+      payload: bytes.subarray(start, end),
+    };
+    offset = end;
   }
 }
 
 /** The checked length of the frame whose header stands at `offset`. */
 function lengthAt(bytes: Uint8Array, offset: number): number {
-  const [type = 0, high = 0, middle = 0, low = 0] = bytes.subarray(offset, offset + 4);
-  const length = high << 16 | middle << 8 | low;
+  const type = bytes[offset] ?? 0;
+  const length = uint32At(bytes, offset) & 0xffffff;
   const [least, most] = LENGTHS[type] ?? [];
   if (least === undefined || most === undefined) throw new ProtocolError(`Unknown type of frame: ${type}`);
   if (length < least || length > most) throw new ProtocolError(`Wrong length of a frame of type ${type}: ${length}`);
   return length;
 }
 
-function frameAt(bytes: Uint8Array, offset: number): Frame {
-  const [a = 0, b = 0, c = 0, d = 0] = bytes.subarray(offset + 4, offset + 8);
-  const start = offset + HEADER_BYTES;
-  return {
-    type: bytes[offset] as FrameType, // lengthAt has refused all others
-    stream: (a << 24 | b << 16 | c << 8 | d) >>> 0,
-    payload: bytes.subarray(start, start + lengthAt(bytes, offset)),
-  };
+/** Writes the offset at which the bytes of a DATA begin, or at which FIN ends the stream. */
+export function encodeOffset<T extends Uint8Array>(value: number, into: T, at = 0): T {
+  putUint32(into, at, Math.floor(value / 2 ** 32));
+  putUint32(into, at + 4, value);
+  return into;
+}
+
+/** The offset at the front of a payload. @throws {ProtocolError} where no stream can be that long */
+export function decodeOffset(payload: Uint8Array): number {
+  const value = uint32At(payload, 0) * 2 ** 32 + uint32At(payload, 4);
+  if (!Number.isSafeInteger(value)) throw new ProtocolError("Wrong offset in a stream");
+  return value;
+}
+
+/** Four bytes of `bytes` as a number; the caller knows that they are there. */
+export function uint32At(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) << 24 | (bytes[at + 1] ?? 0) << 16 | (bytes[at + 2] ?? 0) << 8 | (bytes[at + 3] ?? 0)) >>> 0;
+}
+
+/** Writes the low 32 bits of `value`. */
+export function putUint32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
 }
 
 /** The payload of CREDIT. */
 export function encodeCredit(bytes: number): Uint8Array {
   const payload = new Uint8Array(4);
-  new DataView(payload.buffer).setUint32(0, bytes);
+  putUint32(payload, 0, bytes);
   return payload;
 }
 
-/** The bytes that a CREDIT gives. */
+/** The bytes that a CREDIT gives; also what OPEN and ACCEPT begin with. */
 export function decodeCredit(payload: Uint8Array): number {
-  return new DataView(payload.buffer, payload.byteOffset, payload.length).getUint32(0);
+  return uint32At(payload, 0);
+}
+
+/** The payload of OPEN and of ACCEPT: the first credit, then a request or an answer. */
+export function encodeOpening(credit: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
+  const payload = new Uint8Array(4 + body.length);
+  putUint32(payload, 0, credit);
+  payload.set(body, 4);
+  return payload;
 }
 
 /** Why a stream was refused or ended: the name of an errno, and a sentence. */

@@ -1,144 +1,285 @@
-import * as z from "zod/mini";
-import { abortable, closeQuietly, deadline, type Duplex, messageOf, readFull, writeAll } from "@/util/mod.ts";
-
-/** The protocol that this program speaks (spec.md). Goes up when an older peer could not follow. */
-export const PROTOCOL = 1;
-const MAX_HANDSHAKE_BYTES = 4096;
-const HANDSHAKE_MS = 10_000;
-const CONTEXT = new TextEncoder().encode("telepresence link 1\n");
-
-/** The handshake failed: the sentence says what the other end said or was. */
-export class HandshakeError extends Error {
-  override readonly name = "HandshakeError";
-}
-
-/** Both ends of a session's key: the host keeps the private one, the agent is given the public one as text. */
-export interface SessionKey {
-  readonly privateKey: CryptoKey;
-  /** The 32 bytes of the public key, as base64url. */
-  readonly publicKey: string;
-}
-
-/** A new key for one session (Ed25519, RFC 8032). */
-export async function makeSessionKey(): Promise<SessionKey> {
-  const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]) as CryptoKeyPair;
-  const raw = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
-  return { privateKey: pair.privateKey, publicKey: toText(raw) };
-}
-
-const Hello = z.object({ telepresence: z.number(), version: z.string(), challenge: z.string() });
-const Proof = z.object({ telepresence: z.number(), version: z.string(), signature: z.string() });
-const Verdict = z.object({ welcome: z.optional(z.boolean()), refused: z.optional(z.string()) });
-
-/** What one end says of itself. */
-export interface HandshakeOptions {
-  /** Our version, as text. */
-  version: string;
-  signal?: AbortSignal;
-}
-
 /**
- * The host's part of the handshake; afterwards the carrier is a link.
+ * A link: frames to and from one peer, over carriers that come and go. `spec.md`, "Link", is the protocol.
  *
- * @returns the agent's version
- * @throws {HandshakeError} when the agent refuses us, is of another protocol, or is something else
- */
-export async function greetAgent(carrier: Duplex, key: CryptoKey, options: HandshakeOptions): Promise<string> {
-  return await within(carrier, options, async () => {
-    const hello = await readMessage(carrier, Hello);
-    if (hello.telepresence !== PROTOCOL) throw new HandshakeError(mismatch("agent", hello, options.version));
-    const signed = await crypto.subtle.sign("Ed25519", key, challengeBytes(fromText(hello.challenge)));
-    const proof = { telepresence: PROTOCOL, version: options.version, signature: toText(new Uint8Array(signed)) };
-    await writeMessage(carrier, proof);
-    const { refused } = await readMessage(carrier, Verdict);
-    if (refused !== undefined) throw new HandshakeError(`The agent refused the connection: ${refused}`);
-    return hello.version;
-  });
-}
-
-/**
- * The agent's part of the handshake: asks who is there and lets in whoever holds the session's private key.
+ * Theory of operation. What is to be sent waits in the outbox, in two lanes. Each carrier asks for the next segment
+ * when it can write: the one with the lowest index carries the express lane (all control, and streams that say little),
+ * the others the bulk lane, so that no bulk stands before a small answer; a lone carrier carries both. A segment stays
+ * in the replay buffer until the peer has acknowledged it on that carrier. When a carrier is lost, what was under way
+ * on it goes into the next ones, and the peer drops by its number what it has already.
  *
- * @param publicKey the session's public key, as base64url
- * @returns the host's version
- * @throws {HandshakeError} when the host is of another protocol or cannot prove itself; it was told so
+ * @module
  */
-export async function admitHost(carrier: Duplex, publicKey: string, options: HandshakeOptions): Promise<string> {
-  return await within(carrier, options, async () => {
-    const challenge = crypto.getRandomValues(new Uint8Array(32));
-    await writeMessage(carrier, { telepresence: PROTOCOL, version: options.version, challenge: toText(challenge) });
-    const proof = await readMessage(carrier, Proof);
-    const refusal = proof.telepresence !== PROTOCOL
-      ? mismatch("host", proof, options.version)
-      : await isSigned(publicKey, challenge, proof.signature)
-      ? undefined
-      : "the signature is not that of this session's key";
-    await writeMessage(carrier, refusal === undefined ? { welcome: true } : { refused: refusal });
-    if (refusal !== undefined) throw new HandshakeError(`A host was refused: ${refusal}`);
-    return proof.version;
-  });
+import { type Log, silentLog } from "@/log/mod.ts";
+import { type Duplex, messageOf } from "@/util/mod.ts";
+import { Arrivals } from "./arrivals.ts";
+import { CarrierEnd } from "./carrier_end.ts";
+import { decodeFrames, type Frame, ProtocolError } from "./frame.ts";
+import { Outbox, type Outgoing } from "./outbox.ts";
+import { type Segment, SegmentKind } from "./segment.ts";
+import { Turns } from "./turns.ts";
+
+/** An end that has sent nothing on a carrier for this long sends a PING there. */
+const HEARTBEAT_MS = 5_000;
+/** A carrier on which nothing came for this long is dead. */
+const SILENCE_MS = 15_000;
+/** How long a link without a carrier waits for the next. */
+export const GRACE_MS = 60_000;
+/** How many carriers may break their own protocol before the peer is taken for a liar. */
+const MAX_FAULTS = 8;
+/** How long a goodbye may take. */
+const GOODBYE_MS = 1_000;
+
+/** The link to the other end is gone. */
+export class LinkLost extends Error {
+  override readonly name = "LinkLost";
 }
 
-function mismatch(who: string, peer: { telepresence: number; version: string }, ours: string): string {
-  return `The ${who} is version ${peer.version} (protocol ${peer.telepresence}), this is version ${ours} ` +
-    `(protocol ${PROTOCOL}): use the same version on both sides`;
+/** Options of {@linkcode openLink}. */
+export interface LinkOptions {
+  log?: Log;
+  /** How long the link lives without a carrier. @default {60 s} */
+  graceMs?: number;
+  /** @default {5 s} */
+  heartbeatMs?: number;
+  /** @default {15 s} */
+  silenceMs?: number;
 }
 
-async function isSigned(publicKey: string, challenge: Uint8Array, signature: string): Promise<boolean> {
-  try {
-    const key = await crypto.subtle.importKey("raw", fromText(publicKey), "Ed25519", false, ["verify"]);
-    return await crypto.subtle.verify("Ed25519", key, fromText(signature), challengeBytes(challenge));
-  } catch {
-    return false; // not base64url, not 64 bytes: not a signature
+/** Who takes what comes: the mux. */
+export interface FrameTaker {
+  /** Takes a frame whose payload is valid during the call only. @throws {ProtocolError} when it is forbidden */
+  take(frame: Frame): void;
+  /** The link is over. */
+  end(error: Error): void;
+}
+
+/** A link without a carrier yet: the time of grace runs. Disposing it says goodbye on every carrier. */
+export function openLink(options: LinkOptions = {}): Link {
+  return new Link(options);
+}
+
+/** See {@linkcode openLink}. */
+export class Link implements AsyncDisposable {
+  /** Resolves when this end closed the link; rejects with the first reason when anything else did. */
+  readonly closed: Promise<void>;
+  readonly #options: Required<LinkOptions>;
+  readonly #settled = Promise.withResolvers<void>();
+  readonly #taker = Promise.withResolvers<void>();
+  readonly #outbox = new Outbox();
+  readonly #turns = new Turns();
+  readonly #express = new Arrivals(true, (body) => this.#deliver(body));
+  readonly #bulk = new Arrivals(false, (body) => this.#deliver(body));
+  /** The carriers that are up, by index. */
+  readonly #carriers = new Map<number, CarrierEnd>();
+  readonly #beating: ReturnType<typeof setInterval>;
+  #frames: FrameTaker | undefined;
+  #grace: ReturnType<typeof setTimeout> | undefined;
+  #lastLoss: unknown;
+  #faults = 0;
+  #refused = false;
+  #ended: { error: Error } | undefined;
+  /** We said goodbye: that the peer closes carriers now is no loss. */
+  #leaving = false;
+
+  constructor(options: LinkOptions) {
+    const { log = silentLog, graceMs = GRACE_MS, heartbeatMs = HEARTBEAT_MS, silenceMs = SILENCE_MS } = options;
+    this.#options = { log, graceMs, heartbeatMs, silenceMs };
+    this.closed = this.#settled.promise;
+    this.closed.catch(() => {}); // who wants to know, asks; an unasked rejection is no crash
+    this.#beating = setInterval(() => this.#beat(), Math.min(1000, heartbeatMs));
+    this.#waitForCarrier();
   }
-}
 
-/** What is signed: a context, so that a signature for something else is never one for this, and the challenge. */
-function challengeBytes(challenge: Uint8Array): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(CONTEXT.length + challenge.length);
-  bytes.set(CONTEXT);
-  bytes.set(challenge, CONTEXT.length);
-  return bytes;
-}
-
-/** Runs a handshake under its own deadline; the carrier does not outlive a failed one. */
-async function within<T>(carrier: Duplex, options: HandshakeOptions, shake: () => Promise<T>): Promise<T> {
-  using late = deadline(HANDSHAKE_MS, () => new HandshakeError("The other end did not finish the handshake in time"));
-  const signal = options.signal ? AbortSignal.any([options.signal, late.signal]) : late.signal;
-  try {
-    return await abortable(shake(), signal);
-  } catch (error) {
-    closeQuietly(carrier);
-    throw error;
+  /** How many carriers are up. */
+  get carrierCount(): number {
+    return this.#carriers.size;
   }
-}
 
-async function readMessage<T>(carrier: Duplex, schema: z.ZodMiniType<T>): Promise<T> {
-  const header = new Uint8Array(2);
-  if (!await readFull(carrier, header)) throw new HandshakeError("The other end closed the connection");
-  const length = new DataView(header.buffer).getUint16(0);
-  if (length > MAX_HANDSHAKE_BYTES) throw new HandshakeError("Something else answers where the tunnel should be");
-  const body = new Uint8Array(length);
-  if (length > 0 && !await readFull(carrier, body)) throw new HandshakeError("The other end closed the connection");
-  try {
-    return z.parse(schema, JSON.parse(new TextDecoder().decode(body)));
-  } catch (cause) {
-    throw new HandshakeError(`Something else answers where the tunnel should be: ${messageOf(cause)}`, { cause });
+  /** The longest round trip of a carrier when it was last measured, in milliseconds; 0 before it was. */
+  get roundTripMs(): number {
+    return Math.max(0, ...this.#carriers.values().map(({ roundTripMs = 0 }) => roundTripMs));
   }
-}
 
-async function writeMessage(carrier: Duplex, message: unknown): Promise<void> {
-  const body = new TextEncoder().encode(JSON.stringify(message));
-  const bytes = new Uint8Array(2 + body.length);
-  new DataView(bytes.buffer).setUint16(0, body.length);
-  bytes.set(body, 2);
-  await writeAll(carrier, bytes);
-}
+  /** Bytes that came and went on the carriers that are up. */
+  get traffic(): number {
+    return this.#carriers.values().reduce((sum, { traffic }) => sum + traffic, 0);
+  }
 
-function toText(bytes: Uint8Array): string {
-  return bytes.toBase64({ alphabet: "base64url", omitPadding: true });
-}
+  /** Gives everything that comes to `taker`; nothing is read before. Once. */
+  start(taker: FrameTaker): void {
+    this.#frames = taker;
+    this.#taker.resolve();
+    if (this.#ended) taker.end(this.#ended.error);
+  }
 
-function fromText(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.fromBase64(text, { alphabet: "base64url" });
+  /**
+   * Takes a carrier whose handshake is done. It takes the place of the one that has its index, if there is one.
+   *
+   * @returns when the carrier is gone, with why
+   */
+  async attach(index: number, duplex: Duplex): Promise<unknown> {
+    if (this.#ended) {
+      duplex.close();
+      return this.#ended.error;
+    }
+    const { log } = this.#options;
+    this.#drop(this.#carriers.get(index), new Error("Another carrier took its place"));
+    const carrier: CarrierEnd = new CarrierEnd(index, duplex, {
+      next: () => this.#nextFor(carrier),
+      take: (segment) => this.#take(segment),
+      acknowledged: (outgoing) => {
+        this.#outbox.acknowledged(outgoing);
+        this.#kick(); // there is room again
+      },
+      turns: this.#turns,
+      bye: (sentence) => this.end(new LinkLost(`The other end closed the tunnel: ${sentence}`)),
+    });
+    this.#carriers.set(index, carrier);
+    clearTimeout(this.#grace);
+    log.debug(`Carrier ${index} is up: ${this.#carriers.size} in all`);
+    this.#kick();
+    try {
+      await this.#taker.promise;
+      return await carrier.run();
+    } catch (error) {
+      this.#drop(carrier, error);
+      return error;
+    }
+  }
+
+  /** Sends a control frame; its payload must not change afterwards. */
+  control(frame: Frame): void {
+    this.#outbox.control(frame);
+    this.#kick();
+  }
+
+  /**
+   * Sends bytes of a stream, which begin at `position`; waits for its turn. Afterwards the payload may change again.
+   *
+   * @throws the reason for which the link ended
+   */
+  async data(
+    frame: { readonly stream: number; readonly position: number; readonly payload: Uint8Array; readonly bulk: boolean },
+  ): Promise<void> {
+    const lane = frame.bulk ? SegmentKind.BULK : SegmentKind.EXPRESS;
+    const taken = this.#outbox.data(lane, frame.stream, frame.position, frame.payload);
+    this.#kick();
+    await taken;
+  }
+
+  /** The one end of the link: everything that waits is told. `error` is undefined when we wanted it. */
+  end(error: Error | undefined): void {
+    if (this.#ended) return;
+    const reason = error ?? new LinkLost("The tunnel was closed");
+    this.#ended = { error: reason };
+    clearInterval(this.#beating);
+    clearTimeout(this.#grace);
+    this.#outbox.fail(reason);
+    for (const carrier of this.#carriers.values()) carrier.close(reason);
+    this.#carriers.clear();
+    this.#frames?.end(reason);
+    if (error === undefined || this.#leaving) return this.#settled.resolve();
+    this.#options.log.info(`Tunnel ended: ${error.message}`);
+    this.#settled.reject(error);
+  }
+
+  /** Ends the link in order: what waits goes out, then the goodbye. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.leave("The other end is done");
+  }
+
+  /** As disposing, with a sentence for the peer. */
+  async leave(sentence: string): Promise<void> {
+    if (!this.#ended) {
+      this.#leaving = true;
+      await this.#sayBye(sentence);
+      this.end(undefined);
+    }
+    await this.closed.catch(() => {});
+  }
+
+  /** Says goodbye on every carrier; one that takes nothing does not hold up the end. */
+  async #sayBye(sentence: string): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, GOODBYE_MS);
+    const goodbye = async () => {
+      if (this.#frames !== undefined && this.#carriers.size > 0) await this.#outbox.handedOut();
+      await Promise.all([...this.#carriers.values()].map((carrier) => {
+        carrier.sayBye(sentence);
+        return carrier.leave();
+      }));
+    };
+    await Promise.race([goodbye().catch(() => {}), late.promise]);
+    clearTimeout(timer);
+  }
+
+  #nextFor(carrier: CarrierEnd): Outgoing | undefined {
+    const first = Math.min(...this.#carriers.keys());
+    const express = carrier.index === first ? this.#outbox.next(SegmentKind.EXPRESS) : undefined;
+    if (express !== undefined) return express;
+    return carrier.index !== first || this.#carriers.size === 1 ? this.#outbox.next(SegmentKind.BULK) : undefined;
+  }
+
+  /** Takes a lane's segment. A fault in what it says is the peer's, not the carrier's: it ends the link. */
+  #take({ kind, number, body }: Segment): void {
+    if (this.#ended || this.#refused) return;
+    try {
+      (kind === SegmentKind.EXPRESS ? this.#express : this.#bulk).take(number, body);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#refuse(error);
+    }
+  }
+
+  #deliver(body: Uint8Array): void {
+    for (const frame of decodeFrames(body)) this.#frames?.take(frame);
+  }
+
+  /** The peer broke the protocol: it is told, and the link is over. */
+  #refuse(error: ProtocolError): void {
+    this.#refused = true;
+    this.#options.log.info(`The other end broke the protocol: ${error.message}`);
+    this.#outbox.fail(error); // nothing goes out any more but the goodbye
+    this.#sayBye(error.message).finally(() => this.end(error));
+  }
+
+  /** A carrier is gone: what was under way on it goes to the others, or waits for the next. */
+  #drop(carrier: CarrierEnd | undefined, error: unknown): void {
+    if (carrier === undefined || this.#carriers.get(carrier.index) !== carrier) return;
+    this.#carriers.delete(carrier.index);
+    carrier.close(error);
+    this.#lastLoss = error;
+    this.#options.log.debug(`Carrier ${carrier.index} is lost: ${messageOf(error)}`);
+    this.#outbox.sendAgain(carrier.takeUnderWay());
+    if (error instanceof ProtocolError && ++this.#faults >= MAX_FAULTS) return this.end(error);
+    if (this.#carriers.size === 0) this.#waitForCarrier();
+    this.#kick();
+  }
+
+  #waitForCarrier(): void {
+    const { graceMs } = this.#options;
+    const start = performance.now();
+    const giveUp = () => {
+      const seconds = Math.round((performance.now() - start) / 1000);
+      const how = this.#lastLoss === undefined ? "" : `: ${messageOf(this.#lastLoss)}`;
+      const since = seconds > 0 ? ` for ${seconds} s` : "";
+      this.end(new LinkLost(`The connection to the other end was lost${since}${how}`, { cause: this.#lastLoss }));
+    };
+    clearTimeout(this.#grace);
+    if (graceMs === 0 && this.#lastLoss !== undefined) giveUp();
+    else if (graceMs > 0) this.#grace = setTimeout(giveUp, graceMs);
+  }
+
+  #beat(): void {
+    const { silenceMs } = this.#options;
+    for (const carrier of [...this.#carriers.values()]) {
+      if (carrier.beat(this.#options)) continue;
+      this.#drop(carrier, new LinkLost(`The other end has been silent for ${Math.round(silenceMs / 1000)} s`));
+    }
+    this.#outbox.trim();
+  }
+
+  #kick(): void {
+    for (const carrier of this.#carriers.values()) carrier.kick();
+  }
 }

@@ -1,84 +1,231 @@
 import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
-import { type Duplex, duplexPair, writeAll } from "@/util/mod.ts";
-import { admitHost, greetAgent, HandshakeError, makeSessionKey } from "./link.ts";
+import { type Duplex, duplexPair, readFull, sleep, writeAll } from "@/util/mod.ts";
+import { encodeFrame, encodeOpening, FrameType, HEADER_BYTES, ProtocolError } from "./frame.ts";
+import { type Link, LinkLost, type LinkOptions, openLink } from "./link.ts";
+import { openMux } from "./mux.ts";
+import { encodeSegment, type SegmentHeader, SegmentKind } from "./segment.ts";
 
-const message = (value: unknown) => {
-  const body = new TextEncoder().encode(JSON.stringify(value));
-  return new Uint8Array([body.length >> 8, body.length & 255, ...body]);
-};
+/** Two links with `count` carriers between them, an echo at the agent's. */
+function pair(count: number, options: LinkOptions = {}) {
+  const [host, agent] = [openLink(options), openLink(options)];
+  const carriers = Array.from({ length: count }, (_, index) => connect(index, host, agent));
+  const onOpen = (incoming: { accept(): Duplex }) => void echo(incoming.accept()).catch(() => {});
+  return {
+    host: openMux(host, { role: "host", onOpen: () => {} }),
+    agent: openMux(agent, { role: "agent", onOpen }),
+    hostLink: host,
+    agentLink: agent,
+    carriers,
+  };
+}
 
-Deno.test("the host that holds the session's key is let in, and both ends know the other's version", async () => {
-  for (const chunkBytes of [1, 5, 10_000]) {
-    const key = await makeSessionKey();
-    const [host, agent] = duplexPair({ chunkBytes });
-    equals(
-      await Promise.all([
-        greetAgent(host, key.privateKey, { version: "1.2.3" }),
-        admitHost(agent, key.publicKey, { version: "1.2.4" }),
-      ]),
-      ["1.2.4", "1.2.3"],
-    );
-  }
-});
-
-Deno.test("a host with another key is refused, and told why", async () => {
-  const [ours, other] = [await makeSessionKey(), await makeSessionKey()];
-  const [host, agent] = duplexPair();
-  const [greeted, admitted] = await Promise.allSettled([
-    greetAgent(host, other.privateKey, { version: "1" }),
-    admitHost(agent, ours.publicKey, { version: "1" }),
-  ]);
-  for (const side of [greeted, admitted]) {
-    ok(side.status === "rejected" && side.reason instanceof HandshakeError);
-    ok(/signature is not that of this session's key/.test(side.reason.message), side.reason.message);
-  }
-});
-
-Deno.test("a peer of another protocol is refused with a sentence that names both versions", async () => {
-  const { privateKey, publicKey } = await makeSessionKey();
-  const [host, agent] = duplexPair();
-  await writeAll(agent, message({ telepresence: 2, version: "9.0", challenge: "" }));
-  await rejects(greetAgent(host, privateKey, { version: "1.0" }), /agent is version 9\.0.*this is version 1\.0/);
-  const [newer, admitting] = duplexPair();
-  await writeAll(newer, message({ telepresence: 2, version: "9.0", signature: "" }));
-  await rejects(admitHost(admitting, publicKey, { version: "1.0" }), /host is version 9\.0.*this is version 1\.0/);
-});
-
-Deno.test("something else on the agent's port is a sentence, not a hang", async (t) => {
-  const { privateKey } = await makeSessionKey();
-  const cases: { name: string; say: (agent: Duplex) => Promise<unknown>; words: RegExp }[] = [
-    {
-      name: "HTTP",
-      say: (agent) => writeAll(agent, new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n\r\n")),
-      words: /Something else/,
+/** One carrier between two links, with what it carried; `cut` ends it at both ends. */
+function connect(index: number, host: Link, agent: Link) {
+  const [a, b] = duplexPair();
+  const carrier = {
+    sent: 0,
+    held: undefined as Promise<void> | undefined,
+    cut() {
+      a.close();
+      b.close();
     },
-    { name: "not JSON", say: (agent) => writeAll(agent, new Uint8Array([0, 1, 65])), words: /Something else/ },
-    { name: "another JSON", say: (agent) => writeAll(agent, message({ hello: 1 })), words: /Something else/ },
-    { name: "nothing at all", say: (agent) => Promise.resolve(agent.closeWrite()), words: /closed the connection/ },
-    {
-      name: "the end in the middle",
-      say: async (agent) => {
-        await writeAll(agent, new Uint8Array([0, 9, 65]));
-        await agent.closeWrite();
+  };
+  const counted: Duplex = {
+    ...a,
+    async write(bytes) {
+      await carrier.held;
+      carrier.sent += bytes.length;
+      return await a.write(bytes);
+    },
+  };
+  host.attach(index, counted);
+  agent.attach(index, b);
+  return carrier;
+}
+
+async function echo(stream: Duplex): Promise<void> {
+  const buffer = new Uint8Array(65536);
+  for (let count; (count = await stream.read(buffer)) !== null;) await writeAll(stream, buffer.subarray(0, count));
+  await stream.closeWrite();
+}
+
+const BYTES = new Uint8Array(3_000_000).map((_, index) => index * 31 >> 3);
+
+async function roundTrip(stream: Duplex, bytes: Uint8Array): Promise<void> {
+  const received = new Uint8Array(bytes.length);
+  await Promise.all([writeAll(stream, bytes), readFull(stream, received)]);
+  equals(received, bytes);
+}
+
+Deno.test("a link goes on when all of its carriers were lost, with every byte once", async () => {
+  const ends = pair(2);
+  await using host = ends.host;
+  await using _agent = ends.agent;
+  const stream = await host.open(new Uint8Array());
+  for (let round = 0; round < 3; round++) {
+    const under = roundTrip(stream, BYTES);
+    await sleep(1);
+    ends.carriers.splice(0).forEach((carrier) => carrier.cut());
+    await sleep(5);
+    equals(ends.hostLink.carrierCount, 0);
+    ends.carriers.push(connect(0, ends.hostLink, ends.agentLink), connect(1, ends.hostLink, ends.agentLink));
+    await under;
+  }
+});
+
+Deno.test("small streams keep to the first carrier, bulk to the others", async () => {
+  const ends = pair(3);
+  await using host = ends.host;
+  await using _agent = ends.agent;
+  const small = await host.open(new Uint8Array());
+  await roundTrip(small, BYTES.subarray(0, 1000));
+  equals(ends.carriers.slice(1).map(({ sent }) => sent), [0, 0]);
+  const bulk = await host.open(new Uint8Array());
+  await roundTrip(bulk, BYTES);
+  const [express = 0, ...others] = ends.carriers.map(({ sent }) => sent);
+  ok(express < 600_000, `the express lane carried ${express} bytes`);
+  ok(others.every((sent) => sent > 500_000), `the others carried ${others}`);
+});
+
+Deno.test("a bulk lane that stands still does not hold up a small answer", async () => {
+  const ends = pair(2);
+  await using host = ends.host;
+  await using _agent = ends.agent;
+  const bulk = await host.open(new Uint8Array());
+  await roundTrip(bulk, BYTES);
+  const go = Promise.withResolvers<void>();
+  const [, second] = ends.carriers;
+  ok(second);
+  second.held = go.promise;
+  const under = roundTrip(bulk, BYTES);
+  await roundTrip(await host.open(new Uint8Array()), BYTES.subarray(0, 100));
+  go.resolve();
+  await under;
+});
+
+Deno.test("a link without a carrier is lost after the time of grace, and says for how long and why", async () => {
+  const ends = pair(1, { graceMs: 30 });
+  const stream = await ends.host.open(new Uint8Array());
+  ends.carriers[0]?.cut();
+  await rejects(stream.read(new Uint8Array(1)), LinkLost);
+  await rejects(ends.host.closed, /connection to the other end was lost.*reset/);
+  await rejects(ends.agent.closed, LinkLost);
+  await Promise.all([ends.host[Symbol.asyncDispose](), ends.agent[Symbol.asyncDispose]()]);
+});
+
+Deno.test("a carrier takes the place of the one with its index", async () => {
+  const ends = pair(1);
+  await using host = ends.host;
+  await using _agent = ends.agent;
+  const stream = await host.open(new Uint8Array());
+  const under = roundTrip(stream, BYTES);
+  for (let round = 0; round < 5; round++) {
+    await sleep(1);
+    connect(0, ends.hostLink, ends.agentLink);
+    equals(ends.hostLink.carrierCount, 1);
+  }
+  await under;
+});
+
+/** A link against a peer that the test plays: what it writes are segments. */
+async function withLiar(
+  body: (link: Link, say: (header: Partial<SegmentHeader>, bytes?: Uint8Array) => Promise<void>) => Promise<void>,
+) {
+  const link = openLink({ graceMs: 60_000 });
+  const mux = openMux(link, { role: "agent", onOpen: (incoming) => incoming.refuse({ code: "EPERM", message: "" }) });
+  const [a, b] = duplexPair({ capacityBytes: 1 << 20 });
+  const gone = link.attach(0, a);
+  let place = 0;
+  await body(link, async (header, bytes = new Uint8Array()) => {
+    const whole = { kind: SegmentKind.EXPRESS, place: place++, acknowledged: 0, number: 0, ...header };
+    await writeAll(b, encodeSegment(whole, bytes)).catch(() => {}); // it may be cut off already
+  });
+  b.close();
+  await gone;
+  await mux[Symbol.asyncDispose]();
+}
+
+const OPEN = new Uint8Array(HEADER_BYTES + 4);
+encodeFrame({ type: FrameType.OPEN, stream: 1, payload: encodeOpening(0, new Uint8Array()) }, OPEN);
+
+Deno.test("a lie about the carrier costs the carrier, a lie about the lane the link", async (t) => {
+  const costs = {
+    carrier: [
+      { name: "a place too far", header: { place: 5 }, body: OPEN },
+      { name: "a place again", header: { place: 2 ** 32 - 1 }, body: OPEN },
+      {
+        name: "an acknowledgement of what was not sent",
+        header: { kind: SegmentKind.ACK, acknowledged: 9 },
+        body: new Uint8Array(),
       },
-      words: /in the middle/,
-    },
-  ];
-  for (const { name, say, words } of cases) {
-    await t.step(name, async () => {
-      const [host, agent] = duplexPair();
-      await say(agent);
-      await rejects(greetAgent(host, privateKey, { version: "1" }), words);
-    });
+    ],
+    link: [{ name: "a number that is too far ahead", header: { number: 70_000 } }],
+  } as const;
+  for (const { name, header, body } of costs.carrier) {
+    await t.step(name, () =>
+      withLiar(async (link, say) => {
+        await say(header, body);
+        while (link.carrierCount > 0) await sleep(1);
+        equals(await Promise.race([link.closed, sleep(5).then(() => "goes on")]), "goes on");
+      }));
+  }
+  for (const { name, header } of costs.link) {
+    await t.step(name, () =>
+      withLiar(async (link, say) => {
+        await say(header, OPEN);
+        await rejects(link.closed, ProtocolError);
+      }));
   }
 });
 
-Deno.test("random answers to the challenge are refused", async () => {
-  const { publicKey } = await makeSessionKey();
-  for (let round = 0; round < 50; round++) {
-    const [host, agent] = duplexPair();
-    const signature = crypto.getRandomValues(new Uint8Array(round * 2)).toBase64({ alphabet: "base64url" });
-    await writeAll(host, message({ telepresence: 1, version: "1", signature }));
-    await rejects(admitHost(agent, publicKey, { version: "1" }), HandshakeError);
+Deno.test("what comes twice is taken once", async () => {
+  await withLiar(async (link, say) => {
+    await say({ number: 0 }, OPEN);
+    await say({ number: 0 }, OPEN); // a second OPEN of the same number would end the link
+    await say({ number: 0 }, OPEN);
+    equals(await Promise.race([link.closed, sleep(5).then(() => "goes on")]), "goes on");
+  });
+});
+
+Deno.test("a peer that keeps breaking its carriers is given up", async () => {
+  const link = openLink();
+  const mux = openMux(link, { role: "agent", onOpen: () => {} });
+  for (let round = 0; round < 8; round++) {
+    const [a, b] = duplexPair();
+    const gone = link.attach(0, a);
+    await writeAll(b, new Uint8Array(20).fill(77));
+    await gone;
   }
+  await rejects(link.closed, ProtocolError);
+  await mux[Symbol.asyncDispose]();
+});
+
+Deno.test("a peer that reads nothing and acknowledges nothing costs a bounded memory", async () => {
+  const link = openLink();
+  const mux = openMux(link, { role: "host", onOpen: () => {} });
+  const swallowed = { bytes: 0 };
+  const never = new Promise<never>(() => {});
+  const deaf: Duplex = {
+    read: () => never,
+    write(bytes) {
+      swallowed.bytes += bytes.length;
+      return Promise.resolve(bytes.length);
+    },
+    closeWrite: () => Promise.resolve(),
+    close: () => {},
+  };
+  link.attach(0, deaf);
+  const payload = new Uint8Array(65528);
+  for (const bulk of [true, false]) {
+    void (async () => {
+      for (let position = 0;; position += payload.length) await link.data({ stream: 1, position, payload, bulk });
+    })().catch(() => {});
+  }
+  let before = -1;
+  while (before !== swallowed.bytes) {
+    before = swallowed.bytes;
+    await sleep(20);
+  }
+  ok(swallowed.bytes > 39e6 && swallowed.bytes < 43e6, `${swallowed.bytes} bytes were sent without an acknowledgement`);
+  await mux[Symbol.asyncDispose]();
 });

@@ -1,5 +1,6 @@
 /**
- * Bytes in, streams out: the handshake over a carrier, and the mux over the link. `spec.md` is the protocol.
+ * Bytes in, streams out: the handshake over a carrier, the link over its carriers, and the mux over the link. `spec.md`
+ * is the protocol.
  *
  * Invariant: knows neither Kubernetes nor what streams carry; no reader that stops can hold up another.
  *
@@ -8,12 +9,18 @@
 export { ProtocolError, type Reset } from "./frame.ts";
 export {
   admitHost,
+  type CarrierName,
   greetAgent,
   HandshakeError,
   type HandshakeOptions,
+  LinkUnknown,
   makeSessionKey,
+  MAX_CARRIERS,
+  nameNewLink,
   PROTOCOL,
   type SessionKey,
-} from "./link.ts";
-export { type Incoming, LinkLost, type Mux, type MuxOptions, openMux } from "./mux.ts";
+} from "./handshake.ts";
+export { GRACE_MS, Link, LinkLost, type LinkOptions, openLink } from "./link.ts";
+export { type CarrierOptions, keepCarriers } from "./keep_carriers.ts";
+export { type Incoming, type Mux, type MuxOptions, openMux } from "./mux.ts";
 export { MuxStream, StreamReset } from "./mux_stream.ts";

@@ -1,28 +1,27 @@
-import { type Log, silentLog } from "@/log/mod.ts";
-import { abortable, closeQuietly, type Duplex, messageOf } from "@/util/mod.ts";
+import { abortable } from "@/util/mod.ts";
 import {
   decodeCredit,
+  decodeOffset,
   decodeReset,
   encodeCredit,
+  encodeOffset,
+  encodeOpening,
   encodeReset,
   type Frame,
-  FrameReader,
   FrameType,
   MAX_PAYLOAD_BYTES,
+  OFFSET_BYTES,
   ProtocolError,
   type Reset,
 } from "./frame.ts";
-import { FrameWriter } from "./frame_writer.ts";
+import type { FrameTaker, Link } from "./link.ts";
 import { MuxStream, StreamReset } from "./mux_stream.ts";
+import { WindowBudget } from "./window.ts";
 
-/** An end that has sent nothing for this long sends a PING. */
-const HEARTBEAT_MS = 5_000;
-/** A peer that was silent for this long is dead. */
-const SILENCE_MS = 15_000;
-/** How many streams of the peer may be open at a time. */
-const MAX_STREAMS = 8192;
-/** Enough that a read of a fast carrier is rarely cut. */
-const READ_BYTES = 256 * 1024;
+/** How many streams of each end may be open at a time. */
+export const MAX_STREAMS = 8192;
+/** How many OPENs of ours may be unanswered at a time; more wait for their turn. */
+export const MAX_OPENING = 1024;
 
 /** Options of {@linkcode openMux}. */
 export interface MuxOptions {
@@ -30,11 +29,6 @@ export interface MuxOptions {
   role: "host" | "agent";
   /** What to do with a stream that the peer opens: it must be accepted or refused in the end. */
   onOpen: (incoming: Incoming) => void;
-  log?: Log;
-  /** @default {5 s} */
-  heartbeatMs?: number;
-  /** @default {15 s} */
-  silenceMs?: number;
 }
 
 /** A stream that the peer wants to open. */
@@ -49,12 +43,12 @@ export interface Incoming {
   refuse(reset: Reset): void;
 }
 
-/** Many streams over one carrier. Disposing it says goodbye and ends them all. */
+/** Many streams over one link. Disposing it says goodbye and ends them all. */
 export interface Mux extends AsyncDisposable {
   /**
    * Opens a stream.
    *
-   * @throws {StreamReset} when the peer refused it, or the link ended
+   * @throws {StreamReset} when the peer refused it, {LinkLost} when the link ended, the signal's reason
    */
   open(request: Uint8Array, options?: { signal?: AbortSignal }): Promise<MuxStream>;
   /** Resolves when this end closed the link; rejects with the first reason when anything else did. */
@@ -63,51 +57,43 @@ export interface Mux extends AsyncDisposable {
   readonly streamCount: number;
 }
 
-/** The link to the other end is gone. */
-export class LinkLost extends Error {
-  override readonly name = "LinkLost";
+/** Starts the mux over a link, which it owns from here. */
+export function openMux(link: Link, options: MuxOptions): Mux {
+  const mux = new LinkedMux(link, options);
+  link.start(mux);
+  return mux;
 }
 
-/** Starts the mux over a carrier whose handshake is done. The mux owns the carrier from here. */
-export function openMux(carrier: Duplex, options: MuxOptions): Mux {
-  return new LinkedMux(carrier, options);
+/** A stream of ours that the peer has not answered. */
+interface Opening {
+  readonly stream: MuxStream;
+  readonly answer: PromiseWithResolvers<MuxStream>;
 }
 
-class LinkedMux implements Mux {
-  readonly closed: Promise<void>;
-  readonly #carrier: Duplex;
-  readonly #writer: FrameWriter;
-  readonly #options: MuxOptions;
-  readonly #log: Log;
+class LinkedMux implements Mux, FrameTaker {
+  readonly #link: Link;
+  readonly #onOpen: MuxOptions["onOpen"];
+  readonly #budget = new WindowBudget();
   /** Streams that can carry DATA, by number. */
   readonly #open = new Map<number, MuxStream>();
   /** Streams that we asked for and the peer has not answered. */
-  readonly #opening = new Map<number, PromiseWithResolvers<MuxStream>>();
+  readonly #opening = new Map<number, Opening>();
+  /** Those that wait until they may ask. */
+  readonly #queue: (() => void)[] = [];
   /** Streams that the peer asked for and we have not answered. */
   readonly #incoming = new Map<number, AbortController>();
-  readonly #settled = Promise.withResolvers<void>();
-  readonly #heartbeat: ReturnType<typeof setInterval>;
   #nextStream: number;
   #lastPeerStream = 0;
-  #lastReadMs = performance.now();
   #ended: { error: Error } | undefined;
-  #pongWaiting = false;
-  /** We said goodbye: that the peer closes the carrier now is no loss. */
-  #leaving = false;
 
-  constructor(carrier: Duplex, options: MuxOptions) {
-    this.#carrier = carrier;
-    this.#options = options;
-    this.#log = options.log ?? silentLog;
+  constructor(link: Link, options: MuxOptions) {
+    this.#link = link;
+    this.#onOpen = options.onOpen;
     this.#nextStream = options.role === "host" ? 1 : 2;
-    this.closed = this.#settled.promise;
-    this.closed.catch(() => {}); // who wants to know, asks; an unasked rejection is no crash
-    this.#writer = new FrameWriter(carrier, (error) => this.#end(lost("Cannot write to the tunnel", error)));
-    this.#heartbeat = setInterval(() => this.#beat(), Math.min(1000, options.heartbeatMs ?? HEARTBEAT_MS));
-    this.#readFrames().then(
-      () => this.#end(new LinkLost("The other end closed the tunnel")),
-      (error) => this.#fail(error),
-    );
+  }
+
+  get closed(): Promise<void> {
+    return this.#link.closed;
   }
 
   get streamCount(): number {
@@ -116,70 +102,80 @@ class LinkedMux implements Mux {
 
   async open(request: Uint8Array, options: { signal?: AbortSignal } = {}): Promise<MuxStream> {
     options.signal?.throwIfAborted();
-    if (this.#ended) throw this.#ended.error;
-    if (request.length > MAX_PAYLOAD_BYTES) throw new RangeError(`Cannot open a stream: its request is too long`);
-    const stream = this.#nextStream;
+    this.#throwIfEnded();
+    if (request.length > MAX_PAYLOAD_BYTES - 4) throw new RangeError("Cannot open a stream: its request is too long");
+    await this.#turn(options.signal);
+    const number = this.#nextStream;
     this.#nextStream += 2;
+    const window = this.#budget.first(this.streamCount);
     const answer = Promise.withResolvers<MuxStream>();
-    this.#opening.set(stream, answer);
-    this.#send(FrameType.OPEN, stream, request);
+    this.#opening.set(number, { stream: this.#makeStream(number, window), answer });
+    this.#send(FrameType.OPEN, number, encodeOpening(window, request));
     try {
       return await abortable(answer.promise, options.signal);
     } catch (error) {
-      if (this.#opening.delete(stream)) this.#sendReset(stream, { code: "ECONNABORTED", message: "Given up" });
+      if (this.#answered(number)) this.#sendReset(number, { code: "ECONNABORTED", message: "Given up" });
       // The answer may have come in the very turn in which the signal fired: then the stream is nobody's.
       else answer.promise.then((opened) => opened.close(), () => {});
       throw error;
     }
   }
 
+  /** Waits while too many OPENs are unanswered. @throws the end's reason, or the signal's */
+  async #turn(signal: AbortSignal | undefined): Promise<void> {
+    while (this.#opening.size >= MAX_OPENING) {
+      const turn = Promise.withResolvers<void>();
+      this.#queue.push(turn.resolve);
+      try {
+        await abortable(turn.promise, signal);
+      } catch (error) {
+        const at = this.#queue.indexOf(turn.resolve);
+        if (at >= 0) this.#queue.splice(at, 1);
+        else this.#queue.shift()?.(); // our turn had come: it is the next one's
+        throw error;
+      }
+      this.#throwIfEnded();
+    }
+  }
+
+  #throwIfEnded(): void {
+    if (this.#ended) throw this.#ended.error;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#ended) {
-      this.#leaving = true;
-      this.#send(FrameType.GOAWAY, 0, new TextEncoder().encode("The other end is done"));
-      // What is still to be written goes out, but a carrier that takes nothing does not hold up the end.
-      const late = Promise.withResolvers<void>();
-      const timer = setTimeout(late.resolve, 1000);
-      const goodbye = this.#writer.drained().then(() => this.#carrier.closeWrite()).catch(() => {});
-      await Promise.race([goodbye, late.promise]);
-      clearTimeout(timer);
-      this.#end(undefined);
-    }
-    await this.closed.catch(() => {});
+    await this.#link[Symbol.asyncDispose]();
   }
 
-  async #readFrames(): Promise<void> {
-    const reader = new FrameReader();
-    const buffer = new Uint8Array(READ_BYTES);
-    for (let count; (count = await this.#carrier.read(buffer)) !== null;) {
-      this.#lastReadMs = performance.now();
-      for (const frame of reader.push(buffer.subarray(0, count))) this.#take(frame);
-    }
-  }
-
-  /** Dispatches one frame. @throws {ProtocolError} when the specification forbids it */
-  #take({ type, stream, payload }: Frame): void {
-    if (this.#ended) return;
+  /** The link tells: a frame came. @throws {ProtocolError} when the specification forbids it */
+  take({ type, stream, payload }: Frame): void {
     switch (type) {
       case FrameType.DATA:
-        return this.#known(stream)?.receive(payload);
+        return this.#receiver(stream)?.receive(decodeOffset(payload), payload.subarray(OFFSET_BYTES));
       case FrameType.CREDIT:
         return this.#known(stream)?.grant(decodeCredit(payload));
       case FrameType.FIN:
-        return this.#known(stream)?.finish();
+        return this.#known(stream)?.finish(decodeOffset(payload));
       case FrameType.OPEN:
-        return this.#takeOpen(stream, payload.slice());
+        return this.#takeOpen(stream, decodeCredit(payload), payload.slice(4));
       case FrameType.ACCEPT:
-        return this.#takeAccept(stream, payload.slice());
+        return this.#takeAccept(stream, decodeCredit(payload), payload.slice(4));
       case FrameType.RESET:
         return this.#takeReset(stream, new StreamReset(decodeReset(payload)));
-      case FrameType.PING:
-        return this.#takePing(payload.slice());
-      case FrameType.PONG:
-        return;
-      case FrameType.GOAWAY:
-        return this.#end(new LinkLost(`The other end closed the tunnel: ${new TextDecoder().decode(payload)}`));
     }
+  }
+
+  /** The link tells: it is over. */
+  end(error: Error): void {
+    this.#ended = { error };
+    for (const { stream, answer } of this.#opening.values()) {
+      answer.reject(error);
+      stream.fail(error);
+    }
+    for (const incoming of this.#incoming.values()) incoming.abort(error);
+    this.#opening.clear();
+    this.#incoming.clear();
+    for (const stream of [...this.#open.values()]) stream.fail(error);
+    for (const wake of this.#queue.splice(0)) wake();
   }
 
   /** The stream of a frame; undefined when it was closed here already, so that the frame is just late. */
@@ -191,6 +187,11 @@ class LinkedMux implements Mux {
     return known;
   }
 
+  /** As `known`, for DATA: in the bulk lane it may overtake the ACCEPT that it follows. */
+  #receiver(stream: number): MuxStream | undefined {
+    return this.#opening.get(stream)?.stream ?? this.#known(stream);
+  }
+
   #wasOpened(stream: number): boolean {
     return stream > 0 && (this.#isOurs(stream) ? stream < this.#nextStream : stream <= this.#lastPeerStream);
   }
@@ -199,123 +200,90 @@ class LinkedMux implements Mux {
     return stream % 2 === this.#nextStream % 2;
   }
 
-  #takeOpen(stream: number, request: Uint8Array): void {
-    if (this.#isOurs(stream) || stream <= this.#lastPeerStream) {
-      throw new ProtocolError(`Wrong number in OPEN: ${stream}`);
+  #takeOpen(number: number, credit: number, request: Uint8Array): void {
+    if (this.#isOurs(number) || number <= this.#lastPeerStream) {
+      throw new ProtocolError(`Wrong number in OPEN: ${number}`);
     }
-    this.#lastPeerStream = stream;
+    this.#lastPeerStream = number;
     if (this.#open.size + this.#incoming.size >= MAX_STREAMS) {
-      return this.#sendReset(stream, { code: "EMFILE", message: "Too many streams are open" });
+      return this.#sendReset(number, { code: "EMFILE", message: "Too many streams are open" });
     }
     const gone = new AbortController();
-    this.#incoming.set(stream, gone);
-    this.#options.onOpen({
+    this.#incoming.set(number, gone);
+    this.#onOpen({
       request,
       signal: gone.signal,
       accept: (reply = new Uint8Array()) => {
-        const accepted = this.#addStream(stream, new Uint8Array());
-        if (this.#incoming.delete(stream)) this.#send(FrameType.ACCEPT, stream, reply);
-        else {accepted.fail(
-            this.#ended?.error ?? new StreamReset({ code: "ECONNABORTED", message: "The other end gave up" }),
-          );}
+        const window = this.#budget.first(this.streamCount);
+        const accepted = this.#makeStream(number, window);
+        if (this.#incoming.delete(number)) {
+          this.#open.set(number, accepted);
+          this.#send(FrameType.ACCEPT, number, encodeOpening(window, reply));
+          accepted.grant(credit);
+        } else {
+          const gaveUp = new StreamReset({ code: "ECONNABORTED", message: "The other end gave up" });
+          accepted.fail(this.#ended?.error ?? gaveUp);
+        }
         return accepted;
       },
       refuse: (reset) => {
-        if (this.#incoming.delete(stream)) this.#sendReset(stream, reset);
+        if (this.#incoming.delete(number)) this.#sendReset(number, reset);
       },
     });
   }
 
-  #takeAccept(stream: number, reply: Uint8Array): void {
-    const answer = this.#opening.get(stream);
-    if (answer === undefined) {
-      if (!this.#isOurs(stream) || !this.#wasOpened(stream) || this.#open.has(stream)) {
-        throw new ProtocolError(`ACCEPT for stream ${stream}, which was not asked for`);
+  #takeAccept(number: number, credit: number, reply: Uint8Array): void {
+    const opening = this.#opening.get(number);
+    if (opening === undefined) {
+      if (!this.#isOurs(number) || !this.#wasOpened(number) || this.#open.has(number)) {
+        throw new ProtocolError(`ACCEPT for stream ${number}, which was not asked for`);
       }
       return; // given up in the meantime: our RESET is under way
     }
-    this.#opening.delete(stream);
-    answer.resolve(this.#addStream(stream, reply));
+    this.#answered(number);
+    this.#open.set(number, opening.stream);
+    opening.stream.accepted(reply, credit);
+    opening.answer.resolve(opening.stream);
   }
 
-  #takeReset(stream: number, reset: StreamReset): void {
-    const answer = this.#opening.get(stream);
-    const incoming = this.#incoming.get(stream);
-    if (answer) {
-      this.#opening.delete(stream);
-      answer.reject(reset);
+  #takeReset(number: number, reset: StreamReset): void {
+    const opening = this.#opening.get(number);
+    const incoming = this.#incoming.get(number);
+    if (opening) {
+      this.#answered(number);
+      opening.answer.reject(reset);
     } else if (incoming) {
-      this.#incoming.delete(stream);
+      this.#incoming.delete(number);
       incoming.abort(reset);
     } else {
-      this.#known(stream)?.fail(reset);
+      this.#known(number)?.fail(reset);
     }
   }
 
-  #takePing(payload: Uint8Array): void {
-    if (this.#pongWaiting) return; // a peer that pings without reading does not fill our memory
-    this.#pongWaiting = true;
-    this.#send(FrameType.PONG, 0, payload);
-    this.#writer.drained().then(() => this.#pongWaiting = false);
+  /** An OPEN of ours waits for no answer any more: the next may ask. @returns whether it was still waiting */
+  #answered(number: number): boolean {
+    const waited = this.#opening.delete(number);
+    if (waited) this.#queue.shift()?.();
+    return waited;
   }
 
-  #addStream(stream: number, reply: Uint8Array): MuxStream {
-    const added = new MuxStream({
-      data: (payload) => this.#writer.data(stream, payload),
-      credit: (bytes) => this.#send(FrameType.CREDIT, stream, encodeCredit(bytes)),
-      fin: () => this.#send(FrameType.FIN, stream, new Uint8Array()),
-      reset: (reset) => this.#sendReset(stream, reset),
-      done: () => this.#open.delete(stream),
-    }, reply);
-    this.#open.set(stream, added);
-    return added;
+  #makeStream(number: number, window: number): MuxStream {
+    return new MuxStream({
+      data: (position, payload, bulk) => this.#link.data({ stream: number, position, payload, bulk }),
+      credit: (bytes) => this.#send(FrameType.CREDIT, number, encodeCredit(bytes)),
+      fin: (position) => this.#send(FrameType.FIN, number, encodeOffset(position, new Uint8Array(OFFSET_BYTES))),
+      reset: (reset) => this.#sendReset(number, reset),
+      done: () => this.#open.delete(number),
+      roundTripMs: () => this.#link.roundTripMs,
+      budget: this.#budget,
+    }, window);
   }
 
   #send(type: FrameType, stream: number, payload: Uint8Array): void {
-    this.#writer.control({ type, stream, payload });
+    this.#link.control({ type, stream, payload });
   }
 
   #sendReset(stream: number, reset: Reset): void {
     this.#send(FrameType.RESET, stream, encodeReset(reset));
   }
-
-  #beat(): void {
-    const { heartbeatMs = HEARTBEAT_MS, silenceMs = SILENCE_MS } = this.#options;
-    const now = performance.now();
-    if (now - this.#lastReadMs > silenceMs) {
-      this.#end(new LinkLost(`The other end has been silent for ${Math.round(silenceMs / 1000)} s`));
-    } else if (now - this.#writer.lastWriteMs >= heartbeatMs) {
-      this.#send(FrameType.PING, 0, new Uint8Array(8));
-    }
-  }
-
-  /** Reading failed: a fault of the peer is told to it, a lost carrier cannot be. */
-  #fail(error: unknown): void {
-    if (!(error instanceof ProtocolError)) return this.#end(lost("Cannot read from the tunnel", error));
-    this.#log.info(`The other end broke the protocol: ${error.message}`);
-    this.#send(FrameType.GOAWAY, 0, new TextEncoder().encode(error.message));
-    this.#writer.drained().finally(() => this.#end(error));
-  }
-
-  /** The one end of the link: everything that waits is told. `error` is undefined when we wanted it. */
-  #end(error: Error | undefined): void {
-    if (this.#ended) return;
-    const reason = error ?? new LinkLost("The tunnel was closed");
-    this.#ended = { error: reason };
-    clearInterval(this.#heartbeat);
-    this.#writer.fail(reason);
-    for (const answer of this.#opening.values()) answer.reject(reason);
-    for (const incoming of this.#incoming.values()) incoming.abort(reason);
-    this.#opening.clear();
-    this.#incoming.clear();
-    for (const stream of [...this.#open.values()]) stream.fail(reason);
-    closeQuietly(this.#carrier);
-    if (error === undefined || this.#leaving) return this.#settled.resolve();
-    this.#log.info(`Tunnel ended: ${error.message}`);
-    this.#settled.reject(error);
-  }
-}
-
-function lost(what: string, cause: unknown): LinkLost {
-  return new LinkLost(`${what}: ${messageOf(cause)}`, { cause });
 }

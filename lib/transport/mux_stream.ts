@@ -1,8 +1,13 @@
 import type { Duplex } from "@/util/mod.ts";
-import { MAX_PAYLOAD_BYTES, ProtocolError, type Reset } from "./frame.ts";
+import { MAX_DATA_BYTES, ProtocolError, type Reset } from "./frame.ts";
+import { MAX_WINDOW_BYTES, type WindowBudget } from "./window.ts";
 
-/** What each direction of a stream may have under way (spec.md, "Flow control"). */
-export const WINDOW_BYTES = 1024 * 1024;
+/** What a stream may have sent lately and still be in the express lane. */
+const EXPRESS_BYTES = 256 * 1024;
+/** How fast a stream's past is forgotten: one that says less than this is never bulk. */
+const FORGET_BYTES_PER_MS = 8 * 1024;
+/** A window grows when half of it is used up within this many round trips. */
+const GROW_ROUND_TRIPS = 2;
 
 /** The stream was ended from one side before both had finished; `code` is the name of an errno. */
 export class StreamReset extends Error {
@@ -17,80 +22,103 @@ export class StreamReset extends Error {
 /** What a stream asks of its mux. */
 export interface StreamPort {
   /** Writes one DATA frame, when its turn has come. */
-  data(payload: Uint8Array): Promise<void>;
+  data(position: number, payload: Uint8Array, bulk: boolean): Promise<void>;
   credit(bytes: number): void;
-  fin(): void;
+  /** Ends our direction, which has so many bytes. */
+  fin(position: number): void;
   reset(reset: Reset): void;
   /** Both directions are over: the number can be forgotten. */
   done(): void;
+  /** The path's round trip in milliseconds. */
+  roundTripMs(): number;
+  readonly budget: WindowBudget;
+}
+
+/** A read that waits for bytes. */
+interface Reading {
+  readonly into: Uint8Array;
+  readonly done: PromiseWithResolvers<number | null>;
 }
 
 /**
  * One stream: a duplex with a window for each direction.
  *
- * States are two ends of stream (`#finSent`, `#finReceived`) and one abrupt end (`#error`): when both ends or the
+ * States are two ends of stream (`#finSent`, `#finAt` reached) and one abrupt end (`#error`): when both ends or the
  * abrupt one have come, the stream is done. Bytes that arrived before an end of stream are read before it is told.
+ *
+ * Positions count the bytes of a direction from its beginning. DATA may arrive in any order (its segments travel on
+ * several carriers), so what is ahead of a gap waits in `#early`.
  */
 export class MuxStream implements Duplex {
-  /** The answer that came with ACCEPT; empty on the accepting side. */
-  readonly reply: Uint8Array;
   readonly #port: StreamPort;
+  #reply: Uint8Array = new Uint8Array();
   readonly #received: Uint8Array[] = [];
   #receivedBytes = 0;
-  #owedCredit = 0;
-  #receiveWindow = WINDOW_BYTES;
-  #sendWindow = WINDOW_BYTES;
-  #finReceived = false;
+  /** By position, what came before what it follows. */
+  readonly #early = new Map<number, Uint8Array>();
+  #earlyBytes = 0;
+  /** Positions of receiving: up to here read, here without a gap, and what the peer may send up to. */
+  #readAt = 0;
+  #receivedAt = 0;
+  #grantedAt: number;
+  /** How large the receive window was at first, and is. */
+  readonly #firstWindow: number;
+  #window: number;
+  #creditMs = performance.now();
+  /** Where the peer's direction ends, when it has said so. */
+  #finAt: number | undefined;
+  /** Positions of sending: what was handed on, and what the peer takes. */
+  #sentAt = 0;
+  #takenUpTo = 0;
+  #recentBytes = 0;
+  #recentMs = 0;
   #finSent = false;
   #done = false;
   #error: Error | undefined;
-  #wakeReader: (() => void) | undefined;
+  #reading: Reading | undefined;
   #wakeWriter: (() => void) | undefined;
 
-  constructor(port: StreamPort, reply: Uint8Array) {
+  /** @param window how much the peer was told that it may send */
+  constructor(port: StreamPort, window: number) {
     this.#port = port;
-    this.reply = reply;
+    this.#firstWindow = this.#window = this.#grantedAt = window;
   }
 
-  /** @throws {StreamReset} when the peer or the end of the link ended the stream */
+  /** The answer that came with ACCEPT; empty on the accepting side. */
+  get reply(): Uint8Array {
+    return this.#reply;
+  }
+
+  /** Reads what came. @throws {StreamReset} when the peer ended the stream, {LinkLost} when the link was lost */
   async read(into: Uint8Array): Promise<number | null> {
-    while (this.#receivedBytes === 0) {
-      if (this.#error) throw this.#error;
-      if (this.#finReceived) return null;
-      await new Promise<void>((resolve) => this.#wakeReader = resolve);
-    }
-    let count = 0;
-    while (count < into.length) {
-      const chunk = this.#received[0];
-      if (chunk === undefined) break;
-      const part = chunk.subarray(0, into.length - count);
-      into.set(part, count);
-      count += part.length;
-      if (part.length === chunk.length) this.#received.shift();
-      else this.#received[0] = chunk.subarray(part.length);
-    }
-    this.#receivedBytes -= count;
-    this.#giveCredit(count);
-    return count;
+    if (this.#receivedBytes > 0) return this.#readReceived(into);
+    if (this.#error) throw this.#error;
+    if (this.#isReceived()) return null;
+    const done = Promise.withResolvers<number | null>();
+    this.#reading = { into, done };
+    return await done.promise;
   }
 
-  /** @throws {StreamReset} when the stream was ended; {TypeError} after `closeWrite` */
+  /** Writes when the window has room and the stream's turn has come. @throws as `read`; {TypeError} after `closeWrite` */
   async write(bytes: Uint8Array): Promise<number> {
     if (this.#finSent) throw new TypeError("Cannot write to a stream after its end was sent");
-    while (this.#sendWindow === 0 && !this.#error) {
+    while (this.#sentAt === this.#takenUpTo && !this.#error) {
       await new Promise<void>((resolve) => this.#wakeWriter = resolve);
     }
     if (this.#error) throw this.#error;
-    const part = bytes.subarray(0, Math.min(this.#sendWindow, MAX_PAYLOAD_BYTES));
-    this.#sendWindow -= part.length;
-    if (part.length > 0) await this.#port.data(part);
+    const part = bytes.subarray(0, Math.min(this.#takenUpTo - this.#sentAt, MAX_DATA_BYTES));
+    if (part.length === 0) return 0;
+    const position = this.#sentAt;
+    this.#sentAt += part.length;
+    await this.#port.data(position, part, this.#isBulk(part.length));
+    if (this.#error) throw this.#error;
     return part.length;
   }
 
   closeWrite(): Promise<void> {
     if (!this.#finSent && !this.#error) {
       this.#finSent = true;
-      this.#port.fin();
+      this.#port.fin(this.#sentAt);
       this.#settle();
     }
     return Promise.resolve();
@@ -107,29 +135,46 @@ export class MuxStream implements Duplex {
     this.fail(new StreamReset({ code: "ECONNABORTED", message: "Connection was closed here" }));
   }
 
-  /** The mux tells: bytes came. @throws {ProtocolError} when they are more than was granted, or came after FIN */
-  receive(payload: Uint8Array): void {
-    if (this.#finReceived) throw new ProtocolError("DATA after FIN");
-    if (payload.length > this.#receiveWindow) throw new ProtocolError("DATA beyond the window of its stream");
-    if (payload.length === 0) return;
-    this.#receiveWindow -= payload.length;
-    this.#received.push(payload.slice());
-    this.#receivedBytes += payload.length;
-    this.#wake();
+  /** The mux tells: the peer has accepted the stream, with an answer and a first credit. */
+  accepted(reply: Uint8Array, credit: number): void {
+    this.#reply = reply;
+    this.grant(credit);
   }
 
-  /** The mux tells: the peer takes more. @throws {ProtocolError} when that is more than a window */
+  /** The mux tells: bytes came. @throws {ProtocolError} when they are more than was granted, or came already */
+  receive(position: number, payload: Uint8Array): void {
+    const end = position + payload.length;
+    if (end > this.#grantedAt) throw new ProtocolError("DATA beyond the window of its stream");
+    if (end > (this.#finAt ?? Infinity)) throw new ProtocolError("DATA after FIN");
+    if (position < this.#receivedAt || this.#early.has(position)) throw new ProtocolError("DATA that came already");
+    if (payload.length === 0 || this.#done) return;
+    if (position > this.#receivedAt) {
+      this.#earlyBytes += payload.length;
+      if (this.#receivedAt + this.#earlyBytes > this.#grantedAt) throw new ProtocolError("DATA that overlaps");
+      this.#early.set(position, payload.slice());
+      return;
+    }
+    this.#append(payload, false);
+    for (let next; (next = this.#early.get(this.#receivedAt)) !== undefined;) {
+      this.#early.delete(this.#receivedAt);
+      this.#earlyBytes -= next.length;
+      this.#append(next, true);
+    }
+    this.#settle();
+  }
+
+  /** The mux tells: the peer takes more. @throws {ProtocolError} when that is more than any window */
   grant(bytes: number): void {
-    this.#sendWindow += bytes;
-    if (this.#sendWindow > WINDOW_BYTES) throw new ProtocolError("CREDIT beyond the window of its stream");
+    this.#takenUpTo += bytes;
+    if (this.#takenUpTo - this.#sentAt > 2 * MAX_WINDOW_BYTES) throw new ProtocolError("CREDIT beyond every window");
     this.#wakeWriter?.();
   }
 
-  /** The mux tells: the peer has finished. @throws {ProtocolError} the second time */
-  finish(): void {
-    if (this.#finReceived) throw new ProtocolError("FIN after FIN");
-    this.#finReceived = true;
-    this.#wake();
+  /** The mux tells: the peer's direction has so many bytes. @throws {ProtocolError} the second time, or when more came */
+  finish(position: number): void {
+    if (this.#finAt !== undefined) throw new ProtocolError("FIN after FIN");
+    if (position < this.#receivedAt || position > this.#grantedAt) throw new ProtocolError("FIN at a wrong place");
+    this.#finAt = position;
     this.#settle();
   }
 
@@ -139,29 +184,90 @@ export class MuxStream implements Duplex {
     this.#error = error;
     this.#received.length = 0;
     this.#receivedBytes = 0;
-    this.#done = true;
-    this.#wake();
+    this.#finishStream();
+    this.#reading?.done.reject(error);
+    this.#reading = undefined;
     this.#wakeWriter?.();
-    this.#port.done();
   }
 
-  /** Credit goes back in large pieces: a frame for each half window instead of one for each read. */
+  /** Takes bytes that follow what came; straight to the reader when one waits. */
+  #append(bytes: Uint8Array, owned: boolean): void {
+    this.#receivedAt += bytes.length;
+    let rest = bytes;
+    if (this.#reading !== undefined) {
+      const { into, done } = this.#reading;
+      this.#reading = undefined;
+      const part = bytes.subarray(0, into.length);
+      into.set(part);
+      rest = bytes.subarray(part.length);
+      this.#giveCredit(part.length);
+      done.resolve(part.length);
+    }
+    if (rest.length === 0) return;
+    this.#received.push(owned ? rest : rest.slice());
+    this.#receivedBytes += rest.length;
+  }
+
+  #readReceived(into: Uint8Array): number {
+    let count = 0;
+    while (count < into.length) {
+      const chunk = this.#received[0];
+      if (chunk === undefined) break;
+      const part = chunk.subarray(0, into.length - count);
+      into.set(part, count);
+      count += part.length;
+      if (part.length === chunk.length) this.#received.shift();
+      else this.#received[0] = chunk.subarray(part.length);
+    }
+    this.#receivedBytes -= count;
+    this.#giveCredit(count);
+    return count;
+  }
+
+  /**
+   * Credit goes back in large pieces: a frame for each half window instead of one for each read. A window that was
+   * used up within the path's round trips holds the stream back, so it grows.
+   */
   #giveCredit(count: number): void {
-    this.#owedCredit += count;
-    if (this.#owedCredit < WINDOW_BYTES / 2 || this.#finReceived || this.#error) return;
-    this.#receiveWindow += this.#owedCredit;
-    this.#port.credit(this.#owedCredit);
-    this.#owedCredit = 0;
+    this.#readAt += count;
+    const owed = () => this.#readAt + this.#window - this.#grantedAt;
+    if (owed() < this.#window / 2 || this.#finAt !== undefined || this.#error) return;
+    const now = performance.now();
+    if (now - this.#creditMs < GROW_ROUND_TRIPS * this.#port.roundTripMs()) {
+      this.#window = this.#port.budget.grow(this.#window);
+    }
+    this.#creditMs = now;
+    const credit = owed();
+    this.#grantedAt += credit;
+    this.#port.credit(credit);
+  }
+
+  /** Whether what is written now goes with the bulk: only a stream that says much does. */
+  #isBulk(count: number): boolean {
+    const now = performance.now();
+    this.#recentBytes = Math.max(0, this.#recentBytes - (now - this.#recentMs) * FORGET_BYTES_PER_MS) + count;
+    this.#recentMs = now;
+    return this.#recentBytes > EXPRESS_BYTES;
+  }
+
+  /** Whether all of the peer's direction has come. */
+  #isReceived(): boolean {
+    return this.#finAt === this.#receivedAt;
   }
 
   #settle(): void {
-    if (this.#done || !this.#finSent || !this.#finReceived) return;
-    this.#done = true;
-    this.#port.done();
+    if (!this.#isReceived()) return;
+    if (this.#receivedBytes === 0) {
+      this.#reading?.done.resolve(null);
+      this.#reading = undefined;
+    }
+    if (!this.#done && this.#finSent) this.#finishStream();
   }
 
-  #wake(): void {
-    this.#wakeReader?.();
-    this.#wakeReader = undefined;
+  #finishStream(): void {
+    this.#done = true;
+    this.#early.clear();
+    this.#port.budget.release(this.#window - this.#firstWindow);
+    this.#port.done();
   }
 }

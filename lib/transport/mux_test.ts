@@ -1,8 +1,19 @@
 import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
 import { type Duplex, duplexPair, readFull, splice, writeAll } from "@/util/mod.ts";
-import { encodeFrame, FrameType, HEADER_BYTES, ProtocolError } from "./frame.ts";
-import { type Incoming, LinkLost, type Mux, type MuxOptions, openMux } from "./mux.ts";
-import { type MuxStream, StreamReset, WINDOW_BYTES } from "./mux_stream.ts";
+import { encodeFrame, encodeOffset, encodeOpening, FrameType, HEADER_BYTES, ProtocolError } from "./frame.ts";
+import { LinkLost, type LinkOptions, openLink } from "./link.ts";
+import { type Incoming, type Mux, type MuxOptions, openMux as openMuxOver } from "./mux.ts";
+import { type MuxStream, StreamReset } from "./mux_stream.ts";
+import { encodeSegment, SegmentKind } from "./segment.ts";
+import { FIRST_WINDOW_BYTES } from "./window.ts";
+
+/** A mux over a link of one carrier, with which it ends. */
+function openMux(carrier: Duplex, options: MuxOptions & LinkOptions): Mux {
+  const link = openLink({ graceMs: 0, ...options });
+  const mux = openMuxOver(link, options);
+  link.attach(0, carrier);
+  return mux;
+}
 
 const text = (value: string) => new TextEncoder().encode(value);
 const words = (value: Uint8Array) => new TextDecoder().decode(value);
@@ -123,11 +134,11 @@ Deno.test("a stream whose reader stops holds one window and does not hold up ano
   })();
   filling.catch(() => {}); // looked at below
   const other = await host.open(text("echo"));
-  const message = new Uint8Array(3 * WINDOW_BYTES).map((_, index) => index * 31 >> 3);
+  const message = new Uint8Array(3 * FIRST_WINDOW_BYTES).map((_, index) => index * 31 >> 3);
   const answer = new Uint8Array(message.length);
   await Promise.all([writeAll(other, message), readFull(other, answer)]);
   equals(answer, message);
-  equals(written, WINDOW_BYTES);
+  equals(written, FIRST_WINDOW_BYTES);
   stalled.close();
   await rejects(filling, StreamReset);
   await other.closeWrite();
@@ -173,7 +184,7 @@ Deno.test("disposing one end says goodbye to the other", async () => {
 });
 
 Deno.test("a silent peer is dead after the time for silence; one that pings is not", async () => {
-  const options: MuxOptions = { role: "host", onOpen: () => {}, heartbeatMs: 5, silenceMs: 60 };
+  const options: MuxOptions & LinkOptions = { role: "host", onOpen: () => {}, heartbeatMs: 5, silenceMs: 60 };
   const [a] = duplexPair();
   const alone = openMux(a, options);
   await rejects(alone.closed, /has been silent/);
@@ -193,32 +204,46 @@ Deno.test("a peer that breaks the protocol is told so, and the link ends", async
     encodeFrame({ type, stream, payload }, wire);
     return wire;
   };
-  const chunk = new Uint8Array(65536);
+  const data = (stream: number, position: number, length: number) => {
+    const payload = new Uint8Array(8 + length);
+    return frame(FrameType.DATA, stream, encodeOffset(position, payload));
+  };
+  const fin = (stream: number, position = 0) => frame(FrameType.FIN, stream, encodeOffset(position, new Uint8Array(8)));
+  const open = (stream: number) => frame(FrameType.OPEN, stream, encodeOpening(65536, new Uint8Array()));
   const cases = [
-    { name: "DATA for a stream that was never opened", wire: [frame(FrameType.DATA, 5)] },
-    { name: "OPEN with a number of ours", wire: [frame(FrameType.OPEN, 2)] },
-    { name: "OPEN with a number used before", wire: [frame(FrameType.OPEN, 3), frame(FrameType.OPEN, 3)] },
-    { name: "ACCEPT of nothing", wire: [frame(FrameType.ACCEPT, 2)] },
+    { name: "DATA for a stream that was never opened", wire: [data(5, 0, 1)] },
+    { name: "OPEN with a number of ours", wire: [open(2)] },
+    { name: "OPEN with a number used before", wire: [open(3), open(3)] },
+    { name: "ACCEPT of nothing", wire: [frame(FrameType.ACCEPT, 2, encodeOpening(1, new Uint8Array()))] },
+    { name: "DATA beyond the window", wire: [open(1), ...[0, 1, 2, 3, 4].map((n) => data(1, n * 65528, 65528))] },
+    { name: "DATA far away", wire: [open(1), data(1, 2 ** 40, 1)] },
+    { name: "DATA twice", wire: [open(1), data(1, 0, 9), data(1, 0, 9)] },
+    { name: "early DATA twice", wire: [open(1), data(1, 9, 9), data(1, 9, 9)] },
     {
-      name: "DATA beyond the window",
-      wire: [frame(FrameType.OPEN, 1), ...Array(17).fill(frame(FrameType.DATA, 1, chunk))],
+      name: "early DATA that overlaps without end",
+      wire: [open(1), ...[1, 2, 3, 4, 5].map((n) => data(1, n, 65000))],
     },
-    { name: "FIN twice", wire: [frame(FrameType.OPEN, 1), frame(FrameType.FIN, 1), frame(FrameType.FIN, 1)] },
-    {
-      name: "CREDIT beyond the window",
-      wire: [frame(FrameType.OPEN, 1), frame(FrameType.CREDIT, 1, new Uint8Array([0, 0, 0, 1]))],
-    },
+    { name: "DATA after FIN", wire: [open(1), fin(1), data(1, 0, 1)] },
+    { name: "FIN twice", wire: [open(1), fin(1), fin(1)] },
+    { name: "FIN before what came", wire: [open(1), data(1, 0, 9), fin(1, 3)] },
+    { name: "FIN beyond the window", wire: [open(1), fin(1, 2 ** 30)] },
+    { name: "CREDIT beyond every window", wire: [open(1), frame(FrameType.CREDIT, 1, new Uint8Array([9, 0, 0, 0]))] },
     { name: "an unknown type", wire: [new Uint8Array([77, 0, 0, 0, 0, 0, 0, 0])] },
+    { name: "a cut frame", wire: [new Uint8Array([1, 0, 0])] },
   ];
   for (const { name, wire } of cases) {
     await t.step(name, async () => {
       const [a, b] = duplexPair({ capacityBytes: 4 << 20 });
       await using mux = openMux(a, { role: "agent", onOpen: (incoming) => incoming.accept() });
-      for (const part of wire) await writeAll(b, part);
+      for (const [number, part] of wire.entries()) {
+        const header = { kind: SegmentKind.EXPRESS, place: number, acknowledged: 0, number };
+        await writeAll(b, encodeSegment(header, part));
+      }
       await rejects(mux.closed, ProtocolError);
       const told = new Uint8Array(4096);
-      const count = await b.read(told);
-      ok(words(told.subarray(0, count ?? 0)).length > HEADER_BYTES, "GOAWAY with a sentence");
+      let text = "";
+      for (let count; (count = await b.read(told).catch(() => null)) !== null;) text += words(told.subarray(0, count));
+      ok(/stream|frame|OPEN|DATA|FIN|CREDIT|ACCEPT/.test(text), `a goodbye with a sentence: ${text}`);
     });
   }
 });

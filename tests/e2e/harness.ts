@@ -54,6 +54,8 @@ export interface Ended {
 /** A run of the program that goes on. Disposing it ends it by its process id. */
 export interface Running extends AsyncDisposable {
   readonly pid: number;
+  /** What it has written to its standard error so far. */
+  heard(): string;
   /** Waits until the standard error has this. @throws when the program ends first, or after a minute */
   said(words: RegExp): Promise<void>;
   /** Closes its standard input, and waits for its end. */
@@ -101,6 +103,7 @@ export function start(
     stdin,
     ended,
     kill: (signal) => child.kill(signal),
+    heard: () => stderr,
     async said(words) {
       using late = deadline(60_000, () => new Error(`The program did not say ${words} within a minute:\n${stderr}`));
       while (!words.test(stderr)) {

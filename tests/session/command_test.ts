@@ -10,11 +10,6 @@ const LOST = "T: Error: Proxy to Kubernetes exited. This is typically due to a l
 /** How a tunnel is lost while the command runs, and what is said of it. */
 const LOSSES: { name: string; act: (cluster: FakeCluster) => void | Promise<void>; says: RegExp }[] = [
   {
-    name: "the connection is cut",
-    act: (cluster) => cluster.dropCarriers(),
-    says: /^T: Cause: Cannot read from the tunnel: [^\n]+\n$/,
-  },
-  {
     name: "the pod is deleted",
     act: (cluster) => cluster.deletePod(),
     says:
@@ -123,6 +118,25 @@ Deno.test("the command's connections come from the pod: an address of the cluste
     const words = ["curl", "-s", "--max-time", "5", "http://10.96.0.11/"];
     equal((await run(cluster, ["-nweb", "--run", ...words])).code, 7); // CURLE_COULDNT_CONNECT
   });
+  equals(await cluster.remaining(), []);
+});
+
+Deno.test("a connection to the cluster that is cut is opened again, and the command goes on", async () => {
+  await using cluster = await startFakeCluster();
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => new Response("still there\n"),
+  );
+  cluster.route("10.96.0.10:80", server.addr.port);
+  const [gate, page] = [`${cluster.directory}/gate`, `${cluster.directory}/page`];
+  await requireProgram(["mkfifo", gate]);
+  const script = `exec 3<>${gate}; read _ <&3; exec curl -sS -o ${page} http://10.96.0.10/`;
+  const session = await startRunning(cluster, ["sh", "-c", script]);
+  for (let round = 0; round < 3; round++) cluster.dropCarriers();
+  await Deno.writeTextFile(gate, "go on\n");
+  const { code, stderr } = await session.ended;
+  equals(code, 0, stderr + readLog(cluster));
+  equal(await Deno.readTextFile(page), "still there\n");
   equals(await cluster.remaining(), []);
 });
 

@@ -53,6 +53,8 @@ export function makeFakePod(cluster: FakeCluster): FakePod {
       throw new LookupError(code, `Cannot resolve "${name}": ${code}`);
     },
     listen: () => Promise.reject(new DialError("EACCES", "This pod does not listen")),
+    resolve: () => Promise.reject(new LookupError("EAI_AGAIN", "This pod has no name server")),
+    datagrams: () => Promise.reject(new DialError("ENETUNREACH", "This pod has no UDP")),
     environment: () => Promise.resolve({}),
   };
 }

@@ -23,7 +23,9 @@ export interface Control {
   /** What the user has to hear of a program that is about to be started. */
   readonly programs: (path: string) => Promise<Answer>;
   readonly log?: Log;
-  /** Ends every connection and every wait. */
+  /** The connections that are open. One set rather than a listener of the signal for each: there may be thousands. */
+  readonly open: Set<Duplex>;
+  /** Ends every wait; whoever aborts it closes what is open as well. */
   readonly signal: AbortSignal;
 }
 
@@ -34,7 +36,7 @@ type Of<Verb extends Request["verb"]> = Extract<Request, { readonly verb: Verb }
  * what goes wrong is the answer, and is told in the log.
  */
 export async function serveControl(conn: Duplex, control: Control): Promise<void> {
-  using _open = closing([conn], control.signal);
+  using _open = closing(conn, control);
   try {
     const next = readLines(conn);
     const request = await inTime(conn, async () => asRequest(await next()));
@@ -123,10 +125,7 @@ async function serveConnect(
   }
   try {
     const gates = { port4: gate.port4, port6: gate.port6 };
-    await tell(
-      conn,
-      plug === undefined ? { verb: "connected", gates } : { verb: "pending", gates, plug },
-    );
+    await tell(conn, plug === undefined ? { verb: "connected", gates } : { verb: "pending", gates, plug });
     const claim = await inTime(conn, () => next);
     if (claim === undefined) return log.debug(`${subject}: given up by the program`);
     if (claim.verb !== "claim") throw new ProtocolError("a claim must follow");
@@ -135,7 +134,7 @@ async function serveConnect(
     const program = await abortable(gate.claim(claim.from), signal);
     if (program === undefined) return log.debug(`${subject}: nothing came from port ${claim.from.port}`);
     conn.close();
-    using _program = closing([program], signal);
+    using _program = closing(program, control);
     using watched = control.watch.add(claim.from, () => abandoned.abort());
     const result = await dialling;
     watched[Symbol.dispose]();
@@ -166,9 +165,10 @@ async function join(
   program: Duplex,
   { from, plug }: Of<"claim">,
   pod: Duplex,
-  { log = silentLog, signal }: Control,
+  control: Control,
 ): Promise<void> {
-  using _pod = closing([pod], signal);
+  const { log = silentLog } = control;
+  using _pod = closing(pod, control);
   log.debug(`port ${from.port}: joined`);
   const ended = await skip(program, plug) ? await splice(program, pod) : "closed by the program";
   log.debug(`port ${from.port}: closed${ended ? `: ${messageOf(ended)}` : ""}`);
@@ -203,15 +203,14 @@ async function inTime<T>(conn: Duplex, wait: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Closes connections at the end of a scope, and when `signal` says so. */
-function closing(connections: readonly Duplex[], signal: AbortSignal): Disposable {
-  const close = () => connections.forEach((each) => each.close());
-  signal.addEventListener("abort", close, { once: true });
-  if (signal.aborted) close();
+/** Closes a connection at the end of a scope, and when everything ends. */
+function closing(conn: Duplex, { open, signal }: Control): Disposable {
+  open.add(conn);
+  if (signal.aborted) conn.close();
   return {
     [Symbol.dispose]() {
-      signal.removeEventListener("abort", close);
-      close();
+      open.delete(conn);
+      conn.close();
     },
   };
 }

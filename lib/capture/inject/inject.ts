@@ -64,6 +64,7 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
     plug: plugBytes(options.tcpSettings ?? await readTcpSettings()),
     policy: makePolicy({ neverProxy, hostname, ownAddresses, resolve }),
     log,
+    open: new Set(),
     signal: ending.signal,
   };
   const serving = new Set<Promise<void>>();
@@ -74,7 +75,10 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
   const closed = Promise.race([acceptAll(listener, serve, log), gate.closed]);
   closed.catch((error) => log.info(`inject-tcp ended: ${messageOf(error)}`));
 
-  const end = () => ending.abort(new Error("inject-tcp has ended"));
+  const end = () => {
+    ending.abort(new Error("inject-tcp has ended"));
+    for (const conn of control.open) conn.close();
+  };
   stack.defer(async () => {
     end();
     await Promise.allSettled(serving);

@@ -1,0 +1,63 @@
+import { isNotFound, type KubeClient, type Pod, pods } from "@/kube/mod.ts";
+import { deadline, UserError } from "@/util/mod.ts";
+import { CONTAINER } from "./manifest.ts";
+
+/** How long the API server may take to say what became of a pod. */
+const ANSWER_MS = 4_000;
+
+/** The one run of an agent that a tunnel leads to: a restarted container or a new pod of the same name is another. */
+export interface AgentRun {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly uid: string;
+  /** Empty where the node does not tell it. */
+  readonly containerId: string;
+}
+
+/** Which run of the agent a pod has now. */
+export async function findAgentRun(
+  kube: KubeClient,
+  { namespace, pod, signal }: { namespace: string; pod: string; signal: AbortSignal },
+): Promise<AgentRun> {
+  const { metadata: { uid }, status } = await kube.get(pods, { namespace, name: pod }, { signal });
+  const container = status.containerStatuses.find(({ name }) => name === CONTAINER);
+  return { namespace, pod, uid, containerId: container?.containerID ?? "" };
+}
+
+/**
+ * What became of the agent's run, when it is known to be over; undefined when it goes on or nothing can be learned.
+ * It does not throw.
+ */
+export async function findLoss(kube: KubeClient, run: AgentRun): Promise<UserError | undefined> {
+  using late = deadline(ANSWER_MS, () => new Error("The API server does not answer"));
+  try {
+    const found = await kube.get(pods, { namespace: run.namespace, name: run.pod }, { signal: late.signal });
+    const words = describeLoss(found, run);
+    return words === undefined ? undefined : new UserError(words, { hints: hintsFor(run) });
+  } catch (error) {
+    if (!isNotFound(error)) return undefined; // not reachable, not allowed: nothing is known
+    return new UserError(`The proxy's pod "${run.pod}" was deleted`, { hints: hintsFor(run) });
+  }
+}
+
+/** Pure: why the run is over, judged by the pod as it is now; undefined while it goes on. */
+export function describeLoss({ metadata, status }: Pod, run: AgentRun): string | undefined {
+  const pod = `The proxy's pod "${run.pod}"`;
+  if (metadata.uid !== run.uid) return `${pod} was replaced by another of the same name`;
+  if (status.phase === "Failed" && status.reason !== "") {
+    return `${pod} was taken away: ${[status.reason, status.message].filter((word) => word !== "").join(": ")}`;
+  }
+  if (metadata.deletionTimestamp) return `${pod} is being deleted`;
+  const container = status.containerStatuses.find(({ name }) => name === CONTAINER);
+  const same = container?.containerID === run.containerId || run.containerId === "";
+  const ended = container?.state.terminated ?? (same ? undefined : container?.lastState.terminated);
+  if (ended !== undefined) {
+    const why = ended.reason && ended.reason !== "Error" && ended.reason !== "Completed" ? ` (${ended.reason})` : "";
+    return `The agent in pod "${run.pod}" ended with exit code ${ended.exitCode}${why}`;
+  }
+  return same ? undefined : `The agent in pod "${run.pod}" was restarted`;
+}
+
+function hintsFor({ namespace, pod }: AgentRun): string[] {
+  return [`kubectl get events --namespace ${namespace} --field-selector involvedObject.name=${pod}`];
+}
