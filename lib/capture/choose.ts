@@ -40,13 +40,13 @@ export const METHOD_FACTS: Readonly<Record<MethodName, MethodFacts>> = {
     what: "The command and what it starts have a network namespace of their own. Linux, without root",
     carries: [
       "TCP over IPv4 and IPv6 of every program: static, Go, musl, Java; with the pod's own errno for each connect",
-      "Names, whatever resolves them: addresses (A, AAAA) by UDP and TCP",
+      "UDP over IPv4 and IPv6, one flow for each pair of ends",
+      "Names and records of every type, whatever resolves them, by UDP and TCP",
       "localhost of the host by TCP and UDP, where nothing inside listens on that port",
       "Listeners of the command on exposed ports: from the cluster, and on the host's localhost",
     ],
-    announced: ["UDP to the cluster", "ping", "suid programs"],
+    announced: ["ping", "multicast", "suid programs"],
     limits: [
-      "UDP to the cluster is dropped, but for names, and records other than A and AAAA are not resolved",
       "Ping is refused: the pod may send no ICMP",
       "Setuid programs gain no rights, unless telepresence itself runs as root",
       "Listeners of the command that are not exposed are not on the host's localhost",

@@ -19,9 +19,10 @@ export function methodsPage(): string {
     const { what, carries, limits } = METHOD_FACTS[name];
     return `## \`--method ${name}\`\n\n${what}.\n\nIt carries:\n\n${list(carries)}\n\nIts limits:\n\n${list(limits)}`;
   });
-  const rows = CHOICES.map(({ machine, command, method, reason }) =>
-    `| ${machine} | ${command} | ${method} | ${reason} |`
-  );
+  const choices = table([
+    ["this machine", "the command", "method", "because"],
+    ...CHOICES.map(({ machine, command, method, reason }) => [machine, command, method, reason]),
+  ]);
   return `# Methods: how a command's connections reach the cluster
 
 <!-- Written by tools/write_methods_page.ts from lib/capture/choose.ts -->

@@ -38,18 +38,32 @@ async function isHere(program: string): Promise<boolean> {
   return (await runProgram(["sh", "-c", `command -v ${program}`])).code === 0;
 }
 
-/** What a session could change on the machine: rules, routes, addresses, mounts, resolver files. */
-async function machine(): Promise<string> {
-  const script = "nft list ruleset 2>&1; ip route show table all; ip -6 route show table all; ip -o address; " +
-    "cut -d' ' -f5- /proc/self/mountinfo; cat /etc/resolv.conf /etc/nsswitch.conf";
-  return (await runProgram(["sh", "-c", script])).stdout;
+/** What a session could change on the machine. */
+interface Machine {
+  /** Byte for byte: nftables' rules, and the files of the resolver. */
+  readonly same: string;
+  /** Routes, addresses and mounts; other programs of this machine may take theirs away meanwhile. */
+  readonly lines: readonly string[];
+}
+
+async function machine(): Promise<Machine> {
+  const output = async (script: string) => (await runProgram(["sh", "-c", script])).stdout;
+  const lines = await output(
+    "ip route show table all; ip -6 route show table all; ip -o address; cut -d' ' -f5- /proc/self/mountinfo",
+  );
+  return {
+    same: await output("nft list ruleset 2>&1; ls -l /etc/resolv.conf; cat /etc/resolv.conf /etc/nsswitch.conf"),
+    lines: lines.split("\n").filter((line) => /telepresence|192\.0\.0\.|100::8/.test(line)),
+  };
 }
 
 /** Waits until the machine is as it was. */
-async function isAsBefore(before: string): Promise<void> {
-  let after = "";
-  await until("the machine is as it was", async () => (after = await machine()) === before)
-    .catch(() => equals(after, before));
+async function isAsBefore(before: Machine): Promise<void> {
+  let after = before;
+  await until("the machine is as it was", async () => {
+    after = await machine();
+    return JSON.stringify(after) === JSON.stringify(before);
+  }).catch(() => equals(after, before));
 }
 
 /** Waits until no process is in a network namespace any more: then the kernel has none of that number either. */
@@ -102,6 +116,23 @@ namespaceTest("a static Go program is carried, with --method and without", async
   equals(refused.code, 255);
   match(refused.stderr, /Cannot carry .* by inject-tcp: it is a Go program[\s\S]*--method namespace carries it/);
 });
+
+namespaceTest(
+  "records of every type are those of the pod, by UDP and TCP, and UDP reaches the cluster itself",
+  async (cluster) => {
+    const ended = await inside(cluster, "python3", "-c", RECORDS);
+    wentWell(ended);
+    const said = new Map(ended.stdout.trim().split("\n").map((line) => line.split(" = ") as [string, string]));
+    equals(said.get("SRV"), "0 53 kube-dns.kube-system.svc.cluster.local", ended.stdout);
+    equals(said.get("SRV by the search list"), said.get("SRV"));
+    equals(said.get("SRV by TCP"), said.get("SRV"));
+    equals(said.get("PTR"), "0 1 kube-dns.kube-system.svc.cluster.local");
+    equals(said.get("TXT of a name without one"), "0 0");
+    equals(said.get("AAAA of a name without one"), "0 0");
+    equals(said.get("a name that is not there"), "3 0");
+    match(said.get("the cluster's own DNS, by UDP") ?? "", /^0 1 10\./);
+  },
+);
 
 namespaceTest("errors are the program's own: an unknown name, a port where nobody listens", async (cluster) => {
   equals((await inside(cluster, "curl", "-sS", "http://nosuchservice.default")).code, 6); // CURLE_COULDNT_RESOLVE_HOST
@@ -223,6 +254,46 @@ namespaceTest("a session that is killed leaves no relay and no namespace", async
   await isGone(/net:\[\d+\]/.exec(stderr)?.[0] ?? "nothing was said");
   await isAsBefore(before);
 });
+
+const RECORDS = `
+import socket, struct
+def name(m, at):
+    labels, end = [], None
+    while m[at]:
+        if m[at] >= 192:
+            end = end or at + 2
+            at = (m[at] & 63) << 8 | m[at + 1]
+        else:
+            labels.append(m[at + 1:at + 1 + m[at]].decode()); at += m[at] + 1
+    return ".".join(labels), end or at + 1
+def ask(what, kind, server=("192.0.0.8", 53), tcp=False):
+    q = struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 0) + b"".join(bytes([len(l)]) + l.encode() for l in what.split(".")) + b"\\0" + struct.pack("!HH", kind, 1)
+    if tcp:
+        s = socket.create_connection(server); s.sendall(struct.pack("!H", len(q)) + q); f = s.makefile("rb")
+        m = f.read(struct.unpack("!H", f.read(2))[0])
+    else:
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(10); s.sendto(q, server); m = s.recv(65535)
+    count, at = struct.unpack("!H", m[6:8])[0], name(m, 12)[1] + 4
+    words = [str(m[3] & 15), str(count)]
+    if count:
+        at = name(m, at)[1] + 10
+        if kind == 33: words += [str(struct.unpack("!H", m[at + 4:at + 6])[0]), name(m, at + 6)[0]]
+        elif kind == 12: words += [name(m, at)[0]]
+        elif kind == 1: words += [socket.inet_ntoa(m[at:at + 4])]
+    if kind == 33: words.pop(1)
+    return " ".join(words)
+dns = socket.gethostbyname("kube-dns.kube-system")
+for title, words in {
+    "SRV": ask("_dns._udp.kube-dns.kube-system.svc.cluster.local", 33),
+    "SRV by the search list": ask("_dns._udp.kube-dns.kube-system.svc", 33),
+    "SRV by TCP": ask("_dns._udp.kube-dns.kube-system.svc", 33, tcp=True),
+    "PTR": ask(".".join(reversed(dns.split("."))) + ".in-addr.arpa", 12),
+    "TXT of a name without one": ask("helloworld.default", 16),
+    "AAAA of a name without one": ask("helloworld.default", 28),
+    "a name that is not there": ask("nothing.default", 1),
+    "the cluster's own DNS, by UDP": ask("helloworld.default.svc.cluster.local", 1, (dns, 53)),
+}.items(): print(title, "=", words)
+`;
 
 const GO_GET = `package main
 

@@ -1,10 +1,10 @@
 /**
- * Answers DNS queries as the pod sees the world: names become addresses in the pod (`Pod.lookup`: its resolver, search
- * list, ndots and hosts file). What cannot be asked there is answered "not implemented", at which resolvers go on
- * without it; never with an answer of the host's.
+ * Answers DNS queries as the pod sees the world: addresses by `Pod.lookup`, so with all that its libc knows, every other
+ * type by `Pod.resolve`; both with the pod's hosts file, search list and ndots. What cannot be asked there is answered
+ * "not implemented", at which resolvers go on without it; never with an answer of the host's.
  */
 import { type Log, silentLog } from "@/log/mod.ts";
-import { LookupError, type Pod } from "@/pod/mod.ts";
+import { type DnsRecord as PodRecord, LookupError, type Pod } from "@/pod/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 import { DnsFormatError } from "./format_error.ts";
 import {
@@ -51,7 +51,7 @@ export interface ResponderOptions {
 type Found = { readonly addresses: readonly string[] } | { readonly rcode: number };
 
 /** Makes a responder that asks `pod`. */
-export function makeResponder(pod: Pick<Pod, "lookup">, options: ResponderOptions = {}): DnsResponder {
+export function makeResponder(pod: Pick<Pod, "lookup" | "resolve">, options: ResponderOptions = {}): DnsResponder {
   const { log = silentLog, signal, now = () => performance.now(), ownNames = () => Promise.resolve(undefined) } =
     options;
   const known = new Map<string, { readonly until: number; readonly found: Promise<Found> }>();
@@ -82,14 +82,29 @@ export function makeResponder(pod: Pick<Pod, "lookup">, options: ResponderOption
     if (known.size > MOST_NAMES && oldest !== undefined) known.delete(oldest);
     return entry.found;
   };
-  const resolve = async ({ name, type, class: klass }: Question): Promise<Pick<DnsMessage, "rcode" | "answers">> => {
-    if (klass !== CLASS_IN || (type !== TYPES.A && type !== TYPES.AAAA)) return { rcode: RCODES.NOTIMP, answers: [] };
+  const resolve = async (question: Question): Promise<Result> => {
+    const { name, type } = question;
+    if (!canBeAsked(question)) return { rcode: RCODES.NOTIMP, answers: [] };
+    if (type !== TYPES.A && type !== TYPES.AAAA) return await resolveRecords(question);
     const found = await find(name);
     if ("rcode" in found) return { rcode: found.rcode, answers: [] };
     const wanted = type === TYPES.A ? "A" as const : "AAAA" as const;
     const answers = found.addresses.filter((address) => address.includes(":") === (wanted === "AAAA"))
       .map((address): DnsRecord => ({ name, ttl: TTL_SECONDS, data: { type: wanted, address } }));
     return { rcode: RCODES.NOERROR, answers };
+  };
+
+  const resolveRecords = async ({ name, type }: Question): Promise<Result> => {
+    try {
+      const { rcode, name: found, records, authority } = await pod.resolve(name, type, { ...(signal && { signal }) });
+      // Where the search list gave the answer, it is the answer to what was asked all the same.
+      const renamed = (record: PodRecord) => fromPod(record.name === found ? { ...record, name } : record);
+      return { rcode, answers: records.map(renamed), authorities: authority.map(fromPod) };
+    } catch (error) {
+      log.debug(`dns ${name} (type ${type}): ${messageOf(error)}`);
+      const isNoName = error instanceof LookupError && error.code === "EAI_NONAME";
+      return { rcode: isNoName ? RCODES.NXDOMAIN : RCODES.SERVFAIL, answers: [] };
+    }
   };
 
   return {
@@ -111,8 +126,21 @@ export function makeResponder(pod: Pick<Pod, "lookup">, options: ResponderOption
   };
 }
 
+/** What differs from one answer to the next. */
+type Result = Pick<DnsMessage, "rcode" | "answers"> & { readonly authorities?: readonly DnsRecord[] };
+
+/** Types from 128 to 255 are questions that are no records (RFC 6895, section 3.1): transfers, and "any" (RFC 8482). */
+function canBeAsked({ type, class: klass }: Question): boolean {
+  return klass === CLASS_IN && type !== 0 && type !== TYPES.OPT && (type < 128 || type > 255);
+}
+
+/** A record as it came from the pod, where names in its data are not compressed. */
+function fromPod({ name, type, ttl, data }: PodRecord): DnsRecord {
+  return { name, ttl, data: { type: "unknown", number: type, bytes: new Uint8Array(data) } };
+}
+
 /** Why a query is not even looked at. */
-function refusalOf({ opcode, questions, edns }: DnsMessage): Pick<DnsMessage, "rcode" | "answers"> | undefined {
+function refusalOf({ opcode, questions, edns }: DnsMessage): Result | undefined {
   if (opcode !== 0) return { rcode: RCODES.NOTIMP, answers: [] };
   if (edns && edns.version > 0) return { rcode: RCODES.BADVERS, answers: [] };
   return questions.length === 1 ? undefined : { rcode: RCODES.FORMERR, answers: [] };

@@ -1,5 +1,5 @@
 import { deepStrictEqual as equals, ok } from "node:assert/strict";
-import { LookupError } from "@/pod/mod.ts";
+import { type DnsAnswer, LookupError } from "@/pod/mod.ts";
 import { duplexPair } from "@/util/mod.ts";
 import { readFrames, toFrame } from "../frames.ts";
 import { makeResponder } from "./answer.ts";
@@ -41,6 +41,18 @@ function makePod() {
       if (addresses) return Promise.resolve({ addresses });
       return Promise.reject(new LookupError(name === "later" ? "EAI_AGAIN" : "EAI_NONAME", "no"));
     },
+    resolve(name: string, type: number): Promise<DnsAnswer> {
+      if (name === "later") return Promise.reject(new LookupError("EAI_AGAIN", "no name server answers"));
+      const found = `${name}.default.svc.cluster.local`;
+      const soa = { name: "cluster.local", type: TYPES.SOA, ttl: 30, data: new Uint8Array(22) };
+      if (type === 99) return Promise.resolve({ rcode: 3, name, records: [], authority: [soa] });
+      const data = encodeMessage({ ...QUERY, questions: [{ name: `target.${found}`, type: 1, class: 1 }] }).slice(
+        12,
+        -4,
+      );
+      const records = [{ name: found, type, ttl: 17, data: new Uint8Array([0, 1, 0, 2, 0, 80, ...data]) }];
+      return Promise.resolve({ rcode: 0, name: found, records, authority: [] });
+    },
   };
 }
 
@@ -74,8 +86,28 @@ Deno.test("answer() gives the pod's addresses, and no error for a family that a 
   equals(await short("both", TYPES.AAAA), [RCODES.NOERROR, "fd00::7"]);
   equals(await short("absent", TYPES.A), [RCODES.NXDOMAIN]);
   equals(await short("later", TYPES.A), [RCODES.SERVFAIL]);
-  equals(await short("helloworld", TYPES.SRV), [RCODES.NOTIMP]);
+  equals(await short("helloworld", TYPES.ANY), [RCODES.NOTIMP]);
   equals(pod.lookups, ["helloworld", "both", "absent", "later"], "once for both families");
+});
+
+Deno.test("answer() forwards every other type, and what the search list gave answers what was asked", async () => {
+  const responder = makeResponder(makePod());
+  const bytes = await responder.answer(ask("_http._tcp.helloworld", TYPES.SRV), "udp");
+  ok(bytes);
+  equals(decodeMessage(bytes).answers, [{
+    name: "_http._tcp.helloworld",
+    ttl: 17,
+    data: {
+      type: "SRV",
+      priority: 1,
+      weight: 2,
+      port: 80,
+      target: "target._http._tcp.helloworld.default.svc.cluster.local",
+    },
+  }]);
+  const none = decodeMessage(await responder.answer(ask("helloworld", 99), "udp") ?? new Uint8Array());
+  equals([none.rcode, none.authorities.length], [RCODES.NXDOMAIN, 1], "a type of RFC 3597, with the SOA for its time");
+  equals((await answerOf(responder, ask("later", TYPES.TXT))).rcode, RCODES.SERVFAIL);
 });
 
 Deno.test("answer() remembers addresses for as long as it says, and failures not at all", async () => {

@@ -13,6 +13,7 @@ import type { Capture } from "../method.ts";
 import { nsswitchConf, resolvConf } from "./files.ts";
 import { takeFirstLine } from "./first_line.ts";
 import { formatAnswer, formatConnect, type Opening, parseAnswer, parseOpening } from "./protocol.ts";
+import { servePodDatagrams } from "./pod_datagrams.ts";
 import { publishPorts } from "./publish.ts";
 import { connectTo, routeOf } from "./route.ts";
 import { serveHostDatagrams } from "./host_datagrams.ts";
@@ -102,7 +103,10 @@ export async function startNamespace(pod: Pod, options: NamespaceOptions): Promi
       return await serveDns(conn, { responder, transport: kind, log });
     }
     if (kind === "udp") {
-      if (route.kind === "pod") return await refuse("ENETUNREACH");
+      if (route.kind === "pod") {
+        const code = await servePodDatagrams(conn, route.to, { pod, signal: ending.signal });
+        return code === undefined ? undefined : await refuse(code);
+      }
       await writeAll(conn, formatAnswer("ok"));
       return await serveHostDatagrams(conn, route.to, ending.signal);
     }
