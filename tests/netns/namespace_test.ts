@@ -206,7 +206,7 @@ insideTest(
         const echoed = new TransformStream<Uint8Array, Uint8Array>();
         const writer = echoed.writable.getWriter();
         return Promise.resolve({
-          send: async (payload: Uint8Array) => void writer.write(payload.toReversed()),
+          send: (payload: Uint8Array) => writer.write(payload.toReversed()),
           received: () => echoed.readable.values(),
           [Symbol.asyncDispose]: async () => await writer.close().catch(() => {}),
         });
