@@ -32,6 +32,7 @@ static struct flow *buckets[BUCKETS];
 static struct flow all = { .next = &all, .previous = &all };
 static struct flow *graveyard;
 static unsigned flow_count;
+static bool any_again; /* Whether some flow has `again` set */
 static int events = -1;
 
 static time_t now(void)
@@ -321,6 +322,7 @@ static void go_on(struct flow *flow)
     } else if (flow->state == JOINED) {
         flow_copy(flow);
     }
+    any_again |= flow->again && !flow->dead;
 }
 
 /* A connection wants to begin: its packet is held until the session has an answer. */
@@ -400,7 +402,7 @@ static void accept_session(int inside)
 }
 
 /**
- * sweep() - Ends what waits in vain
+ * sweep() - Gives a turn to flows whose turn was cut short, and once a second ends those that wait in vain
  *
  * Return: whether some flow wants its next turn at once
  */
@@ -408,13 +410,14 @@ static bool sweep(void)
 {
     static time_t last;
     time_t time = now();
-    bool again = false;
 
+    if (!any_again && time == last)
+        return false;
+    any_again = false;
     for (struct flow *flow = all.next, *next; flow != &all; flow = next) {
         next = flow->next;
         if (flow->again)
             go_on(flow);
-        again |= flow->again;
         if (time == last || flow->dead)
             continue;
         if ((flow->state == AWAITS_ACCEPT && time - flow->touched > ACCEPT_SECONDS) ||
@@ -422,7 +425,7 @@ static bool sweep(void)
             flow_end(flow, false);
     }
     last = time;
-    return again;
+    return any_again;
 }
 
 static void watch(int fd, const int *key)

@@ -29,6 +29,8 @@ export interface Flags {
   readonly namespace?: string;
   /** Ports that the pod forwards to the host; no port is there twice on either side. */
   readonly expose: readonly Exposed[];
+  /** Ports of the command that are to be on the host's loopback, beside the exposed ones. */
+  readonly publish: readonly number[];
   /** How many seconds a lost connection to the pod is waited for; a minute when absent. */
   readonly graceSeconds?: number;
   /** What runs on the host. */
@@ -166,6 +168,15 @@ export const FLAGS = [
       const problem = readExposed(value);
       return typeof problem === "string" ? problem : undefined;
     },
+  },
+  {
+    long: "--publish",
+    value: "PORT",
+    repeats: true,
+    help:
+      "With --method namespace, have PORT of the command on this machine's localhost too, as each exposed one is. May " +
+      "be repeated. With inject-tcp every port of the command is there by itself.",
+    check: (value) => isPort(value) ? undefined : `invalid port: '${value}' (expected a number from 1 to 65535)`,
   },
   {
     long: "--to-pod",
@@ -340,6 +351,7 @@ export function readFlags(typed: Typed): Flags {
     ...(context !== undefined && { context }),
     ...(namespace !== undefined && { namespace }),
     expose,
+    publish: [...new Set(typed.all("--publish").map(Number))],
     ...(grace !== undefined && { graceSeconds: Number(grace) }),
     run: command === undefined ? { kind: "shell" } : { kind: "command", words: [command, ...args] },
     ...(logfile !== undefined && { logfile }),
@@ -369,9 +381,12 @@ function readExpose(values: readonly string[]): Exposed[] {
 /** A port mapping, or what is wrong with it. */
 function readExposed(value: string): Exposed | string {
   const [, host, pod = host] = /^(\d{1,5})(?::(\d{1,5}))?$/.exec(value) ?? [];
-  const isPort = (text: string | undefined) => Number(text) >= 1 && Number(text) <= 65535;
   if (isPort(host) && isPort(pod)) return { host: Number(host), pod: Number(pod) };
   return `invalid port: '${value}' (expected PORT or LOCAL:REMOTE, each from 1 to 65535)`;
+}
+
+function isPort(text: string | undefined): boolean {
+  return /^\d{1,5}$/.test(text ?? "") && Number(text) >= 1 && Number(text) <= 65535;
 }
 
 function checkInt(value: string): string | undefined {

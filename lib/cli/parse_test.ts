@@ -6,6 +6,7 @@ import { UsageError } from "./usage_error.ts";
 const NOTHING_GIVEN: Flags = {
   operation: { kind: "new" },
   expose: [],
+  publish: [],
   run: { kind: "shell" },
   verbose: false,
 };
@@ -48,6 +49,7 @@ Deno.test("parse() gives the meaning of each form that argparse takes", async (t
     ["--context a/b:6443 --namespace n", { context: "a/b:6443", namespace: "n" }],
     ["--expose 80", { expose: [{ host: 80, pod: 80 }] }],
     ["--expose=8080:80 --expose 1:65535", { expose: [{ host: 8080, pod: 80 }, { host: 1, pod: 65535 }] }],
+    ["--publish 3000 --publish=80 --publish 3000", { publish: [3000, 80] }],
     ["--logfile -", { logfile: "-" }],
     ["--logfile=-", { logfile: "-" }],
     ["--verbose --verbose", { verbose: true }],

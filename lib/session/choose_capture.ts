@@ -38,7 +38,8 @@ export async function chooseCapture(
   { shim, env, netns = () => Promise.resolve(undefined) }: Pick<Around, "shim" | "env" | "netns">,
 ): Promise<ChosenCapture> {
   const refusal = await refusalOf(program, { path: env["PATH"] ?? "" });
-  const directories = [...new Set([...(env["TMPDIR"] ? [env["TMPDIR"]] : []), "/tmp", "/var/tmp"])];
+  const wantedDirectory = env["TMPDIR"]?.startsWith("/") ? [env["TMPDIR"]] : []; // the relay works in another directory
+  const directories = [...new Set([...wantedDirectory, "/tmp", "/var/tmp"])];
   const { method, reason } = await chooseMethod({
     ...(wanted && { wanted }),
     ...(refusal && { refusal }),

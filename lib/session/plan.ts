@@ -12,6 +12,8 @@ export interface Wanted {
   readonly expose: readonly ExposedPort[];
   /** How long a lost connection is waited for, in seconds. @default {60} */
   readonly graceSeconds?: number;
+  /** Ports of the command that are to be on the host's loopback, beside those that are exposed. */
+  readonly publish?: readonly number[];
   readonly run: { readonly kind: "command"; readonly words: readonly [string, ...string[]] } | {
     readonly kind: "shell";
   };

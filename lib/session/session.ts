@@ -141,7 +141,7 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   await using capture = await capturing.start(pod, {
     neverProxy: await addressesOf(cluster.server),
     podName,
-    publish: plan.expose.map(({ host }) => host),
+    publish: [...plan.expose.map(({ host }) => host), ...(wanted.publish ?? [])],
     log: log.room("CAP"),
   });
   const exposing = { log, signal, say, connect: capture.connect };

@@ -179,7 +179,8 @@ namespaceTest("an exposed port reaches a listener inside, from the cluster and f
   await leavesNothing(cluster, async () => {
     await using running = start(cluster, [
       ...["--method", "namespace", "--new-deployment", "inside", "--expose", "18080:8080"],
-      ...["--run", "python3", "-m", "http.server", "18080"],
+      ...["--publish", "18081", "--run", "sh", "-c"],
+      "python3 -m http.server 18081 >/dev/null 2>&1 & exec python3 -m http.server 18080",
     ]);
     await running.said(/Forwarding remote port 8080 to local port 18080\./);
     const url = (host: string, port: number) => `http://${host}:${port}/here.txt`;
@@ -189,6 +190,7 @@ namespaceTest("an exposed port reaches a listener inside, from the cluster and f
     });
     const onHost = await runProgram(["curl", "-sS", url("127.0.0.1", 18080)]);
     equals(onHost.stdout, "served inside\n", onHost.stderr);
+    equals((await runProgram(["curl", "-sS", url("127.0.0.1", 18081)])).stdout, "served inside\n", "published");
     running.kill("SIGINT");
     equals((await running.ended()).code, 0);
   });
