@@ -179,8 +179,7 @@ namespaceTest("an exposed port reaches a listener inside, from the cluster and f
   await leavesNothing(cluster, async () => {
     await using running = start(cluster, [
       ...["--method", "namespace", "--new-deployment", "inside", "--expose", "18080:8080"],
-      ...["--publish", "18081", "--run", "sh", "-c"],
-      "python3 -m http.server 18081 >/dev/null 2>&1 & exec python3 -m http.server 18080",
+      ...["--publish", "18081", "--run", "python3", "-c", TWO_SERVERS],
     ]);
     await running.said(/Forwarding remote port 8080 to local port 18080\./);
     const url = (host: string, port: number) => `http://${host}:${port}/here.txt`;
@@ -295,6 +294,15 @@ for title, words in {
     "a name that is not there": ask("nothing.default", 1),
     "the cluster's own DNS, by UDP": ask("helloworld.default.svc.cluster.local", 1, (dns, 53)),
 }.items(): print(title, "=", words)
+`;
+
+const TWO_SERVERS = `
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+second = ThreadingHTTPServer(("127.0.0.1", 18081), SimpleHTTPRequestHandler)
+threading.Thread(target=second.serve_forever, daemon=True).start()
+try: ThreadingHTTPServer(("", 18080), SimpleHTTPRequestHandler).serve_forever()
+except KeyboardInterrupt: pass
 `;
 
 const GO_GET = `package main

@@ -1,10 +1,9 @@
 import { type Log, silentLog } from "@/log/mod.ts";
 import { DialError, type Pod } from "@/pod/mod.ts";
-import { closeQuietly, type Duplex, messageOf, splice, UserError, writeAll } from "@/util/mod.ts";
+import { acceptAll, closeQuietly, type Duplex, messageOf, splice, UserError, writeAll } from "@/util/mod.ts";
 import { connectHost } from "../connect_host.ts";
 import { makeResponder } from "../dns/answer.ts";
 import { serveDns } from "../dns/serve.ts";
-import { acceptAll } from "../inject/accept.ts";
 import { connDuplex } from "../inject/conn_duplex.ts";
 import { type Place, placeProgram } from "../inject/place.ts";
 import { makePolicy } from "../inject/policy.ts";

@@ -1,6 +1,5 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { type Duplex, messageOf, splice } from "@/util/mod.ts";
-import { acceptAll } from "../inject/accept.ts";
+import { acceptAll, type Duplex, messageOf, splice } from "@/util/mod.ts";
 import { connDuplex } from "../inject/conn_duplex.ts";
 
 /** Ports of the inside that are on the host's loopback too. Disposing it closes them. */
