@@ -127,7 +127,7 @@ export async function startNamespace(pod: Pod, options: NamespaceOptions): Promi
       .finally(() => serving.delete(call));
     serving.add(call);
   };
-  const accepting = acceptAll(listener, accept, log);
+  const accepting = acceptAll(listener, accept, (error) => log.debug(`cannot accept: ${messageOf(error)}`));
   stack.defer(async () => {
     end();
     await Promise.allSettled(serving);

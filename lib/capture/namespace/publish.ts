@@ -23,7 +23,8 @@ export function publishPorts(
   for (const port of new Set(ports)) {
     try {
       const listener = stack.use(Deno.listen({ hostname: "127.0.0.1", port }));
-      void acceptAll(listener, (conn) => void join(conn, port, connect, { log, signal }), log);
+      const tell = (error: unknown) => log.debug(`published port ${port}: ${messageOf(error)}`);
+      void acceptAll(listener, (conn) => void join(conn, port, connect, { log, signal }), tell);
       open.push(port);
     } catch (error) {
       log.info(`Port ${port} of the inside is not on the host's loopback: ${messageOf(error)}`);
