@@ -8,6 +8,7 @@ SOURCES := main.ts agent.ts version.ts deno.json $(shell find lib -name '*.ts' !
 AGENT_SOURCES := agent.ts version.ts deno.json $(shell find lib/util lib/log lib/transport lib/pod lib/agent -name '*.ts' ! -name '*_test.ts' 2>/dev/null)
 SHIM := build/shim/libtelepresence.so
 LAUNCHER := build/shim/telepresence-launcher
+NETNS := build/netns/telepresence-netns
 # What the tests run beside our own program.
 TEST_PROGRAMS := curl=curl python3=python3 openssl=openssl git=git /etc/services=netbase
 CLUSTER := $(DENO) run --allow-all tests/cluster/cluster.ts
@@ -38,7 +39,14 @@ $(LAUNCHER): shim/launcher/launcher.c shim/launcher/Makefile
 build/shims.json: $(SHIM) $(LAUNCHER) tools/build_shims.ts
 	@$(DENO) run --allow-read --allow-write=build tools/build_shims.ts $(SHIM) $(LAUNCHER)
 
-build/main.js: $(SOURCES) build/agent.js build/shims.json
+$(NETNS): $(wildcard netns/*.c netns/*.h netns/Makefile)
+	@command -v $${CC:-gcc} >/dev/null || { echo "Cannot build the namespace helper: gcc is not installed (apt-get install gcc libc6-dev)" >&2; exit 1; }
+	@$(MAKE) --no-print-directory --silent -C netns OUT=../build/netns
+
+build/netns.json: $(NETNS) tools/build_netns.ts
+	@$(DENO) run --allow-read --allow-write=build tools/build_netns.ts $(NETNS)
+
+build/main.js: $(SOURCES) build/agent.js build/shims.json build/netns.json
 	@$(DENO) bundle --quiet --minify --output $@ main.ts
 	@! grep -q createRequire $@ || { echo "build/main.js needs createRequire, so it cannot run by URL: a dependency is CommonJS" >&2; exit 1; }
 
@@ -114,7 +122,7 @@ lint:
 	@$(DENO) lint --quiet
 
 .PHONY: check
-check: build/agent.js build/shims.json
+check: build/agent.js build/shims.json build/netns.json
 	@$(DENO) check --quiet main.ts agent.ts lib tests tools
 
 .PHONY: doc-lint

@@ -7,6 +7,7 @@ import { chooseAuthorities, main, systemHost } from "@/cli/mod.ts";
 import { selfCommand } from "@/process/mod.ts";
 import { guard, GUARDIAN, recover, runSession, showStatus } from "@/session/mod.ts";
 import agentSource from "./build/agent.js" with { type: "text" };
+import helpers from "./build/netns.json" with { type: "json" };
 import shims from "./build/shims.json" with { type: "json" };
 import { AGENT_IMAGE, VERSION } from "./version.ts";
 
@@ -25,6 +26,7 @@ const host = systemHost({
       launcher: embedded(`${Deno.build.arch}-launcher`),
       self: startedAgain,
       terminal: pathOfTerminal(),
+      netns: () => helperFor(Deno.build),
     }),
   command: (command, around) => {
     const options = { ...around, say: (line: string) => around.teller.say(line) };
@@ -71,4 +73,12 @@ function startedAgain(args: readonly string[]): [string, ...string[]] {
 function embedded(name: string): Uint8Array<ArrayBuffer> | undefined {
   const text = Deno.build.os === "linux" ? (shims as Record<string, string>)[name] : undefined;
   return text === undefined ? undefined : Uint8Array.fromBase64(text);
+}
+
+/** The program that makes namespaces on this machine, where we have one. */
+async function helperFor({ os, arch }: typeof Deno.build): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const text = os === "linux" ? (helpers as Record<string, string>)[arch] : undefined;
+  if (text === undefined) return undefined;
+  const compressed = new Blob([Uint8Array.fromBase64(text)]).stream();
+  return await new Response(compressed.pipeThrough(new DecompressionStream("gzip"))).bytes();
 }

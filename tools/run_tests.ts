@@ -32,7 +32,7 @@ interface Layer {
 const LAYERS: readonly Layer[] = [
   {
     name: "fast",
-    roots: ["lib", "tools", "tests/testkit", "tests/session", "tests/shim", "tests/launcher"],
+    roots: ["lib", "tools", "tests/testkit", "tests/session", "tests/shim", "tests/launcher", "tests/netns"],
     parallel: 2,
     minutes: 5,
   },

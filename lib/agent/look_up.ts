@@ -1,4 +1,5 @@
 import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import { type EaiName, type Family, LookupError } from "@/pod/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 
@@ -17,6 +18,9 @@ const EAI: Readonly<Record<string, EaiName>> = {
  * @throws {LookupError} with getaddrinfo's code
  */
 export async function lookUp(name: string, family: Family): Promise<string[]> {
+  // An address needs no resolver, whose threads would be the slowest part of a connect.
+  const literal = isIP(name);
+  if (literal !== 0 && (family === "any" || family === literal)) return [name];
   try {
     const found = await lookup(name, { all: true, family: family === "any" ? 0 : family });
     const addresses = [...new Set(found.map(({ address }) => address))];

@@ -1,4 +1,5 @@
 import type { Pod } from "@/pod/mod.ts";
+import type { Duplex } from "@/util/mod.ts";
 
 /**
  * A way to make a process use the pod's network. Each is a value of this shape; which one a session uses is a flag.
@@ -32,6 +33,16 @@ export interface ProgramOptions {
 export interface Capture extends AsyncDisposable {
   /** The environment for the process that is to be carried: what it would be launched with, and what makes it ours. */
   environment(inherited: Readonly<Record<string, string>>): Record<string, string>;
+  /** The words that launch a command so that it is carried: itself, or a program that becomes it. */
+  command(words: readonly [string, ...string[]]): readonly [string, ...string[]];
+  /**
+   * Connects to a port on which the carried process listens on its loopback.
+   *
+   * @throws {DialError} when nothing listens there
+   */
+  connect(port: number): Promise<Duplex>;
+  /** Ports of the process that were put on the host's loopback, where they are not there by themselves. */
+  readonly published: readonly number[];
   /** Resolves at disposal; rejects when the method cannot go on, with the first reason. */
   readonly closed: Promise<void>;
 }

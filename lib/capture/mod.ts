@@ -1,17 +1,23 @@
 /**
  * How a process on the host comes to use the pod's network: the methods, behind one interface.
  *
- * Invariant: knows the pod as the interface `Pod` alone, and launches nothing: it hands out an environment.
+ * Invariant: knows the pod as the interface `Pod` alone, and launches nothing: it hands out words and an environment.
  *
  * ```ts ignore
  * await using capture = await startInject(pod, { shim });
- * const child = new Deno.Command("curl", { args, clearEnv: true, env: capture.environment(variables) }).spawn();
+ * const [program, ...args] = capture.command(["curl", "http://helloworld"]);
+ * const child = new Deno.Command(program, { args, clearEnv: true, env: capture.environment(variables) }).spawn();
  * ```
  *
  * @module
  */
 export type { Capture, Method, ProgramOptions } from "./method.ts";
 export { type CarriableOptions, requireCarriable } from "./inject/carriable.ts";
+export { refusalOf } from "./inject/carriable.ts";
+export { type Choice, CHOICES, chooseMethod, METHOD_FACTS, type MethodName, METHODS } from "./choose.ts";
+export { methodsPage } from "./methods_page.ts";
+export { type NamespaceOptions, startNamespace } from "./namespace/namespace.ts";
+export { type NamespaceVerdict, probeNamespace, type ProbeOptions } from "./namespace/probe.ts";
 export type { TcpSettings } from "./inject/plug.ts";
 export { type InjectOptions, startInject } from "./inject/inject.ts";
 export { injectTcp } from "./inject/inject_tcp.ts";

@@ -20,8 +20,8 @@ import { UsageError } from "./usage_error.ts";
 
 /** What was asked for, exact: nothing below this room looks at a word of the command line again. */
 export interface Flags {
-  /** How the command's connections are captured. */
-  readonly method: Method;
+  /** How the command's connections are captured; the best that is possible when absent. */
+  readonly method?: Method;
   /** What the session does to the cluster. */
   readonly operation: Operation;
   /** The kubeconfig's context; the current one when absent. */
@@ -44,6 +44,8 @@ export interface Flags {
   readonly recover: boolean;
   /** How the plan is shown, instead of acting. */
   readonly show?: "text" | "json";
+  /** Ports of the command that are to be on the host's loopback, beside the exposed ones. */
+  readonly publish: readonly number[];
   /** How many seconds a lost connection to the pod is waited for; a minute when absent. */
   readonly graceSeconds?: number;
   /** What runs on the host. */
@@ -79,7 +81,7 @@ export interface EnvironmentWanted {
 }
 
 /** Ways to capture a command's connections. */
-export type Method = "inject-tcp";
+export type Method = "inject-tcp" | "namespace";
 
 /** What a session does to the cluster. */
 export type Operation =
@@ -142,11 +144,14 @@ export const FLAGS = [
     long: "--method",
     short: "-m",
     value: "METHOD",
-    choices: ["inject-tcp", "vpn-tcp", "container"],
-    help: "How the command's connections reach the cluster. inject-tcp, the default, works without root for one " +
-      "command and what it starts, and not for static binaries, Go programs and setuid programs.",
+    choices: ["inject-tcp", "namespace", "vpn-tcp", "container"],
+    help:
+      "How the command's connections reach the cluster. inject-tcp preloads a library into one command and what it " +
+      "starts, but not into static binaries, Go programs and setuid programs. namespace gives the command a network of " +
+      "its own and carries every program, on Linux and without root. Default: inject-tcp where it can carry the " +
+      "command, else namespace.",
     later: (method) =>
-      method === "inject-tcp"
+      isMethod(method)
         ? undefined
         : `${method} is not built yet: --method inject-tcp captures the command and what it starts, without root`,
   },
@@ -208,6 +213,15 @@ export const FLAGS = [
       const problem = readExposed(value);
       return typeof problem === "string" ? problem : undefined;
     },
+  },
+  {
+    long: "--publish",
+    value: "PORT",
+    repeats: true,
+    help:
+      "With --method namespace, have PORT of the command on this machine's localhost too, as each exposed one is. May " +
+      "be repeated. With inject-tcp every port of the command is there by itself.",
+    check: (value) => isPort(value) ? undefined : `invalid port: '${value}' (expected a number from 1 to 65535)`,
   },
   {
     long: "--to-pod",
@@ -430,8 +444,9 @@ export function readFlags(typed: Typed): Flags {
   const [json, file] = [typed.last("--env-json"), typed.last("--env-file")];
   const grace = typed.last("--grace");
   const [command, ...args] = typed.rest;
+  const method = typed.last("--method");
   return {
-    method: "inject-tcp",
+    ...(isMethod(method) && { method }),
     operation: swap ?? { kind: "new", ...(name !== undefined && { name }) },
     ...(context !== undefined && { context }),
     ...(namespace !== undefined && { namespace }),
@@ -443,6 +458,7 @@ export function readFlags(typed: Typed): Flags {
     ...(timeout !== undefined && { giveBackTimeoutMs: Number(timeout) * 1000 }),
     recover: typed.last("--recover") !== undefined,
     ...(isShown && { show: shown === "json" ? "json" : "text" }),
+    publish: [...new Set(typed.all("--publish").map(Number))],
     ...(grace !== undefined && { graceSeconds: Number(grace) }),
     run: command === undefined ? { kind: "shell" } : { kind: "command", words: [command, ...args] },
     ...(logfile !== undefined && { logfile }),
@@ -474,6 +490,10 @@ function cut(given: string): [string, string] {
   return [given.slice(0, at), given.slice(at + 1)];
 }
 
+function isMethod(word: string | undefined): word is Method {
+  return word === "inject-tcp" || word === "namespace";
+}
+
 function readExpose(values: readonly string[]): Exposed[] {
   const ports: (Exposed & { value: string })[] = [];
   for (const value of values) {
@@ -492,7 +512,6 @@ function readExpose(values: readonly string[]): Exposed[] {
 /** A port mapping, or what is wrong with it. */
 function readExposed(value: string): Exposed | string {
   const [, host, pod = host] = /^(\d{1,5})(?::(\d{1,5}))?$/.exec(value) ?? [];
-  const isPort = (text: string | undefined) => Number(text) >= 1 && Number(text) <= 65535;
   if (isPort(host) && isPort(pod)) return { host: Number(host), pod: Number(pod) };
   return `invalid port: '${value}' (expected PORT or LOCAL:REMOTE, each from 1 to 65535)`;
 }
@@ -535,6 +554,14 @@ function kindOf(word: string): WorkloadKind | undefined {
 
 function isTrue(value: string): boolean {
   return /^(true|on|yes|1)$/i.test(value);
+}
+
+function isPort(text: string | undefined): boolean {
+  return /^\d{1,5}$/.test(text ?? "") && Number(text) >= 1 && Number(text) <= 65535;
+}
+
+function checkInt(value: string): string | undefined {
+  return /^\s*[+-]?\d+\s*$/.test(value) ? undefined : `invalid int value: '${value}'`;
 }
 
 function isFalse(value: string): boolean {

@@ -1,13 +1,15 @@
 import type { Prepared } from "./prepare.ts";
 
 /** Tells what is about to be done, in the words of Telepresence 1 where it had some. */
-export function announce(prepared: Prepared, say: (line: string) => void, chat: (line: string) => void): void {
+export function announce(
+  prepared: Prepared,
+  method: string,
+  say: (line: string) => void,
+  chat: (line: string) => void,
+): void {
   const { plan, originalFirst, keepers } = prepared;
   const { original, expose } = plan;
-  chat(
-    "Starting proxy with method 'inject-tcp', which has the following limitations: Go programs, static binaries, suid " +
-      "programs, and custom DNS implementations are not supported.",
-  );
+  chat(method);
   if (original === undefined) {
     say(`Starting network proxy to cluster using new Deployment ${plan.name}`);
   } else {

@@ -1,7 +1,7 @@
 import type { Log } from "@/log/mod.ts";
 import { DialError, type Pod, type PodConnection, type PodListener } from "@/pod/mod.ts";
 import { LinkLost } from "@/transport/mod.ts";
-import { closeQuietly, messageOf, splice, UserError } from "@/util/mod.ts";
+import { closeQuietly, type Duplex, messageOf, splice, UserError } from "@/util/mod.ts";
 import type { ExposedPort } from "./plan.ts";
 
 /** What exposing needs. */
@@ -10,6 +10,8 @@ export interface ExposeOptions {
   readonly signal: AbortSignal;
   /** Tells the user, once a port, that nothing listens on the host. */
   readonly say: (line: string) => void;
+  /** Connects to where the command listens. @throws when nobody listens there */
+  readonly connect: (port: number) => Promise<Duplex>;
 }
 
 /** Exposed ports. Disposing it closes them in the pod. */
@@ -69,11 +71,11 @@ async function join(
   { duplex, from }: PodConnection,
   port: ExposedPort,
   told: { nobody: boolean },
-  { log, say }: ExposeOptions,
+  { log, say, connect }: ExposeOptions,
 ): Promise<void> {
-  let local: Deno.TcpConn;
+  let local: Duplex;
   try {
-    local = await Deno.connect({ hostname: "127.0.0.1", port: port.host });
+    local = await connect(port.host);
   } catch (error) {
     closeQuietly(duplex);
     log.info(`A connection from ${from.host} to port ${port.pod} found nobody: ${messageOf(error)}`);
@@ -86,7 +88,6 @@ async function join(
     told.nobody = true;
     return;
   }
-  local.setNoDelay(true);
   log.debug(`Connection from ${from.host}:${from.port} to port ${port.pod}`);
   const reason = await splice(duplex, local);
   if (reason !== undefined) log.debug(`Connection from ${from.host}:${from.port} ended: ${messageOf(reason)}`);

@@ -1,6 +1,7 @@
 import type { EnvironmentChanges, EnvironmentFiles } from "@/env/mod.ts";
 import type { VolumesWanted } from "@/volumes/mod.ts";
 import type { Original, WorkloadName } from "./workload/original.ts";
+import type { MethodName } from "@/capture/mod.ts";
 
 /** What the user wants, exact and whole: the flags as far as a session is concerned. */
 export interface Wanted {
@@ -10,6 +11,8 @@ export interface Wanted {
   readonly namespace?: string;
   /** Service account of the proxy's pod; the original's, or the namespace's default one, when absent. */
   readonly serviceAccount?: string;
+  /** How the command is captured; chosen where absent. */
+  readonly method?: MethodName;
   /** Ports of the pod, and the ports of the host where their connections arrive. */
   readonly expose: readonly ExposedPort[];
   /** Ports of the host's loopback that lead to the same port of the pod's loopback. */
@@ -26,6 +29,8 @@ export interface Wanted {
   readonly show?: "text" | "json";
   /** How long a lost connection is waited for, in seconds. @default {60} */
   readonly graceSeconds?: number;
+  /** Ports of the command that are to be on the host's loopback, beside those that are exposed. */
+  readonly publish?: readonly number[];
   readonly run: { readonly kind: "command"; readonly words: readonly [string, ...string[]] } | {
     readonly kind: "shell";
   };

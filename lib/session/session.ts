@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { requireCarriable, startInject } from "@/capture/mod.ts";
 import { isNotFound, loadKubeconfig, openKubeClient } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type Child, type Launcher, placeLauncher } from "@/process/mod.ts";
@@ -12,6 +11,7 @@ import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
 import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
 import { openVolumes } from "@/volumes/mod.ts";
 import { announce } from "./announce.ts";
+import { chooseCapture } from "./choose_capture.ts";
 import { exposePorts } from "./expose.ts";
 import { forwardToPod } from "./forward.ts";
 import { launch, prepareEnvironment, readContainer } from "./launch.ts";
@@ -60,6 +60,8 @@ export interface Around {
   readonly shim: Uint8Array<ArrayBuffer> | undefined;
   /** The launcher for this machine, where there is one: without it the command shares our process group. */
   readonly launcher?: Uint8Array<ArrayBuffer> | undefined;
+  /** Gives the program that makes namespaces on this machine, undefined where there is none. */
+  readonly netns?: () => Promise<Uint8Array<ArrayBuffer> | undefined>;
   /** How long the proxy may take to run. @default {120 s} */
   readonly readyMs?: number;
   /** How long its agent may then take to answer. @default {30 s} */
@@ -116,15 +118,15 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   const namespace = wanted.namespace ?? cluster.namespace;
   const image = imageFor(around);
   log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${namespace}, ${image}`);
-  const shim = requireShim(around);
-  await requireCarriable(wanted.run.kind === "shell" ? "bash" : wanted.run.words[0], { path: env["PATH"] ?? "" });
+  const program = wanted.run.kind === "shell" ? "bash" : wanted.run.words[0];
+  const capturing = await chooseCapture(program, wanted.method, around);
   const key = await makeSessionKey();
   const asking = { ...around, kube, say, namespace, image, publicKey: key.publicKey };
   if (wanted.show === undefined) await healBefore(wanted, around);
   const prepared = await prepare(wanted, asking);
   const { plan } = prepared;
   if (wanted.show !== undefined) return choose(showPlan(prepared, wanted.show, around.print));
-  announce(prepared, say, chat);
+  announce(prepared, capturing.announcement, say, chat);
 
   // Action.
   await using safety = await openSafety({ plan, cluster, around });
@@ -133,15 +135,17 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   await using workload = await acquireWorkload(plan, { ...asking, ...prepared, journal, cleanUp });
   await using pod = await openTunnel(plan, workload.pod, { ...around, kube, key });
   const why = (error: unknown) => explainLoss(plan, workload.pod, kube, error);
-  await using exposed = await orLoss(exposePorts(pod, listenersOf(plan), { log, signal, say }), why);
-  await using _toPod = forwardToPod(pod, plan.toPod, { log, signal });
-  await using _place = await workload.takePlace();
   // Without the signal: a command that is told to end still has the pod's network while it does.
-  await using capture = await startInject(pod, {
-    shim,
+  await using capture = await capturing.start(pod, {
     neverProxy: await addressesOf(cluster.server),
+    podName: workload.pod,
+    publish: [...plan.expose.map(({ host }) => host), ...(wanted.publish ?? [])],
     log: log.room("CAP"),
   });
+  const exposing = { log, signal, say, connect: capture.connect };
+  await using exposed = await orLoss(exposePorts(pod, listenersOf(plan), exposing), why);
+  await using _toPod = forwardToPod(pod, plan.toPod, { log, signal });
+  await using _place = await workload.takePlace();
   const facts = await orLoss(readContainer(kube, plan, workload, signal), why);
   const opening = openVolumes(pod, facts.mounts, wanted.volumes, {
     title: workload.pod,
@@ -156,7 +160,7 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   await using launcher = await placeLauncherFor(around);
   await terminal.handOver(signal);
   const prompt = plan.isShell ? promptOf(cluster.contextName) : {};
-  await using child = launch(plan.command, {
+  await using child = launch(capture.command(plan.command), {
     ...(launcher && { launcher: launcher.path }),
     env: capture.environment({ ...environment, ...prompt }),
     log,
@@ -216,13 +220,6 @@ function signalFor(reason: unknown, { hasOwnGroup }: Child): Deno.Signal | undef
   const name = reason instanceof Error && "signal" in reason ? reason.signal : undefined;
   if (name === "SIGINT") return !hasOwnGroup && Deno.stdin.isTerminal() ? undefined : "SIGINT";
   return name === "SIGHUP" ? "SIGHUP" : "SIGTERM";
-}
-
-function requireShim({ shim }: Around): Uint8Array<ArrayBuffer> {
-  if (shim !== undefined) return shim;
-  throw new UserError(`Cannot inject into programs here: there is no shim for ${Deno.build.os} on ${Deno.build.arch}`, {
-    hints: ["--method inject-tcp works on Linux with x86-64 and glibc; other machines come later (see README)"],
-  });
 }
 
 function imageFor({ env, agentImage }: Around): string {

@@ -10,6 +10,7 @@ import {
   SegmentKind,
   SegmentReader,
 } from "./segment.ts";
+import type { Turns } from "./turns.ts";
 
 /** Enough that a read of a fast carrier is rarely cut. */
 const READ_BYTES = 256 * 1024;
@@ -29,6 +30,8 @@ export interface CarrierPort {
   acknowledged(outgoing: Outgoing): void;
   /** The peer ends the link. */
   bye(sentence: string): void;
+  /** What all carriers of the link do between two looks of the runtime at its connections. */
+  readonly turns: Turns;
 }
 
 /**
@@ -133,6 +136,7 @@ export class CarrierEnd {
       this.traffic += count;
       for (const segment of reader.push(buffer.subarray(0, count))) this.#take(segment);
       this.#measure(count);
+      await this.#port.turns.spend(count);
     }
     throw new Error("The other end closed the carrier");
   }
@@ -193,6 +197,7 @@ export class CarrierEnd {
       await writeAll(this.#duplex, bytes);
       this.#lastWriteMs = performance.now();
       this.traffic += bytes.length;
+      await this.#port.turns.spend(bytes.length);
     }
   }
 

@@ -27,19 +27,33 @@ const MOST_INTERPRETERS = 5;
  */
 export async function requireCarriable(program: string, options: CarriableOptions): Promise<void> {
   const { otherwise = [] } = options;
-  const path = await find(program, options);
-  if (path === undefined) throw new UserError(`${program}: command not found`);
-  const verdict = await judgeProgram(path, options);
-  if (verdict === "carried") return;
-  if (typeof verdict === "string") throw new UserError(`Cannot run "${program}": ${verdict}`);
-  const chain = verdict.path === path ? "" : `, which runs "${program}",`;
+  const verdict = await refusalOf(program, options);
+  if (verdict === undefined) return;
+  const chain = verdict.path === await find(program, options) ? "" : `, which runs "${program}",`;
   throw new UserError(`Cannot carry "${verdict.path}"${chain} by inject-tcp: ${verdict.reason}`, {
     hints: [...verdict.hints, ...otherwise],
   });
 }
 
+/**
+ * Why the shim cannot be preloaded into a program; undefined when it can.
+ *
+ * @param program the first word of the command, looked up as a shell does
+ * @throws {UserError} for what cannot be run at all
+ */
+export async function refusalOf(program: string, options: CarriableOptions): Promise<Refusal | undefined> {
+  const path = await find(program, options);
+  if (path === undefined) throw new UserError(`${program}: command not found`);
+  const verdict = await judgeProgram(path, options);
+  if (verdict === "carried") return undefined;
+  if (typeof verdict === "string") throw new UserError(`Cannot run "${program}": ${verdict}`);
+  return verdict;
+}
+
 /** Why the shim cannot be preloaded into a program, or into what interprets it. */
 export interface Refusal {
+  /** What stands in the way: its making, its machine, or the rights that it gains. */
+  readonly kind: "architecture" | "go" | "static" | "secure";
   /** The program that cannot be carried: the one that was asked about, or its interpreter. */
   readonly path: string;
   readonly reason: string;
@@ -89,18 +103,21 @@ async function refuse(path: string, options: CarriableOptions): Promise<Reason |
 function refuseElf(elf: Elf, arch: keyof typeof MACHINES): Reason | undefined {
   if (!elf.wide || elf.machine !== MACHINES[arch]) {
     return {
+      kind: "architecture",
       reason: "it is built for another architecture than this machine",
       hints: [`Use a build of it for ${arch}`],
     };
   }
   if (elf.go) {
     return {
+      kind: "go",
       reason: "it is a Go program, which makes its system calls itself, past any preloaded library",
       hints: [],
     };
   }
   if (elf.loader === undefined) {
     return {
+      kind: "static",
       reason: "it is statically linked, so no library can be preloaded into it",
       hints: ["Use a dynamically linked build of it"],
     };
@@ -117,12 +134,14 @@ async function refuseSecure(path: string, options: CarriableOptions): Promise<Re
   const because = setuid ? "setuid" : setgid ? "setgid" : undefined;
   if (because) {
     return {
+      kind: "secure",
       reason: `it is ${because}, and the loader preloads nothing into a program that gains rights`,
       hints: [`Use a copy of it without the ${because} bit, if it does its work without those rights`],
     };
   }
   if (user.uid === 0 || (await capabilities(path)).trim() === "") return undefined;
   return {
+    kind: "secure",
     reason: "it has file capabilities, and the loader preloads nothing into a program that gains rights",
     hints: ["Use a copy of it, which has none, if it does its work without those rights"],
   };

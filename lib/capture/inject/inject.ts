@@ -1,7 +1,8 @@
-import dns from "node:dns/promises";
 import { type Log, silentLog } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
 import { acceptAll, messageOf } from "@/util/mod.ts";
+import { connectHost } from "../connect_host.ts";
+import { interfaceAddresses, resolveOnHost } from "../host.ts";
 import type { Capture } from "../method.ts";
 import { watchAbandoned } from "./abandoned.ts";
 import { connDuplex } from "./conn_duplex.ts";
@@ -95,31 +96,14 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
       LD_PRELOAD: inherited.LD_PRELOAD ? `${inherited.LD_PRELOAD}:${place.shim}` : place.shim,
       [SOCKET_VARIABLE]: place.socket,
     }),
+    command: (words) => words,
+    connect: connectHost,
+    published: [],
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-async function resolveOnHost(name: string): Promise<string[]> {
-  return (await dns.lookup(name, { all: true })).map(({ address }) => address);
 }
 
 async function readTcpSettings(): Promise<TcpSettings> {
   const read = (name: string) => Deno.readTextFile(`/proc/sys/net/ipv4/${name}`).catch(() => "");
   return { rmem: await read("tcp_rmem"), wmem: await read("tcp_wmem"), release: Deno.osRelease() };
-}
-
-/** How long the addresses of the host are taken to be what they were: each connect asks, and the kernel takes a while. */
-const FRESH_MS = 1_000;
-
-function interfaceAddresses(): () => readonly string[] {
-  let known: readonly string[] = [];
-  let readAt = -Infinity;
-  return () => {
-    const now = performance.now();
-    if (now - readAt > FRESH_MS) {
-      known = Deno.networkInterfaces().map(({ address }) => address);
-      readAt = now;
-    }
-    return known;
-  };
 }

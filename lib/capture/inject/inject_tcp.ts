@@ -3,7 +3,7 @@ import { requireCarriable } from "./carriable.ts";
 import { type InjectOptions, startInject } from "./inject.ts";
 
 /** What the preload shim cannot do (shim/README.md, "What cannot be covered"). */
-const LIMITS = [
+export const INJECT_LIMITS = [
   "Statically linked programs and Go programs are refused: no library can be preloaded into them",
   "Programs that are setuid, setgid or have file capabilities are refused, unless they are the user's own",
   "TCP goes through the pod; UDP stays on the host, and so does the DNS that a program speaks itself",
@@ -16,7 +16,7 @@ const LIMITS = [
 export function injectTcp(options: InjectOptions): Method {
   return {
     name: "inject-tcp",
-    limits: LIMITS,
+    limits: INJECT_LIMITS,
     requireCarriable,
     start: (pod, waiting = {}) => startInject(pod, { ...options, ...waiting }),
   };

@@ -1,8 +1,10 @@
 import { messageOf, UserError } from "@/util/mod.ts";
 
-/** The shim as a file, and a place for the control socket beside it. Disposing it removes both. */
+/** The shim (or the helper) as a file, and a place for the control socket beside it. Disposing it removes both. */
 export interface Place extends AsyncDisposable {
-  /** Path of the shim, which any process of this user may map. */
+  /** The directory that both are in, which only this user enters. */
+  readonly directory: string;
+  /** Path of the file, which any process of this user may map and run. */
   readonly shim: string;
   /** Path for the control socket. */
   readonly socket: string;
@@ -18,7 +20,32 @@ const SOCKET_PATH_BYTES = 107;
  * @param parents directories to try, the most wanted first
  * @throws {UserError} when none of them can hold it, with the reason of each
  */
-export async function placeShim(shim: Uint8Array<ArrayBuffer>, parents: readonly string[]): Promise<Place> {
+export function placeShim(shim: Uint8Array<ArrayBuffer>, parents: readonly string[]): Promise<Place> {
+  return place(shim, parents, { what: "shim", suffix: ".so" });
+}
+
+/**
+ * The same for a program that is to be started.
+ *
+ * @param program the bytes of the program
+ * @param what what it is called in its path and in errors
+ * @throws {UserError} when no directory can hold it
+ */
+export function placeProgram(
+  program: Uint8Array<ArrayBuffer>,
+  parents: readonly string[],
+  what: string,
+): Promise<Place> {
+  return place(program, parents, { what, suffix: "" });
+}
+
+/** What a file is called. */
+interface Naming {
+  readonly what: string;
+  readonly suffix: string;
+}
+
+async function place(bytes: Uint8Array<ArrayBuffer>, parents: readonly string[], naming: Naming): Promise<Place> {
   const reasons: string[] = [];
   for (const parent of parents) {
     const reason = await refusal(parent);
@@ -27,25 +54,29 @@ export async function placeShim(shim: Uint8Array<ArrayBuffer>, parents: readonly
       continue;
     }
     try {
-      return await placeIn(parent, shim);
+      return await placeIn(parent, bytes, naming);
     } catch (error) {
       reasons.push(`${parent}: ${messageOf(error)}`);
     }
   }
-  throw new UserError(`Cannot place the shim: ${reasons.join("; ")}`, {
+  throw new UserError(`Cannot place the ${naming.what}: ${reasons.join("; ")}`, {
     hints: ["Set TMPDIR to a directory of your own on a file system without the noexec option"],
   });
 }
 
-async function placeIn(parent: string, shim: Uint8Array<ArrayBuffer>): Promise<Place> {
+async function placeIn(
+  parent: string,
+  bytes: Uint8Array<ArrayBuffer>,
+  { what, suffix }: Naming,
+): Promise<Place> {
   const directory = await Deno.makeTempDir({ dir: parent, prefix: "telepresence-" }); // 0700, as mkdtemp makes it
   const remove = () => Deno.remove(directory, { recursive: true });
   try {
-    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", shim)).toHex().slice(0, 16);
-    const path = `${directory}/telepresence-shim-${hash}.so`;
-    await Deno.writeFile(path, shim, { mode: 0o755 });
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex().slice(0, 16);
+    const path = `${directory}/telepresence-${what}-${hash}${suffix}`;
+    await Deno.writeFile(path, bytes, { mode: 0o755 });
     await Deno.chmod(path, 0o755); // whatever the umask is
-    return { shim: path, socket: `${directory}/control`, [Symbol.asyncDispose]: remove };
+    return { directory, shim: path, socket: `${directory}/control`, [Symbol.asyncDispose]: remove };
   } catch (error) {
     await remove();
     throw error;
@@ -55,7 +86,7 @@ async function placeIn(parent: string, shim: Uint8Array<ArrayBuffer>): Promise<P
 /** Why a directory cannot hold the shim, as far as that can be known beforehand. */
 async function refusal(parent: string): Promise<string | undefined> {
   if (/[\s:]/.test(parent)) return "has a blank or colon in its path, at which the loader cuts LD_PRELOAD";
-  if (`${parent}/telepresence-0123456789abcdef/control`.length > SOCKET_PATH_BYTES) {
+  if (`${parent}/telepresence-0123456789abcdef/control.inside`.length > SOCKET_PATH_BYTES) {
     return "has a path that is too long for a Unix socket";
   }
   let path: string;

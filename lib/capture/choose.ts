@@ -1,0 +1,159 @@
+/**
+ * Which method a session uses: one table, from what this machine allows and what the command is. docs/methods.md prints
+ * it (tools/methods_page.ts), and a test keeps the two alike.
+ *
+ * @module
+ */
+import { UserError } from "@/util/mod.ts";
+import { INJECT_LIMITS } from "./inject/inject_tcp.ts";
+import type { Refusal } from "./inject/carriable.ts";
+import type { NamespaceVerdict } from "./namespace/probe.ts";
+
+/** Methods that are built. */
+export const METHODS = ["inject-tcp", "namespace"] as const;
+/** The word of a method that is built. */
+export type MethodName = typeof METHODS[number];
+
+/** What a method is and carries; docs and help print it from here. */
+interface MethodFacts {
+  readonly what: string;
+  readonly carries: readonly string[];
+  /** What it does not carry, in the few words that fit in the line at the start of a session. */
+  readonly announced: readonly string[];
+  /** The same, a sentence each. */
+  readonly limits: readonly string[];
+}
+
+/** What each method is. */
+export const METHOD_FACTS: Readonly<Record<MethodName, MethodFacts>> = {
+  "inject-tcp": {
+    what: "A library is preloaded into the command and into what it starts. No rights are needed",
+    carries: [
+      "TCP over IPv4 and IPv6 of dynamically linked programs, with the pod's own errno for each connect",
+      "Names, as libc's functions resolve them",
+      "Listeners of the command are the host's own",
+    ],
+    announced: ["Go programs", "static binaries", "suid programs", "custom DNS implementations"],
+    limits: INJECT_LIMITS,
+  },
+  namespace: {
+    what: "The command and what it starts have a network namespace of their own. Linux, without root",
+    carries: [
+      "TCP over IPv4 and IPv6 of every program: static, Go, musl, Java; with the pod's own errno for each connect",
+      "UDP over IPv4 and IPv6, one flow for each pair of ends",
+      "Names and records of every type, whatever resolves them, by UDP and TCP",
+      "localhost of the host by TCP and UDP, where nothing inside listens on that port",
+      "Listeners of the command on exposed ports (`--expose`): from the cluster, and on the host's localhost",
+      "Listeners on other ports on the host's localhost, where `--publish` names them",
+    ],
+    announced: ["ping", "multicast", "suid programs"],
+    limits: [
+      "Ping is refused: the pod may send no ICMP",
+      "Setuid programs gain no rights, unless telepresence itself runs as root",
+      "Listeners of the command that are neither exposed nor published are not on the host's localhost",
+      "Other users and groups of the host are shown as nobody, unless telepresence itself runs as root",
+      "Multicast and broadcast go nowhere",
+    ],
+  },
+};
+
+/** What a choice is made from. */
+export interface ChoiceInput {
+  /** `--method`, if it was given. */
+  readonly wanted?: MethodName;
+  /** Whether there is a preload library for this machine. */
+  readonly hasShim: boolean;
+  /** Why the preload library cannot carry the command; undefined when it can. */
+  readonly refusal?: Refusal;
+  /** The command's first word. */
+  readonly program: string;
+  /** Whether the session runs as root, whose programs need no setuid bit. */
+  readonly isRoot: boolean;
+  /** Asks whether this machine allows a namespace; not called where the answer does not matter. */
+  readonly namespace: () => Promise<NamespaceVerdict>;
+}
+
+/** What was chosen. */
+export interface Choice {
+  readonly method: MethodName;
+  /** Why, as the end of a sentence; undefined where the user has chosen. */
+  readonly reason?: string;
+}
+
+/** A row of the table: where no `--method` is given, the first row that fits decides. */
+interface Row {
+  readonly machine: "has a preload library" | "allows namespaces" | "any";
+  readonly command: "can load it" | "is not setuid, or run as root" | "any";
+  readonly method: MethodName | "none";
+  readonly reason: string;
+}
+
+/** The table. */
+export const CHOICES: readonly Row[] = [
+  {
+    machine: "has a preload library",
+    command: "can load it",
+    method: "inject-tcp",
+    reason: "the command can be preloaded, and its own ports stay those of this machine",
+  },
+  {
+    machine: "allows namespaces",
+    command: "is not setuid, or run as root",
+    method: "namespace",
+    reason: "inject-tcp cannot carry the command, and a namespace carries every program",
+  },
+  { machine: "any", command: "any", method: "none", reason: "refused, with the reason of each method" },
+];
+
+/**
+ * Chooses a method, before anything is started.
+ *
+ * @throws {UserError} that says why none is possible, or the one that is wanted is not, and what is
+ */
+export async function chooseMethod(input: ChoiceInput): Promise<Choice> {
+  const { wanted, hasShim, refusal, program, isRoot } = input;
+  const preloads = hasShim && refusal === undefined;
+  if (wanted === "inject-tcp" && preloads) return { method: wanted };
+  if (wanted === undefined && preloads) return { method: "inject-tcp", reason: `"${program}" can be preloaded` };
+
+  const whyNotInject = refusal === undefined
+    ? `there is no preload library for ${Deno.build.os} on ${Deno.build.arch}`
+    : refusal.reason;
+  const verdict = await input.namespace();
+  const whyNotNamespace = !verdict.allowed
+    ? verdict.reason
+    : refusal?.kind === "secure" && !isRoot
+    ? "a program gains no rights in a user namespace"
+    : refusal?.kind === "architecture"
+    ? refusal.reason
+    : undefined;
+  if (wanted === "inject-tcp") {
+    throw new UserError(sentence(refusal, program, "inject-tcp", whyNotInject), {
+      hints: [
+        ...(refusal?.hints ?? []),
+        ...(whyNotNamespace === undefined ? ["Or leave --method away: --method namespace carries it"] : []),
+      ],
+    });
+  }
+  const hints = verdict.allowed ? [] : verdict.hints;
+  if (whyNotNamespace === undefined) {
+    return {
+      method: "namespace",
+      ...(wanted === undefined && { reason: `inject-tcp cannot carry it: ${whyNotInject}` }),
+    };
+  }
+  if (wanted === "namespace") {
+    throw new UserError(`Cannot use --method namespace: ${whyNotNamespace}`, {
+      hints: [...hints, ...(preloads ? ["--method inject-tcp carries this command without namespaces"] : [])],
+    });
+  }
+  throw new UserError(sentence(refusal, program, "inject-tcp", whyNotInject), {
+    hints: [...(refusal?.hints ?? []), `--method namespace would carry it, but ${whyNotNamespace}`, ...hints],
+  });
+}
+
+function sentence(refusal: Refusal | undefined, program: string, method: string, reason: string): string {
+  if (refusal === undefined) return `Cannot use --method ${method}: ${reason}`;
+  const chain = refusal.path.endsWith(`/${program}`) || refusal.path === program ? "" : `, which runs "${program}",`;
+  return `Cannot carry "${refusal.path}"${chain} by ${method}: ${reason}`;
+}

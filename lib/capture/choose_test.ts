@@ -1,0 +1,83 @@
+import { deepStrictEqual as equals, match, ok, rejects } from "node:assert/strict";
+import { UserError } from "@/util/mod.ts";
+import { type ChoiceInput, CHOICES, chooseMethod, METHODS } from "./choose.ts";
+import type { Refusal } from "./inject/carriable.ts";
+
+const GO: Refusal = { kind: "go", path: "/bin/get", reason: "it is a Go program", hints: [] };
+const SETUID: Refusal = { kind: "secure", path: "/bin/get", reason: "it is setuid", hints: ["Use a copy"] };
+const FOREIGN: Refusal = { kind: "architecture", path: "/bin/get", reason: "it is for arm64", hints: [] };
+const FORBIDDEN = { allowed: false, reason: "AppArmor forbids them", hints: ["sudo sysctl"] } as const;
+const ALLOWED = { allowed: true } as const;
+
+function input(
+  { namespace = ALLOWED, ...more }: Partial<Omit<ChoiceInput, "namespace">> & {
+    namespace?: typeof ALLOWED | typeof FORBIDDEN;
+  },
+): ChoiceInput {
+  return { hasShim: true, program: "get", isRoot: false, namespace: () => Promise.resolve(namespace), ...more };
+}
+
+Deno.test("chooseMethod() takes the best that machine and command allow", async (t) => {
+  const cases: readonly { name: string; of: ChoiceInput; want: string | RegExp }[] = [
+    { name: "all is possible", of: input({}), want: "inject-tcp" },
+    { name: "a Go program", of: input({ refusal: GO }), want: "namespace" },
+    { name: "no preload library", of: input({ hasShim: false }), want: "namespace" },
+    { name: "no namespaces", of: input({ namespace: FORBIDDEN }), want: "inject-tcp" },
+    { name: "neither", of: input({ refusal: GO, namespace: FORBIDDEN }), want: /^Cannot carry .* it is a Go program$/ },
+    { name: "setuid", of: input({ refusal: SETUID }), want: /it is setuid/ },
+    { name: "setuid, as root", of: input({ refusal: SETUID, isRoot: true }), want: "namespace" },
+    { name: "foreign", of: input({ refusal: FOREIGN }), want: /it is for arm64/ },
+    { name: "inject-tcp is wanted", of: input({ wanted: "inject-tcp" }), want: "inject-tcp" },
+    {
+      name: "inject-tcp is wanted in vain",
+      of: input({ wanted: "inject-tcp", refusal: GO }),
+      want: /by inject-tcp: it is/,
+    },
+    { name: "namespace is wanted", of: input({ wanted: "namespace" }), want: "namespace" },
+    {
+      name: "namespace is wanted in vain",
+      of: input({ wanted: "namespace", namespace: FORBIDDEN }),
+      want: "Cannot use --method namespace: AppArmor forbids them",
+    },
+  ];
+  for (const { name, of, want } of cases) {
+    await t.step(name, async () => {
+      const got = await chooseMethod(of).then(({ method }) => method, (error: Error) => error.message);
+      if (typeof want === "string") equals(got, want);
+      else match(got, want);
+    });
+  }
+});
+
+Deno.test("chooseMethod() says why, where the choice was ours", async () => {
+  equals((await chooseMethod(input({}))).reason, '"get" can be preloaded');
+  equals((await chooseMethod(input({ refusal: GO }))).reason, "inject-tcp cannot carry it: it is a Go program");
+  equals((await chooseMethod(input({ wanted: "namespace" }))).reason, undefined);
+});
+
+Deno.test("chooseMethod() refuses with the other methods and what would allow them", async () => {
+  const hints = async (of: ChoiceInput) => {
+    let found: readonly string[] = [];
+    await rejects(chooseMethod(of), (error) => {
+      ok(error instanceof UserError);
+      found = error.hints;
+      return true;
+    });
+    return found.join("\n");
+  };
+  match(await hints(input({ wanted: "inject-tcp", refusal: GO })), /--method namespace carries it/);
+  match(await hints(input({ wanted: "namespace", namespace: FORBIDDEN })), /sudo sysctl\n--method inject-tcp carries/);
+  match(await hints(input({ refusal: GO, namespace: FORBIDDEN })), /would carry it, but AppArmor forbids them\nsudo/);
+});
+
+Deno.test("chooseMethod() asks nothing of the machine where the answer does not matter", async () => {
+  const namespace = () => Promise.reject(new Error("asked"));
+  equals((await chooseMethod({ ...input({}), namespace })).method, "inject-tcp");
+});
+
+Deno.test("docs/methods.md has the table", async () => {
+  const page = await Deno.readTextFile(new URL("../../docs/methods.md", import.meta.url));
+  const { methodsPage } = await import("./methods_page.ts");
+  equals(page, methodsPage(), "to write it anew: deno run -A tools/write_methods_page.ts");
+  ok(CHOICES.at(-1)?.method === "none" && METHODS.length === 2);
+});

@@ -1,0 +1,232 @@
+import { type Log, silentLog } from "@/log/mod.ts";
+import { DialError, type Pod } from "@/pod/mod.ts";
+import { acceptAll, closeQuietly, type Duplex, messageOf, splice, UserError, writeAll } from "@/util/mod.ts";
+import { connectHost } from "../connect_host.ts";
+import { makeResponder } from "../dns/answer.ts";
+import { serveDns } from "../dns/serve.ts";
+import { connDuplex } from "../inject/conn_duplex.ts";
+import { type Place, placeProgram } from "../inject/place.ts";
+import { makePolicy } from "../inject/policy.ts";
+import { interfaceAddresses, resolveOnHost } from "../host.ts";
+import type { Capture } from "../method.ts";
+import { nsswitchConf, resolvConf } from "./files.ts";
+import { takeFirstLine } from "./first_line.ts";
+import { formatAnswer, formatConnect, type Opening, parseAnswer, parseOpening } from "./protocol.ts";
+import { servePodDatagrams } from "./pod_datagrams.ts";
+import { publishPorts } from "./publish.ts";
+import { connectTo, routeOf } from "./route.ts";
+import { serveHostDatagrams } from "./host_datagrams.ts";
+
+/** Options of {@linkcode startNamespace}. */
+export interface NamespaceOptions {
+  /** The helper for this machine's architecture: the bytes of the program. */
+  readonly helper: Uint8Array<ArrayBuffer>;
+  /** Directories for the helper and the sockets, the most wanted first. @default {["/tmp"]} */
+  readonly directories?: readonly string[];
+  /** Addresses, ranges (CIDR) and names that stay on the host, beside its own: the API server, `--never-proxy`. */
+  readonly neverProxy?: readonly string[];
+  /** The name by which the pod knows itself: its addresses become those of the inside. */
+  readonly podName?: string;
+  /** Ports of the inside that are to be reached on the host's loopback too. @default {[]} */
+  readonly publish?: readonly number[];
+  /** The host's own name. @default {Deno.hostname()} */
+  readonly hostname?: string;
+  /** The addresses of the host's interfaces, whenever it is called. @default {those of a second ago at most} */
+  readonly ownAddresses?: () => readonly string[];
+  readonly log?: Log;
+  /** Stops the capture, as disposing it does. */
+  readonly signal?: AbortSignal;
+}
+
+/** What the inside has for an address of its own where the pod's is not known (RFC 6333, section 5.7). */
+const NAMELESS = "192.0.0.2";
+/** How long an opening may take to be read: it is on its way on the same machine. */
+const LINE_MS = 10_000;
+
+/**
+ * Starts carrying by a network namespace: the sockets at which the helper's relay will ask. The namespace itself comes
+ * into being with the command, which {@linkcode Capture.command} has the helper start.
+ *
+ * @throws {UserError} when the helper cannot be placed
+ */
+export async function startNamespace(pod: Pod, options: NamespaceOptions): Promise<Capture> {
+  const { helper, directories = ["/tmp"], neverProxy = [], podName, publish = [], log = silentLog, signal } = options;
+  const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses() } = options;
+  signal?.throwIfAborted();
+  await using stack = new AsyncDisposableStack();
+  const ending = new AbortController();
+  const end = () => ending.abort(new Error("namespace has ended"));
+  const place = stack.use(await placeProgram(helper, directories, "netns"));
+  const words = [...await bindWords(place), ...await addressWords(pod, podName, log)];
+  const listener = stack.use(Deno.listen({ transport: "unix", path: place.socket }));
+  const inside = `${place.socket}.inside`;
+  const publishing = { log, signal: ending.signal };
+  const published = stack.use(publishPorts(publish, (port) => connectInside(inside, port), publishing));
+  const connect = async (port: number) => {
+    try {
+      return await connectInside(inside, port);
+    } catch (error) {
+      // Not in this command, but perhaps beside it: started in an editor, say.
+      if (!(error instanceof DialError) || published.has(port)) throw error;
+      return await connectHost(port);
+    }
+  };
+
+  const policy = makePolicy({ neverProxy, hostname, ownAddresses, resolve: resolveOnHost });
+  const ownNames = async (name: string) =>
+    await policy.name(name) === undefined ? undefined : await hostAddresses(name);
+  const responder = makeResponder(pod, { ownNames, log, signal: ending.signal });
+  const { promise: lost, reject: lose } = Promise.withResolvers<void>();
+  lost.catch(() => {}); // who cares awaits it
+
+  const serve = async (conn: Duplex) => {
+    using _open = closing([conn], ending.signal);
+    const first = await inTime(conn, () => takeFirstLine(conn));
+    if (first === undefined) return;
+    const opening = parseOpening(first.line);
+    if (opening.kind === "life") {
+      await first.rest.read(new Uint8Array(1)).catch(() => null);
+      if (!ending.signal.aborted) lose(new UserError("The relay of the command's network has ended"));
+      return;
+    }
+    await serveFlow(first.rest, opening);
+  };
+  const serveFlow = async (conn: Duplex, { kind, to }: Opening & { kind: "tcp" | "udp" }) => {
+    const subject = `${kind} ${to.address} ${to.port}`;
+    const route = routeOf(to, policy, published.has);
+    log.debug(`${subject}: ${route.kind}${"reason" in route ? ` (${route.reason})` : ""}`);
+    const refuse = (code: Parameters<typeof formatAnswer>[0]) => writeAll(conn, formatAnswer(code));
+    if (route.kind === "nowhere") return await refuse(route.code);
+    if (route.kind === "resolver") {
+      await writeAll(conn, formatAnswer("ok"));
+      return await serveDns(conn, { responder, transport: kind, log });
+    }
+    if (kind === "udp") {
+      if (route.kind === "pod") {
+        const code = await servePodDatagrams(conn, route.to, { pod, signal: ending.signal });
+        return code === undefined ? undefined : await refuse(code);
+      }
+      await writeAll(conn, formatAnswer("ok"));
+      return await serveHostDatagrams(conn, route.to, ending.signal);
+    }
+    const connected = await connectTo(route, pod, ending.signal);
+    if (connected.code !== undefined) {
+      log.debug(`${subject}: ${connected.message}`);
+      return await refuse(connected.code);
+    }
+    using _peer = closing([connected.duplex], ending.signal);
+    await writeAll(conn, formatAnswer("ok"));
+    const reason = await splice(conn, connected.duplex);
+    log.debug(`${subject}: closed${reason === undefined ? "" : `: ${messageOf(reason)}`}`);
+  };
+
+  const serving = new Set<Promise<void>>();
+  const accept = (conn: Deno.UnixConn) => {
+    const call: Promise<void> = serve(connDuplex(conn))
+      .catch((error) => log.debug(`namespace: ${messageOf(error)}`))
+      .finally(() => serving.delete(call));
+    serving.add(call);
+  };
+  const accepting = acceptAll(listener, accept, (error) => log.debug(`cannot accept: ${messageOf(error)}`));
+  stack.defer(async () => {
+    end();
+    await Promise.allSettled(serving);
+  });
+  signal?.addEventListener("abort", end, { once: true });
+  stack.defer(() => signal?.removeEventListener("abort", end));
+  log.info(`namespace: helper ${place.shim}, ${words.join(" ")}`);
+  const owned = stack.move();
+  return {
+    closed: Promise.race([accepting, lost]),
+    environment: (inherited) => ({ ...inherited }),
+    command: (command) => [place.shim, "--control", place.socket, "--inside", inside, ...words, "--", ...command],
+    connect,
+    published: published.ports,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Connects to a port on which something inside listens, on either loopback address. @throws {DialError} */
+async function connectInside(path: string, port: number): Promise<Duplex> {
+  let code: ReturnType<typeof parseAnswer> = "ECONNREFUSED";
+  for (const address of ["127.0.0.1", "::1"]) {
+    let conn: Duplex;
+    try {
+      conn = connDuplex(await Deno.connect({ transport: "unix", path }));
+    } catch {
+      break; // the command has not started, or is over
+    }
+    try {
+      await writeAll(conn, formatConnect({ address, port }));
+      const first = await takeFirstLine(conn);
+      code = first === undefined ? "ECONNREFUSED" : parseAnswer(first.line);
+      if (first && code === "ok") return first.rest;
+      closeQuietly(conn);
+    } catch (error) {
+      closeQuietly(conn);
+      throw error;
+    }
+  }
+  const errno = code === "ok" ? "ECONNREFUSED" : code;
+  throw new DialError(errno, `Nothing listens on port ${port} inside: ${errno}`);
+}
+
+/** What is laid over the host's files: see {@linkcode nsswitchConf}. */
+async function bindWords(place: Place): Promise<string[]> {
+  const words: string[] = [];
+  const bind = async (path: string, make: (host: string) => string) => {
+    const host = await Deno.readTextFile(path).catch(() => undefined);
+    if (host === undefined) return; // libc has the same defaults then
+    const own = `${place.directory}/${path.replaceAll("/", "-").slice(1)}`;
+    await Deno.writeTextFile(own, make(host));
+    await Deno.chmod(own, 0o644);
+    words.push("--bind", `${own}=${path}`);
+  };
+  await bind("/etc/resolv.conf", resolvConf);
+  await bind("/etc/nsswitch.conf", nsswitchConf);
+  // nscd would answer with what it knows of the host's names; its socket is not there for who finds a file in its place.
+  if (await Deno.stat("/run/nscd/socket").catch(() => undefined)) words.push("--bind", "/dev/null=/run/nscd/socket");
+  return words;
+}
+
+/** The pod's addresses, so that programs see the same ones for themselves. */
+async function addressWords(pod: Pod, podName: string | undefined, log: Log): Promise<string[]> {
+  let addresses: readonly string[] = [];
+  if (podName !== undefined) {
+    try {
+      ({ addresses } = await pod.lookup(podName));
+    } catch (error) {
+      log.info(`The pod does not know its own address: ${messageOf(error)}`);
+    }
+  }
+  const own = addresses.filter((address) => !/^127\.|^::1$|^fe80:/i.test(address)).slice(0, 8);
+  return (own.some((address) => !address.includes(":")) ? own : [NAMELESS, ...own.slice(0, 7)])
+    .flatMap((address) => ["--address", address]);
+}
+
+async function hostAddresses(name: string): Promise<string[]> {
+  if (/^localhost\.?$/i.test(name)) return ["127.0.0.1", "::1"];
+  return await resolveOnHost(name).catch(() => []);
+}
+
+async function inTime<T>(conn: Duplex, wait: () => Promise<T>): Promise<T> {
+  const timer = setTimeout(() => closeQuietly(conn), LINE_MS);
+  try {
+    return await wait();
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Closes connections at the end of a scope, and when `signal` says so. */
+function closing(connections: readonly Duplex[], signal: AbortSignal): Disposable {
+  const close = () => connections.forEach(closeQuietly);
+  signal.addEventListener("abort", close, { once: true });
+  if (signal.aborted) close();
+  return {
+    [Symbol.dispose]() {
+      signal.removeEventListener("abort", close);
+      close();
+    },
+  };
+}

@@ -1,0 +1,128 @@
+/*
+ * netns.h - what the parts of the namespace helper share
+ *
+ * DOC: Theory of Operation
+ *
+ * The helper starts one command in a network namespace of its own, without root. Nothing leaves that namespace but
+ * through the host process ("the session"), so a program cannot go around the pod, whatever it is made with. The helper
+ * holds no policy: which connection goes where, and what a name means, the session says over Unix sockets. README.md
+ * beside this file is the contract of both sides.
+ *
+ * Life
+ *
+ *   session starts us --> namespaces, mounts, addresses, rules, sockets (enter.c, rules.c)
+ *                         |
+ *                         +--> the relay: a grandchild in a session of its own, which has the sockets (relay.c). It ends
+ *                         |    when the session does: its first connection to the session is its life line
+ *                         +--> we become the command: same process id, terminal, descriptors, signals, exit status
+ *
+ * Every address is local
+ *
+ * The namespace has the interface lo alone. A route in the table "local" makes each address of the world one of our
+ * own, so that what a program sends arrives at once in prerouting, and what the relay sends may come from any address.
+ *
+ * How a connection is made
+ *
+ *   program            kernel                        relay                           session
+ *   connect() -------> SYN, held by NFQUEUE -------> "tcp 10.96.7.7 80 ..." -------> policy, then dial
+ *                      verdict: go on, TPROXY <----- "ok" <------------------------- the pod has connected
+ *   0 <--------------- SYN-ACK from our socket       accept(), found by both ends    bytes, both ways
+ *
+ * Held like this, connect() takes as long as the pod takes, and fails as it fails there: for "ECONNREFUSED" the verdict
+ * lets the packet go on with a mark, at which a later chain sends a reset, or an ICMP error for an unreachable host.
+ * Where the kernel has no NFQUEUE, connections are accepted first and reset when the pod says no.
+ *
+ * Datagrams come by TPROXY too, which keeps their destination. Each pair of ends is a flow: a socket that is bound to
+ * the destination and connected to the program, and a Unix connection with framed datagrams (flow_udp.c).
+ *
+ * A destination inside (loopback, the pod's own address) is left to the kernel where a socket of the inside wants the
+ * packet; else it is treated like all others, and for loopback the session connects to the host's.
+ *
+ * What must hold everywhere
+ *
+ *  - The relay never waits for one flow while others could go on. The only blocking call to the session is connect() on
+ *    its Unix socket, which the kernel answers.
+ *  - No more is read from one side than the other side takes: a direction holds at most one read's bytes.
+ *  - Packets and connections of the relay itself carry MARK_RELAY, and rules leave them alone.
+ *  - An error in setting up ends the helper with a line on standard error, before the command has started.
+ */
+#ifndef TELEPRESENCE_NETNS_H
+#define TELEPRESENCE_NETNS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* Where the gates are bound and the session's name server is: the dummy address of RFC 7600, and one of RFC 6666. */
+#define GATE4 "192.0.0.8"
+#define GATE6 "100::8"
+
+#define MOST_ADDRESSES 8
+#define MOST_BINDS 16
+
+/* Marks on packets. Nothing of the program carries one, as setting it needs a capability. */
+enum mark {
+    MARK_NONE,
+    MARK_RELAY,         /* Sent by the relay: leave it alone */
+    MARK_INSIDE,        /* A socket of the inside wants it: leave it alone */
+    MARK_RESET,         /* Refused: answer with a reset */
+    MARK_NO_HOST,       /* Refused: answer with "host unreachable" */
+    MARK_NO_NETWORK,    /* Refused: answer with "no route" */
+};
+
+/* An address of either family and a port, both in network order; IPv4 in the first four bytes. */
+struct end_point {
+    uint8_t family;
+    uint16_t port;
+    uint8_t address[16];
+};
+
+/* What the session wants, from the command line. */
+struct wanted {
+    const char *control;                        /* Path of the session's socket */
+    const char *inside;                         /* Path where we listen for the session */
+    struct end_point addresses[MOST_ADDRESSES]; /* Own addresses of the inside, beside loopback */
+    unsigned address_count;
+    struct { const char *from, *to; } binds[MOST_BINDS];
+    unsigned bind_count;
+    char **command;                             /* NULL to see only whether all of it is possible */
+};
+
+/* The sockets of the namespace. -1 stands for none. */
+struct sockets {
+    int tcp[2];         /* Transparent listeners: IPv4, IPv6 */
+    int udp[2];         /* Transparent receivers */
+    int queue;          /* NFQUEUE, where the kernel has it */
+    int inside;         /* Where the session asks for connections to the inside */
+};
+
+/* enter.c */
+void die(const char *step) __attribute__((noreturn));
+void enter_namespaces(void);
+void set_up_mounts(const struct wanted *wanted);
+void set_up_addresses(const struct wanted *wanted);
+
+/* rules.c */
+void set_up_rules(const struct wanted *wanted, struct sockets *sockets);
+
+/* queue.c */
+int open_queue(void);
+bool read_queue(int queue, void (*held)(uint32_t id, const struct end_point *from, const struct end_point *to));
+void answer_queue(int queue, uint32_t id, bool pass, enum mark mark);
+
+/* socket.c */
+void open_gates(struct sockets *sockets);
+int listen_unix(const char *path);
+int connect_unix(const char *path);
+void prepare_socket(int fd);
+socklen_t to_sockaddr(const struct end_point *point, struct sockaddr_storage *out);
+struct end_point from_sockaddr(const struct sockaddr_storage *in);
+int format_point(const struct end_point *point, char *into, size_t size);
+bool parse_address(const char *text, struct end_point *point);
+
+/* relay.c */
+void run_relay(const struct wanted *wanted, const struct sockets *sockets) __attribute__((noreturn));
+
+#endif

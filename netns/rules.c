@@ -1,0 +1,442 @@
+/*
+ * rules.c - the nftables rules of the namespace (linux/netfilter/nf_tables.h), one table, three chains
+ *
+ *   judge   prerouting -160  relay's own: accept; destinations inside that a socket wants: mark, accept;
+ *                            the first packet of a connection: queue
+ *   steer   prerouting -150  marked: accept; TCP connections and datagrams: TPROXY to the gates
+ *   refuse  input         0  marks that stand for a refusal: reset or ICMP error; echo requests that are not for the
+ *                            inside: refused, because the kernel would answer them in the name of the whole world
+ */
+#include "netns.h"
+#include "netlink.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nf_tables_compat.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/x_tables.h>
+#include <linux/netfilter/xt_NFQUEUE.h>
+#include <netinet/icmp6.h>
+#include <netinet/ip_icmp.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TABLE "telepresence"
+
+/* Offsets in the network and transport headers (RFC 791, 8200, 9293). */
+enum { V4_DESTINATION = 16, V6_DESTINATION = 24, TCP_FLAGS = 13 };
+enum { FLAG_FIN = 1, FLAG_SYN = 2, FLAG_RST = 4, FLAG_ACK = 16 };
+
+static struct batch batch;
+static size_t rule_nest;
+
+static void nft_begin(uint16_t type, uint16_t flags)
+{
+    struct nfgenmsg head = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
+
+    message_begin(&batch, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags, &head, sizeof(head));
+}
+
+static void batch_edge(uint16_t type)
+{
+    struct nfgenmsg head = { .version = NFNETLINK_V0, .res_id = htons(NFNL_SUBSYS_NFTABLES) };
+
+    message_begin(&batch, type, 0, &head, sizeof(head));
+    message_end(&batch);
+}
+
+static void add_chain(const char *name, uint32_t hook, int priority)
+{
+    size_t nest;
+
+    nft_begin(NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_ACK);
+    attribute_text(&batch, NFTA_CHAIN_TABLE, TABLE);
+    attribute_text(&batch, NFTA_CHAIN_NAME, name);
+    attribute_text(&batch, NFTA_CHAIN_TYPE, "filter");
+    nest = nest_begin(&batch, NFTA_CHAIN_HOOK);
+    attribute_be32(&batch, NFTA_HOOK_HOOKNUM, hook);
+    attribute_be32(&batch, NFTA_HOOK_PRIORITY, (uint32_t)priority);
+    nest_end(&batch, nest);
+    message_end(&batch);
+}
+
+static void rule_begin(const char *chain)
+{
+    nft_begin(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK);
+    attribute_text(&batch, NFTA_RULE_TABLE, TABLE);
+    attribute_text(&batch, NFTA_RULE_CHAIN, chain);
+    rule_nest = nest_begin(&batch, NFTA_RULE_EXPRESSIONS);
+}
+
+static void rule_end(void)
+{
+    nest_end(&batch, rule_nest);
+    message_end(&batch);
+}
+
+/* An expression is a name and data, nested twice. */
+struct expression {
+    size_t element, data;
+};
+
+static struct expression expression_begin(const char *name)
+{
+    struct expression expression = { .element = nest_begin(&batch, NFTA_LIST_ELEM) };
+
+    attribute_text(&batch, NFTA_EXPR_NAME, name);
+    expression.data = nest_begin(&batch, NFTA_EXPR_DATA);
+    return expression;
+}
+
+static void expression_end(struct expression expression)
+{
+    nest_end(&batch, expression.data);
+    nest_end(&batch, expression.element);
+}
+
+static void value(uint16_t type, const void *bytes, size_t size)
+{
+    size_t nest = nest_begin(&batch, type);
+
+    attribute(&batch, NFTA_DATA_VALUE, bytes, size);
+    nest_end(&batch, nest);
+}
+
+static void load_meta(uint32_t key)
+{
+    struct expression expression = expression_begin("meta");
+
+    attribute_be32(&batch, NFTA_META_KEY, key);
+    attribute_be32(&batch, NFTA_META_DREG, NFT_REG_1);
+    expression_end(expression);
+}
+
+static void load_payload(uint32_t base, uint32_t offset, uint32_t size)
+{
+    struct expression expression = expression_begin("payload");
+
+    attribute_be32(&batch, NFTA_PAYLOAD_DREG, NFT_REG_1);
+    attribute_be32(&batch, NFTA_PAYLOAD_BASE, base);
+    attribute_be32(&batch, NFTA_PAYLOAD_OFFSET, offset);
+    attribute_be32(&batch, NFTA_PAYLOAD_LEN, size);
+    expression_end(expression);
+}
+
+static void load_immediate(uint32_t to, const void *bytes, size_t size)
+{
+    struct expression expression = expression_begin("immediate");
+
+    attribute_be32(&batch, NFTA_IMMEDIATE_DREG, to);
+    value(NFTA_IMMEDIATE_DATA, bytes, size);
+    expression_end(expression);
+}
+
+static void compare(uint32_t operation, const void *bytes, size_t size)
+{
+    struct expression expression = expression_begin("cmp");
+
+    attribute_be32(&batch, NFTA_CMP_SREG, NFT_REG_1);
+    attribute_be32(&batch, NFTA_CMP_OP, operation);
+    value(NFTA_CMP_DATA, bytes, size);
+    expression_end(expression);
+}
+
+static void mask_byte(uint8_t mask)
+{
+    struct expression expression = expression_begin("bitwise");
+    uint8_t zero = 0;
+
+    attribute_be32(&batch, NFTA_BITWISE_SREG, NFT_REG_1);
+    attribute_be32(&batch, NFTA_BITWISE_DREG, NFT_REG_1);
+    attribute_be32(&batch, NFTA_BITWISE_LEN, 1);
+    value(NFTA_BITWISE_MASK, &mask, 1);
+    value(NFTA_BITWISE_XOR, &zero, 1);
+    expression_end(expression);
+}
+
+static void match_byte(uint32_t operation, uint8_t byte)
+{
+    compare(operation, &byte, 1);
+}
+
+static void match_mark(uint32_t operation, uint32_t mark)
+{
+    load_meta(NFT_META_MARK);
+    compare(operation, &mark, sizeof(mark));
+}
+
+static void set_mark(uint32_t mark)
+{
+    struct expression expression;
+
+    load_immediate(NFT_REG_1, &mark, sizeof(mark));
+    expression = expression_begin("meta");
+    attribute_be32(&batch, NFTA_META_KEY, NFT_META_MARK);
+    attribute_be32(&batch, NFTA_META_SREG, NFT_REG_1);
+    expression_end(expression);
+}
+
+static void match_family(uint8_t family)
+{
+    load_meta(NFT_META_NFPROTO);
+    match_byte(NFT_CMP_EQ, family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6);
+}
+
+static void match_protocol(uint8_t protocol)
+{
+    load_meta(NFT_META_L4PROTO);
+    match_byte(NFT_CMP_EQ, protocol);
+}
+
+/**
+ * match_destination() - Goes on for packets to an address, or a part of one
+ * @operation:	NFT_CMP_EQ or NFT_CMP_NEQ
+ * @point:	The address
+ * @bytes:	How many of its bytes count
+ */
+static void match_destination(uint32_t operation, const struct end_point *point, size_t bytes)
+{
+    load_payload(NFT_PAYLOAD_NETWORK_HEADER, point->family == AF_INET ? V4_DESTINATION : V6_DESTINATION,
+                 (uint32_t)bytes);
+    compare(operation, point->address, bytes);
+}
+
+/**
+ * match_socket() - Goes on where a socket of this namespace wants the packet
+ *
+ * Which property of the socket is loaded does not matter: without a socket the rule ends. This one is the oldest.
+ */
+static void match_socket(void)
+{
+    struct expression expression = expression_begin("socket");
+
+    attribute_be32(&batch, NFTA_SOCKET_KEY, NFT_SOCKET_TRANSPARENT);
+    attribute_be32(&batch, NFTA_SOCKET_DREG, NFT_REG_1);
+    expression_end(expression);
+}
+
+static void verdict(uint32_t code)
+{
+    struct expression expression = expression_begin("immediate");
+    size_t outer, inner;
+
+    attribute_be32(&batch, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+    outer = nest_begin(&batch, NFTA_IMMEDIATE_DATA);
+    inner = nest_begin(&batch, NFTA_DATA_VERDICT);
+    attribute_be32(&batch, NFTA_VERDICT_CODE, code);
+    nest_end(&batch, inner);
+    nest_end(&batch, outer);
+    expression_end(expression);
+}
+
+static void tproxy(const struct end_point *gate)
+{
+    struct expression expression;
+
+    load_immediate(NFT_REG_1, gate->address, gate->family == AF_INET ? 4 : 16);
+    load_immediate(NFT_REG_2, &gate->port, sizeof(gate->port));
+    expression = expression_begin("tproxy");
+    attribute_be32(&batch, NFTA_TPROXY_FAMILY, gate->family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6);
+    attribute_be32(&batch, NFTA_TPROXY_REG_ADDR, NFT_REG_1);
+    attribute_be32(&batch, NFTA_TPROXY_REG_PORT, NFT_REG_2);
+    expression_end(expression);
+}
+
+static void reject(uint32_t type, uint8_t code)
+{
+    struct expression expression = expression_begin("reject");
+
+    attribute_be32(&batch, NFTA_REJECT_TYPE, type);
+    attribute(&batch, NFTA_REJECT_ICMP_CODE, &code, 1);
+    expression_end(expression);
+}
+
+/**
+ * queue_native() - Holds the packet in queue 0, by nftables' own expression
+ */
+static void queue_native(void)
+{
+    struct expression expression = expression_begin("queue");
+    uint16_t number = 0, total = htons(1);
+
+    attribute(&batch, NFTA_QUEUE_NUM, &number, sizeof(number));
+    attribute(&batch, NFTA_QUEUE_TOTAL, &total, sizeof(total));
+    expression_end(expression);
+}
+
+/**
+ * queue_compatible() - The same by the target of iptables, for kernels that were built without the former
+ */
+static void queue_compatible(void)
+{
+    struct expression expression = expression_begin("target");
+    struct xt_NFQ_info queue = { .queuenum = 0 };
+    uint8_t padded[XT_ALIGN(sizeof(queue))] = { 0 };
+
+    memcpy(padded, &queue, sizeof(queue));
+    attribute_text(&batch, NFTA_TARGET_NAME, "NFQUEUE");
+    attribute_be32(&batch, NFTA_TARGET_REV, 0);
+    attribute(&batch, NFTA_TARGET_INFO, padded, sizeof(padded));
+    expression_end(expression);
+}
+
+/* Goes on for the packet that opens a TCP connection, or with NFT_CMP_NEQ for every other one. */
+static void match_opening(uint32_t operation)
+{
+    match_protocol(IPPROTO_TCP);
+    load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS, 1);
+    mask_byte(FLAG_FIN | FLAG_SYN | FLAG_RST | FLAG_ACK);
+    match_byte(operation, FLAG_SYN);
+}
+
+static void accept_inside(const struct end_point *point, size_t bytes)
+{
+    rule_begin("judge");
+    match_family(point->family);
+    match_destination(NFT_CMP_EQ, point, bytes);
+    match_socket();
+    set_mark(MARK_INSIDE);
+    verdict(NF_ACCEPT);
+    rule_end();
+}
+
+static void judge_rules(const struct wanted *wanted, void (*queue)(void))
+{
+    static const struct end_point loopback4 = { .family = AF_INET, .address = { 127 } };
+    static const struct end_point loopback6 = { .family = AF_INET6, .address = { [15] = 1 } };
+
+    rule_begin("judge");
+    match_mark(NFT_CMP_EQ, MARK_RELAY);
+    verdict(NF_ACCEPT);
+    rule_end();
+    rule_begin("judge");
+    match_opening(NFT_CMP_NEQ);
+    verdict(NF_ACCEPT);
+    rule_end();
+    accept_inside(&loopback4, 1);
+    accept_inside(&loopback6, 16);
+    for (unsigned i = 0; i < wanted->address_count; i++)
+        accept_inside(&wanted->addresses[i], wanted->addresses[i].family == AF_INET ? 4 : 16);
+    if (!queue)
+        return;
+    rule_begin("judge");
+    match_protocol(IPPROTO_TCP);
+    queue();
+    rule_end();
+}
+
+static void steer_rules(const struct sockets *sockets)
+{
+    rule_begin("steer");
+    match_mark(NFT_CMP_NEQ, MARK_NONE);
+    verdict(NF_ACCEPT);
+    rule_end();
+    rule_begin("steer");
+    match_opening(NFT_CMP_NEQ);
+    verdict(NF_ACCEPT);
+    rule_end();
+    for (unsigned i = 0; i < 4; i++) {
+        int fd = i < 2 ? sockets->tcp[i] : sockets->udp[i - 2];
+        struct sockaddr_storage bound;
+        socklen_t size = sizeof(bound);
+        struct end_point gate;
+
+        if (fd < 0)
+            continue;
+        getsockname(fd, (struct sockaddr *)&bound, &size);
+        gate = from_sockaddr(&bound);
+        rule_begin("steer");
+        match_family(gate.family);
+        match_protocol(i < 2 ? IPPROTO_TCP : IPPROTO_UDP);
+        tproxy(&gate);
+        rule_end();
+    }
+}
+
+static void refuse_echo(const struct wanted *wanted, uint8_t family)
+{
+    rule_begin("refuse");
+    match_family(family);
+    match_protocol(family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+    load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);
+    match_byte(NFT_CMP_EQ, family == AF_INET ? ICMP_ECHO : ICMP6_ECHO_REQUEST);
+    if (family == AF_INET) {
+        match_destination(NFT_CMP_NEQ, &(struct end_point){ .family = AF_INET, .address = { 127 } }, 1);
+    } else {
+        match_destination(NFT_CMP_NEQ, &(struct end_point){ .family = AF_INET6, .address = { [15] = 1 } }, 16);
+    }
+    for (unsigned i = 0; i < wanted->address_count; i++)
+        if (wanted->addresses[i].family == family)
+            match_destination(NFT_CMP_NEQ, &wanted->addresses[i], family == AF_INET ? 4 : 16);
+    reject(NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED);
+    rule_end();
+}
+
+static void refuse_rules(const struct wanted *wanted)
+{
+    static const struct { enum mark mark; uint32_t type; uint8_t code; } refusals[] = {
+        { MARK_RESET, NFT_REJECT_TCP_RST, 0 },
+        { MARK_NO_HOST, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_HOST_UNREACH },
+        { MARK_NO_NETWORK, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_NO_ROUTE },
+    };
+
+    for (unsigned i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        rule_begin("refuse");
+        match_mark(NFT_CMP_EQ, refusals[i].mark);
+        if (refusals[i].type == NFT_REJECT_TCP_RST)
+            match_protocol(IPPROTO_TCP);
+        reject(refusals[i].type, refusals[i].code);
+        rule_end();
+    }
+    refuse_echo(wanted, AF_INET);
+    refuse_echo(wanted, AF_INET6);
+}
+
+/**
+ * make_table() - Makes the table, all of it or nothing
+ * @wanted:	The addresses of the inside
+ * @sockets:	The gates
+ * @queue:	Writes the expression that holds a packet; NULL holds none
+ *
+ * Return: 0, or -1 with errno
+ */
+static int make_table(const struct wanted *wanted, const struct sockets *sockets, void (*queue)(void))
+{
+    int fd = netlink_open(NETLINK_NETFILTER), refused;
+
+    if (fd < 0)
+        return -1;
+    batch_edge(NFNL_MSG_BATCH_BEGIN);
+    nft_begin(NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ACK);
+    attribute_text(&batch, NFTA_TABLE_NAME, TABLE);
+    message_end(&batch);
+    add_chain("judge", NF_INET_PRE_ROUTING, -160);
+    add_chain("steer", NF_INET_PRE_ROUTING, -150);
+    add_chain("refuse", NF_INET_LOCAL_IN, 0);
+    judge_rules(wanted, queue);
+    steer_rules(sockets);
+    refuse_rules(wanted);
+    batch_edge(NFNL_MSG_BATCH_END);
+    refused = netlink_send(fd, &batch);
+    close(fd);
+    return refused;
+}
+
+/**
+ * set_up_rules() - Makes the rules, with what this kernel has to hold packets
+ * @wanted:	The addresses of the inside
+ * @sockets:	The gates; the queue is closed where no rule can use it
+ */
+void set_up_rules(const struct wanted *wanted, struct sockets *sockets)
+{
+    if (sockets->queue >= 0) {
+        if (!make_table(wanted, sockets, queue_native) || !make_table(wanted, sockets, queue_compatible))
+            return;
+        close(sockets->queue);
+        sockets->queue = -1;
+    }
+    if (make_table(wanted, sockets, NULL))
+        die("nftables");
+}
