@@ -71,7 +71,7 @@ try {
 async function measureAt(rttMs: number, path: string, address: string, load: Load): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const ways = [
-    stack.use(await openOurs(path, address, load)),
+    stack.use(openOurs(path, address, load)),
     stack.use(await openKubectl(path, load)),
     ...(rttMs === 0 ? [stack.use(inside(address))] : []),
   ];
@@ -109,7 +109,7 @@ async function memoryOf(way: Way): Promise<string> {
   return (Number(stdout) * 1024 / 1e6).toFixed(0);
 }
 
-async function openOurs(path: string, address: string, load: Load): Promise<Way> {
+function openOurs(path: string, address: string, load: Load): Way {
   const child = new Deno.Command(PROGRAM, {
     args: ["--logfile", `${directory}/telepresence.log`, "--run", "sh"],
     env: { KUBECONFIG: path },
