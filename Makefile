@@ -48,12 +48,18 @@ build/telepresence: build/main.js tools/launcher.sh
 	fi
 
 .PHONY: demo
-demo: build cluster-up ## Brings up the embedded cluster and lets a local curl answer from inside it
+ifdef CONTEXT
+demo: build
+	@tools/need curl=curl
+	@TELEPRESENCE_TEST_IMAGES='$(IMAGES)' $(DENO) run --allow-all tools/demo.ts '$(CONTEXT)'
+else
+demo: build cluster-up ## Lets a local curl answer from inside the embedded cluster; CONTEXT=name: another (or kind)
 	@tools/need curl=curl
 	@export KUBECONFIG=$$($(CLUSTER) env | sed "s/^export KUBECONFIG='\(.*\)'$$/\1/") && \
 		echo "\$$ telepresence --run curl http://helloworld.default" && \
 		build/telepresence --logfile build/demo.log --run curl --silent --show-error http://helloworld.default
 	@echo "The cluster stays up: make cluster-down takes it away. To use it: eval \$$(make -s cluster-env)"
+endif
 
 .PHONY: test
 test: build ## Runs every layer of tests, on the embedded cluster too
@@ -66,9 +72,9 @@ test-fast: build ## Runs the tests that need neither a cluster nor root
 	@$(DENO) run --allow-all tools/run_tests.ts fast
 
 .PHONY: test-e2e
-test-e2e: build ## Runs the tests on the embedded cluster alone
+test-e2e: build ## Runs the tests on the embedded cluster alone; CONTEXT=name: on another (or kind)
 	@tools/need $(TEST_PROGRAMS)
-	@$(DENO) run --allow-all tools/run_tests.ts e2e
+	@TELEPRESENCE_TEST_IMAGES='$(IMAGES)' $(DENO) run --allow-all tools/run_tests.ts e2e '$(CONTEXT)'
 
 .PHONY: chaos
 chaos: ## Runs the tunnel over 5000 seeds of broken carriers, or replays one: SEED=n

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { main, systemHost } from "@/cli/mod.ts";
+import { chooseAuthorities, main, systemHost } from "@/cli/mod.ts";
 import { runSession } from "@/session/mod.ts";
 import agentSource from "./build/agent.js" with { type: "text" };
 import shims from "./build/shims.json" with { type: "json" };
@@ -17,6 +17,7 @@ const host = systemHost({
     runSession(flags, {
       ...around,
       version: VERSION,
+      chooseAuthorities,
       agentSource,
       agentImage: AGENT_IMAGE,
       shim: shimFor(Deno.build),

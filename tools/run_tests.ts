@@ -1,14 +1,18 @@
 /**
  * Runs layers of tests, a file at a time, and ends with the line `N passed, N failed, N skipped`.
  *
- * `deno run -A tools/run_tests.ts fast|e2e|all`
+ * `deno run -A tools/run_tests.ts fast|e2e|all [CONTEXT]`
+ *
+ * CONTEXT names another cluster for the layer e2e: a context of the user's kubeconfig, or `kind`. Files that test the
+ * embedded cluster itself are skipped by name then, and so are single tests that need control over it.
  *
  * Each file is a process of its own: one that cannot be loaded, hangs or takes its process down counts as one failure
  * and touches no other. Counts are of tests and their steps, from the reports that `deno test` writes.
  *
  * @module
  */
-import { clusterUnavailable, ensureCluster } from "../tests/cluster/mod.ts";
+import { messageOf, UserError } from "@/util/mod.ts";
+import { clusterUnavailable, ensureCluster, listenForInterrupt, openForeignCluster } from "../tests/cluster/mod.ts";
 
 /** A group of test files. */
 interface Layer {
@@ -19,8 +23,10 @@ interface Layer {
   readonly parallel: number;
   /** How long one file may take. */
   readonly minutes: number;
-  /** Whether it needs the embedded cluster. */
+  /** Whether it needs a cluster. */
   readonly cluster?: boolean;
+  /** Folders of `roots` that test the embedded cluster itself, so that no other one will do. */
+  readonly embedded?: readonly string[];
 }
 
 const LAYERS: readonly Layer[] = [
@@ -31,6 +37,7 @@ const LAYERS: readonly Layer[] = [
     parallel: 1,
     minutes: 20,
     cluster: true,
+    embedded: ["tests/cluster"],
   },
 ];
 
@@ -40,13 +47,17 @@ interface Counts {
   skipped: number;
 }
 
-const [wanted] = Deno.args;
+const [wanted, context = ""] = Deno.args;
 const layers = LAYERS.filter(({ name }) => wanted === "all" || wanted === name);
-if (layers.length === 0) throw new Error("usage: run_tests.ts fast|e2e|all");
+if (layers.length === 0) throw new Error("usage: run_tests.ts fast|e2e|all [CONTEXT]");
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const reports = await Deno.makeTempDir({ prefix: "telepresence-test-" });
 try {
   for (const layer of layers) await runLayer(layer);
+} catch (error) {
+  if (!(error instanceof UserError)) throw error;
+  say([messageOf(error), ...error.hints.map((hint) => `  hint: ${hint}`)].join("\n"));
+  total.failed++;
 } finally {
   await Deno.remove(reports, { recursive: true });
 }
@@ -54,10 +65,26 @@ say(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 Deno.exitCode = total.failed > 0 ? 1 : 0;
 
 async function runLayer(layer: Layer): Promise<void> {
-  const files = (await Promise.all(layer.roots.map((root) => testFiles(root)))).flat().sort();
+  const foreign = layer.cluster === true && context !== "";
+  const roots = layer.roots.filter((root) => !foreign || !layer.embedded?.includes(root));
+  for (const root of layer.roots.filter((root) => !roots.includes(root))) {
+    for (const file of await testFiles(root)) {
+      total.skipped++;
+      say(`skipped ${file}: it tests the embedded cluster itself`);
+    }
+  }
+  const files = (await Promise.all(roots.map((root) => testFiles(root)))).flat().sort();
   const env: Record<string, string> = {};
+  let interrupted: AbortSignal = new AbortController().signal;
   await using stack = new AsyncDisposableStack();
-  if (layer.cluster) {
+  if (foreign) {
+    // Ctrl-C ends the file under way by itself; no other one follows, and what was made in the cluster is deleted.
+    interrupted = stack.use(listenForInterrupt()).signal;
+    const options = { env: Deno.env.toObject(), tell: say, signal: interrupted };
+    const { kubeconfig, namespace, restricted } = stack.use(await openForeignCluster(context, options));
+    env["TELEPRESENCE_TEST_KUBECONFIG"] = kubeconfig;
+    env["TELEPRESENCE_TEST_NAMESPACES"] = `${namespace},${restricted}`;
+  } else if (layer.cluster) {
     const lacking = await clusterUnavailable();
     if (lacking !== undefined) {
       total.skipped += files.length;
@@ -69,9 +96,10 @@ async function runLayer(layer: Layer): Promise<void> {
   }
   const queue = [...files];
   const worker = async () => {
-    for (let file; (file = queue.shift()) !== undefined;) add(await runFile(file, layer, env));
+    for (let file; !interrupted.aborted && (file = queue.shift()) !== undefined;) add(await runFile(file, layer, env));
   };
   await Promise.all(Array.from({ length: layer.parallel }, worker));
+  interrupted.throwIfAborted();
 }
 
 /** Runs a command of the embedded cluster. @returns whether it went well */

@@ -10,6 +10,7 @@
  *
  * @module
  */
+export { type Authorities, chooseAuthorities } from "./authorities.ts";
 export {
   type Exposed,
   type Flag,

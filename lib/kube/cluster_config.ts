@@ -28,6 +28,14 @@ export interface TlsConfig {
   /** Whether the server's certificate is not checked at all. */
   readonly skipVerify: boolean;
   readonly clientCertificate?: ClientCertificate;
+  /** Where the parts of `clientCertificate` that came from files came from, absolute: they may change there. */
+  readonly clientCertificateFiles?: CertificateFiles;
+}
+
+/** Paths of PEM files; a part without a path does not change. */
+export interface CertificateFiles {
+  readonly cert?: string;
+  readonly key?: string;
 }
 
 /** A certificate (or a chain of them, ours first) and its private key, both PEM. */

@@ -1,6 +1,7 @@
 import { messageOf, UserError } from "@/util/mod.ts";
 import type { Log } from "@/log/mod.ts";
-import type { ClientCertificate, ClusterConfig } from "./cluster_config.ts";
+import { openCertificateFiles } from "./certificate_files.ts";
+import type { ClientCertificate, ClusterConfig, Credentials } from "./cluster_config.ts";
 import { openExecPlugin, type PluginRunner } from "./exec_plugin.ts";
 
 /** What a request is sent with. */
@@ -26,8 +27,17 @@ export function openCredentials(
   cluster: ClusterConfig,
   options: { log?: Log; pluginRunner?: PluginRunner } = {},
 ): CredentialSource {
-  const { credentials } = cluster;
+  const { tls: { clientCertificate, clientCertificateFiles } } = cluster;
   if (!cluster.server.startsWith("https:")) return fixed([]);
+  const source = openSource(cluster.credentials, options);
+  if (clientCertificate === undefined || clientCertificateFiles === undefined) return source;
+  return openCertificateFiles(clientCertificateFiles, clientCertificate, source, options);
+}
+
+function openSource(
+  credentials: Credentials,
+  options: { log?: Log; pluginRunner?: PluginRunner },
+): CredentialSource {
   switch (credentials.kind) {
     case "none":
       return fixed([]);

@@ -8,8 +8,10 @@
  * - `Deno.connectTls`: client certificates; it checks the name that it connects to and goes there directly.
  * - `node:tls` over any of our connections (`tls_over.ts`): the rest, at about half the speed.
  *
- * Authorities of a kubeconfig are added to those of the runtime, where kubectl puts them in their place: neither of
- * the first two can do otherwise.
+ * Authorities of a kubeconfig are added to those of the runtime by the first two (`node:tls` puts them in their place,
+ * as kubectl does). Whoever wants what kubectl does for the whole process empties the runtime's list before its first
+ * use: `DENO_TLS_CA_STORE=""`, which `Deno.env.set` can say as well. Nothing else was found: `caCerts` only adds, a
+ * `TlsConn` shows no certificate of its peer that could be checked afterwards, and `node:tls` alone costs half the speed.
  *
  * @module
  */
@@ -201,7 +203,7 @@ function certificateHints({ clusterName, tls }: ClusterConfig): string[] {
   return [
     `Check "certificate-authority" and "server" of the cluster "${clusterName}" in the kubeconfig`,
     'Where the certificate is for another name, set "tls-server-name" to it',
-    // kubectl trusts the system's authorities where the kubeconfig names none; the runtime has a list of its own.
+    // kubectl trusts the system's authorities where the kubeconfig names none; the runtime may have a list of its own.
     ...(tls.caCerts === undefined ? ["To trust the authorities of this system: export DENO_TLS_CA_STORE=system"] : []),
   ];
 }

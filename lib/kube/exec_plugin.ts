@@ -8,17 +8,28 @@ import { requireCertificates, requirePrivateKey } from "./pem.ts";
 
 /** How credential plugins are started. */
 export interface PluginRunner {
-  /** Whether a plugin finds a terminal at its standard input, to ask the user. */
+  /** Whether a plugin that starts now finds a terminal at its standard input, to ask the user; asked at each start. */
   readonly interactive: boolean;
   /** Runs it to its end. Its standard error is for the user: show it as it comes, where there is one to see it. */
-  run(
-    command: readonly [string, ...string[]],
-    options: { env: Record<string, string>; signal: AbortSignal; log: Log },
-  ): Promise<Finished>;
+  run(command: readonly [string, ...string[]], options: PluginRun): Promise<Finished>;
+}
+
+/** How one run of a plugin is to be. */
+export interface PluginRun {
+  /** Variables added to our environment. */
+  readonly env: Record<string, string>;
+  /** Whether it gets our standard input; it has been told that it does. */
+  readonly interactive: boolean;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+  readonly log: Log;
 }
 
 /** Without a terminal; what the plugin says goes to the log, its last words into the error. */
-export const quietPluginRunner: PluginRunner = { interactive: false, run: runProgram };
+export const quietPluginRunner: PluginRunner = {
+  interactive: false,
+  run: (command, { env, signal, log }) => runProgram(command, { env, signal, log }),
+};
 
 /** An expired credential is not sent off in its last seconds: a request takes time to arrive. */
 const LEEWAY_MS = 5_000;
@@ -100,7 +111,8 @@ async function runPlugin(
   const hints = installHint === undefined ? [] : installHint.split("\n");
   let finished: Finished;
   try {
-    finished = await runner.run([command, ...args], { env: { ...env, KUBERNETES_EXEC_INFO: info }, signal, log });
+    const variables = { ...env, KUBERNETES_EXEC_INFO: info };
+    finished = await runner.run([command, ...args], { env: variables, interactive, signal, log });
   } catch (cause) {
     signal.throwIfAborted();
     const absent = cause instanceof Error && cause.cause instanceof Deno.errors.NotFound;

@@ -72,9 +72,9 @@ export interface KubeVersion {
  */
 export interface KubeClient extends AsyncDisposable {
   readonly config: ClusterConfig;
-  /** Which release the API server is. */
+  /** The release that the server says it is. */
   version(options?: CallOptions): Promise<KubeVersion>;
-  /** One object, by its name. */
+  /** One object as it is stored now. Throws where there is none (`isNotFound`). */
   get<T>(resource: Resource<T>, where: ObjectName, options?: CallOptions): Promise<T>;
   /** All selected objects (pages are fetched inside), and the version from which a watch can go on. */
   list<T>(
@@ -84,7 +84,7 @@ export interface KubeClient extends AsyncDisposable {
   ): Promise<{ items: T[]; resourceVersion: string }>;
   /** Stores a new object; `kind` and `apiVersion` are filled in, the namespace is that of its metadata. */
   create<T>(resource: Resource<T>, object: NewObject, options?: ChangeOptions): Promise<T>;
-  /** Changes some fields of an object. */
+  /** Changes a stored object and gives it as it is then; server-side apply makes it where there is none. */
   patch<T>(resource: Resource<T>, where: ObjectName, patch: Patch, options?: ChangeOptions): Promise<T>;
   /** Puts `object` in the place of the stored one; with `metadata.resourceVersion`, only if that is its version. */
   replace<T>(resource: Resource<T>, object: NewObject, options?: ChangeOptions): Promise<T>;
@@ -144,6 +144,11 @@ export interface AccessQuestion {
 
 /** An object to be stored: any fields, a name (or `generateName`) and maybe a namespace. */
 export interface NewObject {
-  readonly metadata: { readonly name?: string; readonly generateName?: string; readonly namespace?: string };
+  readonly metadata: {
+    readonly name?: string;
+    readonly generateName?: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  };
   readonly [field: string]: unknown;
 }

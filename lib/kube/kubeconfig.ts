@@ -7,7 +7,14 @@
 import { type Log, silentLog } from "@/log/mod.ts";
 import { messageOf, UserError } from "@/util/mod.ts";
 import { join, resolve } from "node:path";
-import type { ClientCertificate, ClusterConfig, Credentials, Impersonation, TlsConfig } from "./cluster_config.ts";
+import type {
+  CertificateFiles,
+  ClientCertificate,
+  ClusterConfig,
+  Credentials,
+  Impersonation,
+  TlsConfig,
+} from "./cluster_config.ts";
 import { execCredentials } from "./exec_credentials.ts";
 import { loadInCluster } from "./in_cluster.ts";
 import {
@@ -148,12 +155,23 @@ async function tlsOf(cluster: ClusterEntry, user: UserEntry | undefined): Promis
     );
   }
   const clientCertificate = user && await clientCertificateOf(user);
+  const files = user && certificateFilesOf(user);
   return {
     skipVerify,
     ...(caCerts !== undefined && { caCerts }),
     ...(cluster.value["tls-server-name"] !== "" && { serverName: cluster.value["tls-server-name"] }),
     ...(clientCertificate && { clientCertificate }),
+    ...(clientCertificate && files && { clientCertificateFiles: files }),
   };
+}
+
+/** The files that a certificate and its key are read from, undefined where both stand in the kubeconfig itself. */
+function certificateFilesOf({ value, folder }: UserEntry): CertificateFiles | undefined {
+  const path = (name: "client-certificate" | "client-key") =>
+    value[`${name}-data`] === "" && value[name] !== "" ? resolve(folder, value[name]) : undefined;
+  const [cert, key] = [path("client-certificate"), path("client-key")];
+  if (cert === undefined && key === undefined) return undefined;
+  return { ...(cert !== undefined && { cert }), ...(key !== undefined && { key }) };
 }
 
 async function clientCertificateOf(user: UserEntry): Promise<ClientCertificate | undefined> {

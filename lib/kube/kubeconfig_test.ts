@@ -136,7 +136,14 @@ const LOADS: {
       "x/alice.key": KEY,
     },
     options: (folder) => ({ env: { KUBECONFIG: join(folder, "x/config") } }),
-    want: { tls: { skipVerify: false, caCerts: CA, clientCertificate: { cert: CERT + CA, key: KEY } } },
+    want: {
+      tls: {
+        skipVerify: false,
+        caCerts: CA,
+        clientCertificate: { cert: CERT + CA, key: KEY },
+        clientCertificateFiles: { cert: "FOLDER/alice.pem", key: "FOLDER/x/alice.key" },
+      },
+    },
   },
   {
     name: "data before files",
@@ -259,9 +266,13 @@ const LOADS: {
 Deno.test("loadKubeconfig() reads what kubectl reads", async (t) => {
   for (const { name, files, options, want } of LOADS) {
     await t.step(name, async () => {
-      const config = await load(files, options);
+      let folder = "";
+      const config = await load(files, (made) => {
+        folder = made;
+        return options?.(made) ?? { env: { KUBECONFIG: join(made, "config") } };
+      });
       const chosen = Object.fromEntries(Object.keys(want).map((key) => [key, config[key as keyof ClusterConfig]]));
-      assert.deepEqual(chosen, want);
+      assert.deepEqual(JSON.parse(JSON.stringify(chosen).replaceAll(folder, "FOLDER")), want);
       assert.deepEqual(JSON.parse(JSON.stringify(config)), config); // plain data
     });
   }

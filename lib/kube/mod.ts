@@ -39,6 +39,7 @@ export type {
 } from "./kube_client.ts";
 export { type ClientOptions, openKubeClient } from "./open_kube_client.ts";
 export type {
+  CertificateFiles,
   ClientCertificate,
   ClusterConfig,
   Credentials,
@@ -46,7 +47,7 @@ export type {
   Impersonation,
   TlsConfig,
 } from "./cluster_config.ts";
-export type { PluginRunner } from "./exec_plugin.ts";
+export type { PluginRun, PluginRunner } from "./exec_plugin.ts";
 export type { ExecOptions, ExecResult } from "./exec.ts";
 export { type KubeconfigOptions, loadKubeconfig } from "./kubeconfig.ts";
 export * from "./objects.ts";
@@ -76,5 +77,5 @@ export {
   type StatusCause,
 } from "./status.ts";
 export { type PodState, podState } from "./pod_state.ts";
-export { type PodWait, waitForPod } from "./wait_for_pod.ts";
+export { newestPod, type PodWait, podWarnings, waitForPod } from "./wait_for_pod.ts";
 export type { Selection, WatchEvent, WatchSelection } from "./watch.ts";

@@ -1,6 +1,6 @@
 import { UserError } from "@/util/mod.ts";
 import type { KubeClient } from "./kube_client.ts";
-import { events, type Pod, pods } from "./objects.ts";
+import { events, type KubeEvent, type Pod, pods } from "./objects.ts";
 import { podState } from "./pod_state.ts";
 
 /** Which pod is waited for, and how far it must be. */
@@ -34,12 +34,12 @@ export async function waitForPod(kube: KubeClient, wait: PodWait): Promise<Pod> 
     onObstacle(words);
   };
   const known = new Map<string, Pod>();
-  const warning = watchWarnings(kube, namespace, known, tell, either);
+  const warning = tellWarnings(kube, namespace, known, tell, either);
   try {
     for await (const { type, object } of kube.watch(pods, { namespace, labelSelector }, { signal: either })) {
       if (type === "DELETED" || object.metadata.deletionTimestamp) known.delete(object.metadata.uid);
       else known.set(object.metadata.uid, object);
-      const pod = newest(known);
+      const pod = newestPod(known.values());
       if (pod === undefined) continue;
       const state = podState(pod);
       if (state.kind === "ready" || state.kind === "running" && until === "running") return pod;
@@ -53,28 +53,41 @@ export async function waitForPod(kube: KubeClient, wait: PodWait): Promise<Pod> 
   }
 }
 
-/** Tells the warnings of the pods that are known. What fails here fails nobody: events are an extra. */
-async function watchWarnings(
+/** Tells the warnings of the pods that are known. */
+async function tellWarnings(
   kube: KubeClient,
   namespace: string,
   known: ReadonlyMap<string, Pod>,
   tell: (words: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const fieldSelector = "involvedObject.kind=Pod,type=Warning";
-  try {
-    for await (const { object } of kube.watch(events, { namespace, fieldSelector }, { signal })) {
-      const { involvedObject, reason, message } = object;
-      if (known.has(involvedObject.uid)) tell(`${reason}: ${message}`);
-    }
-  } catch {
-    // The wait is over, or we may not see events.
+  for await (const { involvedObject, reason, message } of podWarnings(kube, { namespace, signal })) {
+    if (known.has(involvedObject.uid)) tell(`${reason}: ${message}`);
   }
 }
 
-function newest(known: ReadonlyMap<string, Pod>): Pod | undefined {
+/**
+ * Warnings about the pods of a namespace, the ones that are stored first: they alone tell of a volume that cannot be
+ * mounted or a sandbox that cannot be made. What fails here fails nobody, as events are an extra: it ends when `signal`
+ * aborts, and when we may not see them.
+ */
+export async function* podWarnings(
+  kube: KubeClient,
+  { namespace, signal }: { namespace: string; signal: AbortSignal },
+): AsyncGenerator<KubeEvent, void, void> {
+  const fieldSelector = "involvedObject.kind=Pod,type=Warning";
+  const changes = kube.watch(events, { namespace, fieldSelector }, { signal })[Symbol.asyncIterator]();
+  for (;;) {
+    const next = await changes.next().catch(() => undefined);
+    if (next === undefined || next.done) return;
+    if (next.value.type !== "DELETED") yield next.value.object;
+  }
+}
+
+/** Of several pods the one that was made last: it is meant when one replaces another. */
+export function newestPod(known: Iterable<Pod>): Pod | undefined {
   const age = ({ metadata }: Pod) => metadata.creationTimestamp ?? "";
-  return [...known.values()].sort((a, b) => age(a) < age(b) ? -1 : age(a) > age(b) ? 1 : 0).at(-1);
+  return [...known].sort((a, b) => age(a) < age(b) ? -1 : age(a) > age(b) ? 1 : 0).at(-1);
 }
 
 function failure({ metadata }: Pod, why: string): UserError {

@@ -89,7 +89,9 @@ export async function* watchObjects<T>(
   };
   let version = where.resourceVersion;
   let pause = 0;
-  for (let first = true;; first = false) {
+  let reached = false;
+  const onOpen = () => reached = true;
+  for (;;) {
     try {
       if (version === undefined) {
         const { items, resourceVersion } = await seams.list(signal);
@@ -97,7 +99,7 @@ export async function* watchObjects<T>(
         yield* differences(items, known, parse);
       }
       pause ||= FIRST_PAUSE_MS; // for a server that ends every watch at once
-      for await (const { type, object } of readEvents(where, version, seams, signal)) {
+      for await (const { type, object } of readEvents(where, version, { ...seams, onOpen }, signal)) {
         pause = 0;
         if (type === "ERROR") throw eventError(resource, object);
         version = versionSchema.parse(object).metadata.resourceVersion;
@@ -110,7 +112,7 @@ export async function* watchObjects<T>(
     } catch (error) {
       signal?.throwIfAborted();
       if (isGone(error)) version = undefined;
-      else if (first || !understood || error instanceof KubeError && error.status < 500 && error.status !== 429) {
+      else if (!reached || !understood || error instanceof KubeError && error.status < 500 && error.status !== 429) {
         throw error;
       }
       seams.log.debug(`watch of ${resource.plural} ended: ${messageOf(error)}`);
@@ -144,11 +146,11 @@ function* differences<T>(
   }
 }
 
-/** The events of one request. */
+/** The events of one request; `onOpen` is told when the server begins to answer. */
 async function* readEvents(
   where: Selection,
   resourceVersion: string,
-  { api, path, action, access }: WatchSeams,
+  { api, path, action, access, onOpen }: WatchSeams & { onOpen: () => void },
   signal: AbortSignal | undefined,
 ): AsyncGenerator<z.infer<typeof eventSchema>> {
   const silent = new AbortController();
@@ -168,6 +170,7 @@ async function* readEvents(
         ["timeoutSeconds", String(WATCH_SECONDS)],
       ],
     }, either);
+    onOpen();
     for await (const line of readLines(response)) {
       clearTimeout(timer);
       timer = setTimeout(() => silent.abort(new Error("nothing came for too long")), SILENT_MS);

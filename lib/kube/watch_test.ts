@@ -77,6 +77,19 @@ Deno.test("watch() resumes after the server's end and after a lost connection, f
   assert.deepEqual(askedFrom(server.seen), ["10", "20", "21"]);
 });
 
+Deno.test("watch() resumes when the very first connection of it breaks, also before its first event", async () => {
+  await using server = scripted([
+    { list: [object("a", 1)], version: 5 },
+    { events: event("MODIFIED", object("a", 6)), then: "drop" },
+    { events: event("MODIFIED", object("a", 7)), then: "hold" },
+    { list: [object("a", 1)], version: 5 },
+    { events: "", then: "drop" },
+    { events: event("MODIFIED", object("a", 6)), then: "hold" },
+  ]);
+  assert.deepEqual(await take(server, 3), ["ADDED a@1", "MODIFIED a@6", "MODIFIED a@7"]);
+  assert.deepEqual(await take(server, 2), ["ADDED a@1", "MODIFIED a@6"]);
+});
+
 Deno.test("watch() lists again after 410, and tells each difference", async () => {
   await using server = scripted([
     { list: [object("same", 1), object("changed", 2), object("gone", 3)], version: 5 },

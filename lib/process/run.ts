@@ -11,6 +11,10 @@ export interface RunOptions {
   clearEnv?: boolean;
   /** Bytes or text for its standard input; without it, it reads an empty one. */
   input?: string | Uint8Array;
+  /** Whether it has our standard input instead, to ask the user; `input` is then not used. @default {false} */
+  inheritStdin?: boolean;
+  /** Told what it writes to its standard error, as it comes; all of it is in the result as well. */
+  onStderr?: (text: string) => void;
   /** Kills the program with SIGTERM. */
   signal?: AbortSignal;
   /** Where the command line and its end are told. */
@@ -33,7 +37,7 @@ export interface Finished {
  * @throws {UserError} when it cannot be started (absent, not executable)
  */
 export async function runProgram(command: readonly [string, ...string[]], options: RunOptions = {}): Promise<Finished> {
-  const { log = silentLog, input, ...rest } = options;
+  const { log = silentLog, input, inheritStdin = false, onStderr = () => {}, ...rest } = options;
   const [program, ...args] = command;
   log.debug(`[#] ${command.join(" ")}`);
   let child: Deno.ChildProcess;
@@ -41,16 +45,20 @@ export async function runProgram(command: readonly [string, ...string[]], option
     child = new Deno.Command(program, {
       args,
       ...rest,
-      stdin: input === undefined ? "null" : "piped",
+      stdin: inheritStdin ? "inherit" : input === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
     }).spawn();
   } catch (cause) {
     throw new UserError(`Cannot run "${program}": ${messageOf(cause)}`, { cause });
   }
-  const [output] = await Promise.all([child.output(), feed(child, input)]);
-  const decoder = new TextDecoder();
-  const finished = { code: output.code, stdout: decoder.decode(output.stdout), stderr: decoder.decode(output.stderr) };
+  const [{ code }, stdout, stderr] = await Promise.all([
+    child.status,
+    readText(child.stdout),
+    readText(child.stderr, onStderr),
+    feed(child, inheritStdin ? undefined : input),
+  ]);
+  const finished = { code, stdout, stderr };
   if (finished.code !== 0) log.debug(`    exit ${finished.code}: ${finished.stderr.trim()}`);
   return finished;
 }
@@ -68,6 +76,23 @@ export async function requireProgram(
   if (code === 0) return stdout;
   const words = stderr.trim().split("\n").slice(-5).join("\n");
   throw new UserError(`Cannot go on: "${command.join(" ")}" ended with exit status ${code}${words && `: ${words}`}`);
+}
+
+/** All that a program writes, as text; each part is told when it comes. */
+async function readText(
+  stream: ReadableStream<Uint8Array>,
+  onText: (text: string) => void = () => {},
+): Promise<string> {
+  const decoder = new TextDecoder();
+  let all = "";
+  const take = (text: string) => {
+    if (text === "") return;
+    all += text;
+    onText(text);
+  };
+  for await (const chunk of stream) take(decoder.decode(chunk, { stream: true }));
+  take(decoder.decode());
+  return all;
 }
 
 async function feed(child: Deno.ChildProcess, input: string | Uint8Array | undefined): Promise<void> {

@@ -25,6 +25,7 @@ import { explainLoss } from "./loss.ts";
 import { acquireObject, allPass, makeCleanUp, requireCreatable } from "./objects.ts";
 import { openTunnel } from "./open_tunnel.ts";
 import { makePlan, type Plan, type Wanted } from "./plan.ts";
+import { shareTerminal } from "./share_terminal.ts";
 import { waitForProxy } from "./wait_for_proxy.ts";
 
 /** What a session is given by the program around it. */
@@ -36,6 +37,12 @@ export interface Around {
   readonly signal: AbortSignal;
   readonly env: Readonly<Record<string, string>>;
   readonly home: string;
+  /**
+   * Told whose authorities the API server's certificate may be of, before anything is asked of it.
+   *
+   * @default {the runtime's own are trusted beside those of the kubeconfig}
+   */
+  chooseAuthorities?(wanted: "kubeconfig" | "system"): void;
   /** Takes a getter of what would be left in the cluster if the process ended now. */
   onLeftovers(names: () => readonly string[]): void;
   readonly version: string;
@@ -95,7 +102,9 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
 
   // Intent.
   const cluster = await loadKubeconfig({ ...around, ...(wanted.context && { context: wanted.context }) });
-  await using kube = openKubeClient(cluster, { log: log.room("API") });
+  around.chooseAuthorities?.(cluster.tls.caCerts === undefined ? "system" : "kubeconfig");
+  const terminal = shareTerminal({ say });
+  await using kube = openKubeClient(cluster, { log: log.room("API"), pluginRunner: terminal.pluginRunner });
   const plan = makePlan(wanted, { contextNamespace: cluster.namespace, image: imageFor(around) });
   log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${plan.namespace}, ${plan.image}`);
   const shim = requireShim(around);
@@ -139,6 +148,7 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   const session = { TELEPRESENCE_POD: podName, TELEPRESENCE_CONTAINER: CONTAINER };
   const environment = childEnvironment({ host: env, pod: await orLoss(pod.environment({ signal }), why), session });
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
+  await terminal.handOver(signal);
   await using child = startChild(plan.command, {
     env: capture.environment({ ...environment, ...(plan.isShell && promptOf(cluster.contextName)) }),
     log,

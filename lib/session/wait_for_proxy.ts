@@ -1,6 +1,17 @@
-import { type Deployment, deployments, events, type KubeClient, type Pod, pods, type WatchEvent } from "@/kube/mod.ts";
+import {
+  type Deployment,
+  deployments,
+  events,
+  type KubeClient,
+  type KubeEvent,
+  newestPod,
+  type Pod,
+  pods,
+  podWarnings,
+  type WatchEvent,
+} from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
-import { deadline, messageOf, UserError } from "@/util/mod.ts";
+import { deadline, messageOf, sleep, UserError } from "@/util/mod.ts";
 import { CONTAINER, SESSION_LABEL } from "./manifest.ts";
 import type { Plan } from "./plan.ts";
 import { type FailureCause, judgeProxy, type ProxyState } from "./proxy_state.ts";
@@ -10,6 +21,8 @@ const READY_MS = 120_000;
 /** How many of the agent's last lines an error shows. */
 const LOG_LINES = 10;
 
+/** A start that goes well is over before this, and does without the events. */
+const WARNINGS_AFTER_MS = 1_500;
 /** How long the events of a pod that is late may take. */
 const EVENTS_MS = 5_000;
 
@@ -53,29 +66,47 @@ export async function waitForProxy(plan: Plan, options: WaitOptions): Promise<st
   }
 }
 
-type Change = { readonly pod: WatchEvent<Pod> } | { readonly deployment: WatchEvent<Deployment> };
+type Change =
+  | { readonly pod: WatchEvent<Pod> }
+  | { readonly deployment: WatchEvent<Deployment> }
+  | { readonly warning: KubeEvent };
 
-/** Each change of the proxy's state. Two watches, one loop: the Deployment tells why there is no pod. */
+/** Each change of the proxy's state. Three watches, one loop: the Deployment tells why there is no pod. */
 async function* proxyStates(plan: Plan, kube: KubeClient, signal: AbortSignal): AsyncIterable<ProxyState> {
   const { namespace, name, sessionId } = plan;
   const ours = kube.watch(pods, { namespace, labelSelector: `${SESSION_LABEL}=${sessionId}` }, { signal });
   const its = kube.watch(deployments, { namespace, fieldSelector: `metadata.name=${name}` }, { signal });
   let deployment: Deployment | undefined;
+  let warning: KubeEvent | undefined;
   const known = new Map<string, Pod>();
   const changes: AsyncIterable<Change>[] = [
     mapped(ours, (pod) => ({ pod })),
     mapped(its, (event) => ({ deployment: event })),
+    mapped(lateWarnings(kube, namespace, signal), (warning) => ({ warning })),
   ];
   for await (const change of merge(changes)) {
-    if ("deployment" in change) {
+    if ("warning" in change) {
+      warning = change.warning;
+    } else if ("deployment" in change) {
       deployment = change.deployment.object;
     } else {
       const { type, object } = change.pod;
       if (type === "DELETED" || object.metadata.deletionTimestamp) known.delete(object.metadata.name);
       else known.set(object.metadata.name, object);
     }
-    yield judgeProxy(deployment, [...known.values()].at(-1));
+    const pod = newestPod(known.values());
+    const state = judgeProxy(deployment, pod);
+    const unexplained = state.kind === "waiting" && state.why === undefined && pod !== undefined;
+    yield unexplained && warning?.involvedObject.uid === pod.metadata.uid
+      ? { ...state, why: `${warning.reason}: ${warning.message}` }
+      : state;
   }
+}
+
+/** Warnings, where the pod is late: what nothing else tells, as a volume that cannot be mounted. */
+async function* lateWarnings(kube: KubeClient, namespace: string, signal: AbortSignal): AsyncIterable<KubeEvent> {
+  await sleep(WARNINGS_AFTER_MS, signal);
+  yield* podWarnings(kube, { namespace, signal });
 }
 
 async function* mapped<T, U>(source: AsyncIterable<T>, map: (value: T) => U): AsyncIterable<U> {

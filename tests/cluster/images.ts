@@ -3,6 +3,8 @@ import { UserError } from "@/util/mod.ts";
 import { fingerprint, type Image, writeArchive } from "./archive.ts";
 import { containerdSocketOf } from "./components.ts";
 import { exists, readIfThere, replaceFile } from "./files.ts";
+import { FIXTURE_IMAGES } from "./fixture_images.ts";
+import { HELLO_PAGE } from "./hello_page.ts";
 import type { Instance } from "./instance.ts";
 import { cacheFolder, hashOf, lockCache, type Program } from "./program.ts";
 import type { Tell } from "./tell.ts";
@@ -17,14 +19,6 @@ export interface BuiltImage {
 const BUSYBOX = "/bin/busybox";
 const PYTHON = "/usr/bin/python3";
 const AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt";
-
-/** The page that Service `helloworld` answers with. */
-export const HELLO_PAGE = `<!DOCTYPE html>
-<html>
-<head><title>Hello from the cluster</title></head>
-<body><h1>Hello, world!</h1><p>This page comes from a pod behind Service helloworld.</p></body>
-</html>
-`;
 
 /** Users that have a name; any other number works as well. */
 const ACCOUNTS = {
@@ -95,14 +89,14 @@ async function describeImages(program: Program): Promise<Image[]> {
   return [
     { name: "pause:1", copies: { "/usr/bin/pause": program.pause }, entrypoint: ["/usr/bin/pause"] },
     {
-      name: "helloworld:1",
+      name: FIXTURE_IMAGES.local.helloworld,
       files: [BUSYBOX],
       links: shell,
       texts: { ...ACCOUNTS, "/www/index.html": HELLO_PAGE },
       entrypoint: ["busybox", "httpd", "-f", "-p", "8000", "-h", "/www"],
     },
     {
-      name: "tools:1",
+      name: FIXTURE_IMAGES.local.tools,
       files: [BUSYBOX, "/usr/bin/curl", "/usr/bin/getent", PYTHON, library.trim(), ...authorities],
       without: ["test", "tests", "idlelib", "lib2to3", "ensurepip", "pydoc_data", "config-3*", "dist-packages"],
       links: shell,

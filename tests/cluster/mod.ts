@@ -22,7 +22,9 @@ import { restart } from "./restart.ts";
 import { makeTell } from "./tell.ts";
 import { up } from "./up.ts";
 
-export { HELLO_PAGE } from "./images.ts";
+export { type ForeignCluster, openForeignCluster } from "./foreign.ts";
+export { HELLO_PAGE } from "./hello_page.ts";
+export { listenForInterrupt } from "./interrupt.ts";
 export { type Instance } from "./instance.ts";
 
 /** A cluster that is up. */

@@ -1,5 +1,6 @@
 import { requireProgram } from "@/process/mod.ts";
 import { readIfThere, replaceFile } from "./files.ts";
+import { FIXTURE_IMAGES } from "./fixture_images.ts";
 import type { Instance } from "./instance.ts";
 import { kubeconfigOf } from "./pki.ts";
 import { hashOf } from "./program.ts";
@@ -34,7 +35,9 @@ export function kubectlCommand(instance: Instance): [string, ...string[]] {
 /** Gives the cluster the objects of `objects.yaml`, unless it has been given these already. */
 export async function applyObjects(instance: Instance): Promise<void> {
   const template = await Deno.readTextFile(new URL("objects.yaml", import.meta.url));
-  const values: Record<string, string> = { program: `${instance.state}/bin`, dnsService: instance.dnsService };
+  const { helloworld, tools } = FIXTURE_IMAGES.local;
+  const { state, dnsService } = instance;
+  const values: Record<string, string> = { program: `${state}/bin`, dnsService, helloworld, tools };
   const input = template.replaceAll(/\$\{(\w+)\}/g, (word, name: string) => values[name] ?? word);
   const hash = await hashOf(input);
   const mark = `${instance.state}/objects`;

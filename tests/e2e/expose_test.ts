@@ -34,7 +34,8 @@ clusterTest(
       await using running = start(cluster, words);
       await running.said(/Forwarding remote port 8080 to local port 8080\./);
       equals(await askFromAnotherPod(cluster, "http://example:8080/here.txt"), "served by the host\n");
-      match(await askFromAnotherPod(cluster, "http://example.default.svc.cluster.local:8080/"), /Directory listing/);
+      const full = `http://example.${cluster.namespace}.svc.cluster.local:8080/`;
+      match(await askFromAnotherPod(cluster, full), /Directory listing/);
       running.kill("SIGINT");
       const { code } = await running.ended();
       equals(code, 0, "http.server ends with 0 at an interrupt, so we do"); // the command chose its code
@@ -83,7 +84,7 @@ clusterTest("a connection that finds no local server is told, with what --expose
 
 async function serviceIsGone(cluster: Cluster, name: string): Promise<void> {
   try {
-    await cluster.kube.get(services, { namespace: "default", name });
+    await cluster.kube.get(services, { namespace: cluster.namespace, name });
     throw new Error(`Service ${name} is still there after the end`);
   } catch (error) {
     if (!isNotFound(error)) throw error;

@@ -1,6 +1,7 @@
 /** The page "What gets proxied", sentence by sentence, as far as it is built: the first run and networking to the cluster. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { clusterTest, type Ended, leavesNothing, PROGRAM, run, start } from "./harness.ts";
+import { services } from "@/kube/mod.ts";
 import { runProgram } from "@/process/mod.ts";
 
 const PAGE = /<h1>Hello, world!<\/h1>/;
@@ -13,7 +14,7 @@ clusterTest(
   "telepresence --run curl http://helloworld.default answers, and leaves nothing but its log",
   async (cluster) => {
     await leavesNothing(cluster, async () => {
-      const ended = await run(cluster, "--run", "curl", "-sS", "http://helloworld.default");
+      const ended = await run(cluster, "--run", "curl", "-sS", `http://helloworld.${cluster.namespace}`);
       wentWell(ended);
       match(ended.stdout, PAGE);
       ok(ended.stdout.startsWith("<!DOCTYPE html>"), "stdout has the page and nothing else");
@@ -35,11 +36,12 @@ clusterTest(
       "--run",
       "python3",
       "-c",
-      "import socket; print(socket.gethostbyname('helloworld.default'))",
+      `import socket; print(socket.gethostbyname('helloworld.${cluster.namespace}'))`,
     );
     wentWell(resolved);
     const address = resolved.stdout.trim();
-    match(address, /^10\./);
+    const { spec } = await cluster.kube.get(services, { name: "helloworld", namespace: cluster.namespace });
+    equals(address, spec.clusterIP);
     const direct = await runProgram(["curl", "-sS", "--max-time", "3", `http://${address}/`]);
     ok(!PAGE.test(direct.stdout), "the host has no way to the Service");
     match((await run(cluster, "--run", "curl", "-sS", `http://${address}/`)).stdout, PAGE);
@@ -47,7 +49,8 @@ clusterTest(
 );
 
 clusterTest("a Service has three DNS names, and all three answer", async (cluster) => {
-  const names = ["helloworld", "helloworld.default", "helloworld.default.svc.cluster.local"];
+  const { namespace } = cluster;
+  const names = ["helloworld", `helloworld.${namespace}`, `helloworld.${namespace}.svc.cluster.local`];
   const ended = await run(cluster, "--run", "sh", "-c", names.map((name) => `curl -sS http://${name}`).join(" && "));
   wentWell(ended);
   equals(ended.stdout.match(/<h1>/g)?.length, names.length);
@@ -60,9 +63,15 @@ clusterTest("the exit code is the command's own", async (cluster) => {
 clusterTest(
   "a name that the cluster does not know, and a port where nobody listens, are the program's own errors",
   async (cluster) => {
-    const unknown = await run(cluster, "--run", "curl", "-sS", "http://nosuchservice.default");
+    const unknown = await run(cluster, "--run", "curl", "-sS", `http://nosuchservice.${cluster.namespace}`);
     equals(unknown.code, 6); // CURLE_COULDNT_RESOLVE_HOST
-    const refused = await run(cluster, "--run", "curl", "-sS", "http://helloworld.default.svc.cluster.local:81");
+    const refused = await run(
+      cluster,
+      "--run",
+      "curl",
+      "-sS",
+      `http://helloworld.${cluster.namespace}.svc.cluster.local:81`,
+    );
     ok([7, 28].includes(refused.code), refused.stderr); // CURLE_COULDNT_CONNECT
   },
 );
@@ -70,16 +79,25 @@ clusterTest(
 clusterTest("the environment has what Kubernetes sets in a pod", async (cluster) => {
   const ended = await run(cluster, "--run", "env");
   wentWell(ended);
-  match(ended.stdout, /^KUBERNETES_SERVICE_HOST=10\./m);
+  match(ended.stdout, /^KUBERNETES_SERVICE_HOST=[\d.a-f:]+$/m);
   match(ended.stdout, /^KUBERNETES_PORT_443_TCP_PROTO=tcp$/m);
-  match(ended.stdout, /^HELLOWORLD_SERVICE_HOST=10\./m);
+  const { spec } = await cluster.kube.get(services, { name: "helloworld", namespace: cluster.namespace });
+  match(ended.stdout, new RegExp(`^HELLOWORLD_SERVICE_HOST=${spec.clusterIP}$`, "m"));
   match(ended.stdout, /^TELEPRESENCE_POD=telepresence-/m);
   match(ended.stdout, new RegExp(`^HOME=${Deno.env.get("HOME")}$`, "m"));
 });
 
 clusterTest("it works in a namespace that enforces the Pod Security Standard restricted", async (cluster) => {
   await leavesNothing(cluster, async () => {
-    const ended = await run(cluster, "--namespace", "restricted", "--run", "curl", "-sS", "http://helloworld.default");
+    const ended = await run(
+      cluster,
+      "--namespace",
+      cluster.restricted,
+      "--run",
+      "curl",
+      "-sS",
+      `http://helloworld.${cluster.namespace}`,
+    );
     wentWell(ended);
     match(ended.stdout, PAGE);
   });
@@ -94,7 +112,7 @@ clusterTest("100 MB of binary through --run cat come out equal", async (cluster)
 
 clusterTest("a shell reads its commands from standard input", async (cluster) => {
   await using shell = start(cluster, ["--run-shell"]);
-  await shell.stdin.write(new TextEncoder().encode("curl -sS http://helloworld.default\nexit 7\n"));
+  await shell.stdin.write(new TextEncoder().encode(`curl -sS http://helloworld.${cluster.namespace}\nexit 7\n`));
   const ended = await shell.ended();
   equals(ended.code, 7);
   match(ended.stdout, PAGE);
@@ -107,29 +125,29 @@ clusterTest("the bundle runs by URL: deno run -A http://127.0.0.1:PORT/main.js",
   });
   const url = `http://127.0.0.1:${server.addr.port}/main.js`;
   const program = [Deno.execPath(), "run", "-A", "--quiet", "--no-config", url];
-  await using running = start(cluster, ["--run", "curl", "-sS", "http://helloworld.default"], { program });
+  await using running = start(cluster, ["--run", "curl", "-sS", `http://helloworld.${cluster.namespace}`], { program });
   const ended = await running.ended();
   wentWell(ended);
   match(ended.stdout, PAGE);
 });
 
 clusterTest("a Service made after the start is reached", async (cluster) => {
-  const { services } = await import("@/kube/mod.ts");
   const name = `late-${crypto.randomUUID().slice(0, 8)}`;
   await using shell = start(cluster, ["--run-shell"]);
   await shell.stdin.write(new TextEncoder().encode("echo ready >&2\n"));
   await shell.said(/ready/);
   await cluster.kube.create(services, {
-    metadata: { name, namespace: "default" },
+    metadata: { name, namespace: cluster.namespace },
     spec: { selector: { app: "helloworld" }, ports: [{ port: 80, targetPort: 8000 }] },
   });
   try {
-    const wait = `for i in 1 2 3 4 5 6 7 8 9 10; do curl -sSf http://${name}.default && break; sleep 1; done\n`;
+    const wait =
+      `for i in 1 2 3 4 5 6 7 8 9 10; do curl -sSf http://${name}.${cluster.namespace} && break; sleep 1; done\n`;
     await shell.stdin.write(new TextEncoder().encode(wait));
     const ended = await shell.ended();
     wentWell(ended);
     match(ended.stdout, PAGE);
   } finally {
-    await cluster.kube.delete(services, { namespace: "default", name });
+    await cluster.kube.delete(services, { namespace: cluster.namespace, name });
   }
 });

@@ -2,7 +2,8 @@
  * What the tests on a real cluster share: the built program as a child process, and proof that nothing is left.
  *
  * The cluster is the one that TELEPRESENCE_TEST_KUBECONFIG names (`make test` sets it to the embedded one). It must
- * have Service `helloworld` and Deployment `tools` in namespace `default`, and a namespace `restricted`.
+ * have Service `helloworld` and Deployment `tools` in namespace `default`, and a namespace `restricted`. In another
+ * cluster than the embedded one (`make test-e2e CONTEXT=...`) TELEPRESENCE_TEST_NAMESPACES names the two namespaces.
  *
  * @module
  */
@@ -10,9 +11,14 @@ import { deepStrictEqual as equals } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { type KubeClient, loadKubeconfig, openKubeClient, pods } from "@/kube/mod.ts";
 import { abortable, deadline, sleep } from "@/util/mod.ts";
+import { writeKubeconfig } from "../cluster/write_kubeconfig.ts";
 
 /** The kubeconfig of the cluster under test; undefined where there is none. */
 export const KUBECONFIG = Deno.env.get("TELEPRESENCE_TEST_KUBECONFIG");
+/** Whether the cluster is another one than the embedded one: nothing of its own can be restarted there. */
+export const FOREIGN = Deno.env.get("TELEPRESENCE_TEST_NAMESPACES") !== undefined;
+const [NAMESPACE = "default", RESTRICTED = "restricted"] = Deno.env.get("TELEPRESENCE_TEST_NAMESPACES")?.split(",") ??
+  [];
 /** The built program. */
 export const PROGRAM = fileURLToPath(new URL("../../build/telepresence", import.meta.url));
 
@@ -27,7 +33,7 @@ export function clusterTest(name: string, body: (cluster: Cluster) => Promise<vo
       await using kube = openKubeClient(config);
       const directory = await Deno.makeTempDir({ prefix: "telepresence-e2e-" });
       try {
-        await body({ kube, kubeconfig, directory });
+        await body({ kube, kubeconfig, directory, namespace: NAMESPACE, restricted: RESTRICTED });
       } finally {
         await Deno.remove(directory, { recursive: true });
       }
@@ -35,11 +41,30 @@ export function clusterTest(name: string, body: (cluster: Cluster) => Promise<vo
   });
 }
 
+/** A test that needs control over the cluster's components: skipped, by name, where it is not the embedded one. */
+export function embeddedTest(name: string, body: (cluster: Cluster) => Promise<void>): void {
+  if (FOREIGN) Deno.test({ name: `${name} (skipped: it needs the embedded cluster)`, ignore: true, fn() {} });
+  else clusterTest(name, body);
+}
+
+/** The same cluster for whoever has this token: no other credentials of the kubeconfig are left. */
+export async function withToken(cluster: Cluster, token: string): Promise<Cluster> {
+  const { tls: { clientCertificate: _ours, clientCertificateFiles: _theirs, ...tls }, impersonate: _as, ...config } =
+    cluster.kube.config;
+  const kubeconfig = `${cluster.directory}/kubeconfig-${crypto.randomUUID().slice(0, 8)}`;
+  await writeKubeconfig(kubeconfig, { ...config, tls, userName: "token", credentials: { kind: "token", token } });
+  return { ...cluster, kubeconfig };
+}
+
 /** A cluster, and a directory for the test alone. */
 export interface Cluster {
   readonly kube: KubeClient;
   readonly kubeconfig: string;
   readonly directory: string;
+  /** The kubeconfig's namespace, which has Service `helloworld` and Deployment `tools`. */
+  readonly namespace: string;
+  /** A namespace that enforces the Pod Security Standard "restricted". */
+  readonly restricted: string;
   /** Variables for the program. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -127,7 +152,7 @@ export async function run(cluster: Cluster, ...args: string[]): Promise<Ended> {
 }
 
 /** The namespaces in which the tests let the program work. */
-const NAMESPACES = ["default", "restricted"];
+const NAMESPACES = [NAMESPACE, RESTRICTED];
 
 /**
  * Every object in the tests' namespaces, of every resource that the API server serves, by its address; but for events,
@@ -168,8 +193,8 @@ export async function until(what: string, isTrue: () => Promise<boolean>): Promi
 
 /** Runs a command in the pod of Deployment `tools`: what another pod sees. */
 export async function inAnotherPod(cluster: Cluster, ...command: [string, ...string[]]): Promise<Ended> {
-  const { items } = await cluster.kube.list(pods, { namespace: "default", labelSelector: "app=tools" });
+  const { items } = await cluster.kube.list(pods, { namespace: cluster.namespace, labelSelector: "app=tools" });
   const pod = items.find(({ status }) => status.phase === "Running");
   if (pod === undefined) throw new Error("The pod of Deployment tools is not there");
-  return await cluster.kube.exec({ namespace: "default", name: pod.metadata.name }, { command });
+  return await cluster.kube.exec({ namespace: cluster.namespace, name: pod.metadata.name }, { command });
 }

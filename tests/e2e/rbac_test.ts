@@ -3,7 +3,7 @@ import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { load } from "js-yaml";
 import * as z from "zod/mini";
 import { namespaces, pods, type Resource, untyped } from "@/kube/mod.ts";
-import { type Cluster, clusterTest, run } from "./harness.ts";
+import { type Cluster, clusterTest, run, withToken } from "./harness.ts";
 
 const Role = z.object({
   rules: z.array(
@@ -23,7 +23,8 @@ clusterTest(
   async (cluster) => {
     const rules = await rulesOfDocs();
     await using space = await makeSpace(cluster);
-    const words = ["--namespace", space.name, "--expose", "8096", "--run", "curl", "-sS", "http://helloworld.default"];
+    const url = `http://helloworld.${cluster.namespace}`;
+    const words = ["--namespace", space.name, "--expose", "8096", "--run", "curl", "-sS", url];
 
     await space.allow(rules);
     const ended = await run(space.cluster, ...words);
@@ -86,12 +87,6 @@ async function makeSpace(cluster: Cluster): Promise<Space> {
     spec: {},
   });
   const { token } = z.parse(z.object({ token: z.string() }), made["status"]);
-  const kubeconfig = `${cluster.directory}/${name}`;
-  const admin = await Deno.readTextFile(cluster.kubeconfig);
-  await Deno.writeTextFile(
-    kubeconfig,
-    admin.replace(/client-certificate-data:.*\n\s*client-key-data:.*/, `token: ${token}`),
-  );
   await kube.create(rbac("rolebindings", "RoleBinding"), {
     metadata: { name: "user", namespace: name },
     roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "user" },
@@ -102,7 +97,7 @@ async function makeSpace(cluster: Cluster): Promise<Space> {
   const owned = stack.move();
   return {
     name,
-    cluster: { ...cluster, kubeconfig },
+    cluster: await withToken(cluster, token),
     async allow(rules) {
       await kube.patch(roles, { namespace: name, name: "user" }, { type: "merge", body: { rules } });
     },

@@ -109,6 +109,46 @@ Deno.test("an obstacle that passes is told once, and the session goes on", async
   equals(await cluster.remaining(), []);
 });
 
+Deno.test("a volume that cannot be mounted is told in the words of the pod's events, which nothing else has", async () => {
+  await using cluster = await startFakeCluster({ trouble: TROUBLES.creating });
+  const running = start(cluster, WEB);
+  const being = await cluster.until(
+    "pods",
+    "a pod is being made",
+    (pod) => /ContainerCreating/.test(JSON.stringify(pod)),
+  );
+  const warn = (name: string, uid: string) =>
+    cluster.put("events", {
+      name,
+      involvedObject: { kind: "Pod", name: being.metadata.name, uid },
+      type: "Warning",
+      reason: "FailedMount",
+      message: `MountVolume.SetUp failed for volume "agent" (${name})`,
+    });
+  await warn("another", "of-another-pod");
+  await warn("ours", String(being.metadata.uid));
+  await running.said(
+    /^T: Still waiting for the proxy: FailedMount: MountVolume\.SetUp failed for volume "agent" \(ours\)$/m,
+  );
+  cluster.relieve();
+  const ended = await running.ended;
+  equals(ended.code, 0, ended.stderr);
+  equals(ended.stderr.match(/Still waiting/g)?.length, 1);
+});
+
+Deno.test("events that we may not see are no reason to give up a pod that is late", async () => {
+  await using cluster = await startFakeCluster({ trouble: TROUBLES.creating });
+  cluster.faults.add({ resource: "events" }, { kind: "forbid" });
+  const running = start(cluster, WEB);
+  const asked = () => cluster.requests.some((line) => line.includes("/events?"));
+  for (const end = performance.now() + 10_000; !asked() && performance.now() < end;) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  ok(asked());
+  cluster.relieve();
+  equals((await running.ended).code, 0, running.stderr());
+});
+
 Deno.test("a watch that is cut, or whose version is too old, is gone on with", async () => {
   await using cluster = await startFakeCluster({ trouble: TROUBLES.creating });
   cluster.faults.add({ verb: "watch" }, { kind: "cut-answer" }, 2);

@@ -1,0 +1,25 @@
+/** Whose authorities a server's certificate may be of: those of the kubeconfig alone, or those of this system. */
+export type Authorities = "kubeconfig" | "system";
+
+/**
+ * Chooses the authorities that the runtime trusts beside those that a connection names, as kubectl does: none where
+ * the kubeconfig names its own, else the system's. For the whole process, and once: call it before anything has spoken
+ * TLS, else it is in vain and the runtime's own list stays (so after `deno run -A https://...` has just downloaded us).
+ *
+ * The runtime makes its list at the first use of TLS, from a variable of the environment; there is no other way to
+ * shorten it (`caCerts` only adds to it). So the variable is set for that moment alone: programs that we start have it
+ * as it was. Where the system's are meant, what the user chose by it holds; what `DENO_CERT` names is always trusted.
+ * {@link https://docs.deno.com/runtime/reference/env_variables/}
+ */
+export function chooseAuthorities(wanted: Authorities): void {
+  const name = "DENO_TLS_CA_STORE";
+  const before = Deno.env.get(name);
+  if (wanted === "system" && before !== undefined) return;
+  Deno.env.set(name, wanted === "kubeconfig" ? "" : "mozilla,system"); // a system without any has those of the runtime
+  try {
+    Deno.createHttpClient({}).close();
+  } finally {
+    if (before === undefined) Deno.env.delete(name);
+    else Deno.env.set(name, before);
+  }
+}
