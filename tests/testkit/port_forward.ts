@@ -43,7 +43,7 @@ export async function servePortForward(
   let over = false;
   const refresh = () => {
     clearTimeout(timer);
-    if (!over) timer = setTimeout(() => connection.cut(), options.idleMs); // a pipe may have a last word after the end
+    if (!over) timer = setTimeout(() => connection.cut(), options.idleMs);
   };
   try {
     refresh();
@@ -72,7 +72,7 @@ export async function servePortForward(
     await connection.end();
     await Promise.allSettled([all, reading]);
   } finally {
-    over = true;
+    over = true; // a pipe may still have something to send to nobody
     clearTimeout(timer);
     options.carriers.delete(connection);
   }
