@@ -10,7 +10,7 @@
  * @module
  */
 import { type Log, silentLog } from "@/log/mod.ts";
-import { type Duplex, messageOf } from "@/util/mod.ts";
+import { type Duplex, messageOf, turnOver } from "@/util/mod.ts";
 import { Arrivals } from "./arrivals.ts";
 import { CarrierEnd } from "./carrier_end.ts";
 import { decodeFrames, type Frame, ProtocolError } from "./frame.ts";
@@ -193,6 +193,7 @@ export class Link implements AsyncDisposable {
       this.end(undefined);
     }
     await this.closed.catch(() => {});
+    await turnOver();
   }
 
   /** Says goodbye on every carrier; one that takes nothing does not hold up the end. */

@@ -11,4 +11,4 @@ export { duplexPair, type DuplexPairOptions } from "./duplex_pair.ts";
 export { messageOf, unfold, UserError } from "./fault.ts";
 export { abortable, deadline, sleep } from "./life.ts";
 export { splice } from "./splice.ts";
-export { spendTurn } from "./turns.ts";
+export { spendTurn, turnOver } from "./turns.ts";

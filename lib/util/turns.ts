@@ -33,6 +33,10 @@ class Turns {
     if (this.#turn !== undefined && bytes >= SMALL_BYTES) await this.#turn;
   }
 
+  async over(): Promise<void> {
+    await this.#turn;
+  }
+
   async #take(): Promise<void> {
     await crypto.subtle.digest("SHA-1", NOTHING);
     this.#turn = undefined;
@@ -44,4 +48,9 @@ const turns = new Turns();
 /** Counts what a busy loop has carried, and lets everything else go first when that is much. */
 export async function spendTurn(bytes: number): Promise<void> {
   await turns.spend(bytes);
+}
+
+/** Waits for the turn that others are taking, if there is one: who ends leaves none under way. */
+export async function turnOver(): Promise<void> {
+  await turns.over();
 }
