@@ -107,6 +107,7 @@ export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
         const stop = () => line.duplex.close();
         signal?.addEventListener("abort", stop, { once: true });
         try {
+          signal?.throwIfAborted();
           await send(line, request);
           const head = await headOf(line);
           signal?.throwIfAborted();
@@ -149,6 +150,7 @@ export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
       };
       let response: HttpResponse | undefined;
       try {
+        signal?.throwIfAborted(); // it may have come while we waited for the connection, before anybody listened
         await send(line, request);
         response = openBody(line.reader, await headOf(line), request.method);
         return { response: guardedBody(response, signal, broken(request)), identity: line.identity, release };

@@ -321,6 +321,24 @@ Deno.test("KubeClient ends a request with the signal's reason, also while a body
   await assert.rejects(kube.get(pods, { name: "p" }, { signal: AbortSignal.abort(reason) }), reason);
 });
 
+Deno.test("KubeClient ends a request whose signal aborts before it is sent on a connection that waited", async () => {
+  let asked = 0;
+  await using server = startServer({
+    async answer({ conn }) {
+      if (asked++ === 0) return { body: { gitVersion: "v1.34.1", major: "1", minor: "34" } };
+      await conn.read(new Uint8Array(1)); // a server that has nothing to say yet, as in a watch
+      return undefined;
+    },
+  });
+  await using kube = openKubeClient(server.config());
+  await kube.version();
+  const reason = new Error("enough");
+  const controller = new AbortController();
+  const asking = kube.get(pods, { name: "p" }, { signal: controller.signal });
+  controller.abort(reason);
+  await assert.rejects(asking, reason);
+});
+
 Deno.test("KubeClient says so when the server closes without an answer", async () => {
   await using server = startServer({ answer: () => undefined });
   await using kube = openKubeClient(server.config());

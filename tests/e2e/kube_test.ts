@@ -190,6 +190,26 @@ kubectlTest(
   },
 );
 
+embeddedTest("a client certificate that is renewed in its files is used by the same client", async (cluster) => {
+  const { directory, kube: { config } } = cluster;
+  const { instance } = await ensureCluster();
+  const paths = { cert: `${directory}/client.crt`, key: `${directory}/client.key` };
+  const renew = async (component: string) => {
+    for (const part of ["crt", "key"]) {
+      await Deno.copyFile(`${instance.state}/pki/${component}.${part}`, `${directory}/client.${part}`);
+    }
+  };
+  await writeKubeconfig(`${directory}/with-files`, {
+    ...config,
+    tls: { ...config.tls, clientCertificate: { cert: "", key: "" }, clientCertificateFiles: paths },
+  });
+  await renew("kube-proxy");
+  await using kube = await open({ ...cluster, kubeconfig: `${directory}/with-files` });
+  equal((await whoAmI(kube)).username, "system:kube-proxy");
+  await renew("kube-scheduler");
+  equal((await whoAmI(kube)).username, "system:kube-scheduler");
+});
+
 embeddedTest("the embedded cluster's kubeconfig comes in by a client certificate", async ({ kube }) => {
   ok(kube.config.tls.clientCertificate !== undefined);
   equal(kube.config.credentials.kind, "none");
