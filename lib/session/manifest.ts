@@ -106,7 +106,6 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "--no-npm",
     "--no-remote",
     "--allow-net",
-    "--allow-read=/etc/resolv.conf,/etc/hosts", // how the pod's names are resolved
     "--allow-env",
     "--allow-read",
     "--allow-write",
