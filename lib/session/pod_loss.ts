@@ -1,5 +1,6 @@
 import { isNotFound, type KubeClient, type Pod, pods } from "@/kube/mod.ts";
-import { deadline, UserError } from "@/util/mod.ts";
+import { LinkLost } from "@/transport/mod.ts";
+import { deadline } from "@/util/mod.ts";
 
 /** How long the API server may take to say what became of a pod. */
 const ANSWER_MS = 4_000;
@@ -30,15 +31,15 @@ export async function findAgentRun(
  * What became of the agent's run, when it is known to be over; undefined when it goes on or nothing can be learned.
  * It does not throw.
  */
-export async function findLoss(kube: KubeClient, run: AgentRun): Promise<UserError | undefined> {
+export async function findLoss(kube: KubeClient, run: AgentRun): Promise<LinkLost | undefined> {
   using late = deadline(ANSWER_MS, () => new Error("The API server does not answer"));
   try {
     const found = await kube.get(pods, { namespace: run.namespace, name: run.pod }, { signal: late.signal });
     const words = describeLoss(found, run);
-    return words === undefined ? undefined : new UserError(words, { hints: hintsFor(run) });
+    return words === undefined ? undefined : new LinkLost(words);
   } catch (error) {
     if (!isNotFound(error)) return undefined; // not reachable, not allowed: nothing is known
-    return new UserError(`The proxy's pod "${run.pod}" was deleted`, { hints: hintsFor(run) });
+    return new LinkLost(`The proxy's pod "${run.pod}" was deleted`);
   }
 }
 
@@ -58,8 +59,4 @@ export function describeLoss({ metadata, status }: Pod, run: AgentRun): string |
     return `The agent in pod "${run.pod}" ended with exit code ${ended.exitCode}${why}`;
   }
   return same ? undefined : `The agent in pod "${run.pod}" was restarted`;
-}
-
-function hintsFor({ namespace, pod }: AgentRun): string[] {
-  return [`kubectl get events --namespace ${namespace} --field-selector involvedObject.name=${pod}`];
 }

@@ -1,4 +1,4 @@
-import { closeQuietly, type Duplex, writeAll } from "@/util/mod.ts";
+import { closeQuietly, type Duplex, spendTurn, writeAll } from "@/util/mod.ts";
 import { ProtocolError } from "./frame.ts";
 import type { Outgoing } from "./outbox.ts";
 import {
@@ -10,7 +10,6 @@ import {
   SegmentKind,
   SegmentReader,
 } from "./segment.ts";
-import type { Turns } from "./turns.ts";
 
 /** Enough that a read of a fast carrier is rarely cut. */
 const READ_BYTES = 256 * 1024;
@@ -30,8 +29,6 @@ export interface CarrierPort {
   acknowledged(outgoing: Outgoing): void;
   /** The peer ends the link. */
   bye(sentence: string): void;
-  /** What all carriers of the link do between two looks of the runtime at its connections. */
-  readonly turns: Turns;
 }
 
 /**
@@ -136,7 +133,7 @@ export class CarrierEnd {
       this.traffic += count;
       for (const segment of reader.push(buffer.subarray(0, count))) this.#take(segment);
       this.#measure(count);
-      await this.#port.turns.spend(count);
+      await spendTurn(count);
     }
     throw new Error("The other end closed the carrier");
   }
@@ -197,7 +194,7 @@ export class CarrierEnd {
       await writeAll(this.#duplex, bytes);
       this.#lastWriteMs = performance.now();
       this.traffic += bytes.length;
-      await this.#port.turns.spend(bytes.length);
+      await spendTurn(bytes.length);
     }
   }
 

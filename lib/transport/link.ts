@@ -10,13 +10,12 @@
  * @module
  */
 import { type Log, silentLog } from "@/log/mod.ts";
-import { type Duplex, messageOf } from "@/util/mod.ts";
+import { type Duplex, messageOf, turnOver } from "@/util/mod.ts";
 import { Arrivals } from "./arrivals.ts";
 import { CarrierEnd } from "./carrier_end.ts";
 import { decodeFrames, type Frame, ProtocolError } from "./frame.ts";
 import { Outbox, type Outgoing } from "./outbox.ts";
 import { type Segment, SegmentKind } from "./segment.ts";
-import { Turns } from "./turns.ts";
 
 /** An end that has sent nothing on a carrier for this long sends a PING there. */
 const HEARTBEAT_MS = 5_000;
@@ -66,7 +65,6 @@ export class Link implements AsyncDisposable {
   readonly #settled = Promise.withResolvers<void>();
   readonly #taker = Promise.withResolvers<void>();
   readonly #outbox = new Outbox();
-  readonly #turns = new Turns();
   readonly #express = new Arrivals(true, (body) => this.#deliver(body));
   readonly #bulk = new Arrivals(false, (body) => this.#deliver(body));
   /** The carriers that are up, by index. */
@@ -131,7 +129,6 @@ export class Link implements AsyncDisposable {
         this.#outbox.acknowledged(outgoing);
         this.#kick(); // there is room again
       },
-      turns: this.#turns,
       bye: (sentence) => this.end(new LinkLost(`The other end closed the tunnel: ${sentence}`)),
     });
     this.#carriers.set(index, carrier);
@@ -196,6 +193,7 @@ export class Link implements AsyncDisposable {
       this.end(undefined);
     }
     await this.closed.catch(() => {});
+    await turnOver();
   }
 
   /** Says goodbye on every carrier; one that takes nothing does not hold up the end. */

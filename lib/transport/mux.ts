@@ -104,7 +104,8 @@ class LinkedMux implements Mux, FrameTaker {
     options.signal?.throwIfAborted();
     this.#throwIfEnded();
     if (request.length > MAX_PAYLOAD_BYTES - 4) throw new RangeError("Cannot open a stream: its request is too long");
-    await this.#turn(options.signal);
+    // No wait where there is room: opens of the same turn must see each other's numbers.
+    while (this.#opening.size >= MAX_OPENING) await this.#turn(options.signal);
     const number = this.#nextStream;
     this.#nextStream += 2;
     const window = this.#budget.first(this.streamCount);
@@ -121,21 +122,19 @@ class LinkedMux implements Mux, FrameTaker {
     }
   }
 
-  /** Waits while too many OPENs are unanswered. @throws the end's reason, or the signal's */
+  /** Waits until an OPEN was answered. @throws the end's reason, or the signal's */
   async #turn(signal: AbortSignal | undefined): Promise<void> {
-    while (this.#opening.size >= MAX_OPENING) {
-      const turn = Promise.withResolvers<void>();
-      this.#queue.push(turn.resolve);
-      try {
-        await abortable(turn.promise, signal);
-      } catch (error) {
-        const at = this.#queue.indexOf(turn.resolve);
-        if (at >= 0) this.#queue.splice(at, 1);
-        else this.#queue.shift()?.(); // our turn had come: it is the next one's
-        throw error;
-      }
-      this.#throwIfEnded();
+    const turn = Promise.withResolvers<void>();
+    this.#queue.push(turn.resolve);
+    try {
+      await abortable(turn.promise, signal);
+    } catch (error) {
+      const at = this.#queue.indexOf(turn.resolve);
+      if (at >= 0) this.#queue.splice(at, 1);
+      else this.#queue.shift()?.(); // our turn had come: it is the next one's
+      throw error;
     }
+    this.#throwIfEnded();
   }
 
   #throwIfEnded(): void {

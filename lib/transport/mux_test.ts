@@ -1,8 +1,8 @@
 import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
-import { type Duplex, duplexPair, readFull, splice, writeAll } from "@/util/mod.ts";
+import { type Duplex, duplexPair, readFull, sleep, splice, writeAll } from "@/util/mod.ts";
 import { encodeFrame, encodeOffset, encodeOpening, FrameType, HEADER_BYTES, ProtocolError } from "./frame.ts";
 import { LinkLost, type LinkOptions, openLink } from "./link.ts";
-import { type Incoming, type Mux, type MuxOptions, openMux as openMuxOver } from "./mux.ts";
+import { type Incoming, MAX_OPENING, MAX_STREAMS, type Mux, type MuxOptions, openMux as openMuxOver } from "./mux.ts";
 import { type MuxStream, StreamReset } from "./mux_stream.ts";
 import { encodeSegment, SegmentKind } from "./segment.ts";
 import { FIRST_WINDOW_BYTES } from "./window.ts";
@@ -246,6 +246,103 @@ Deno.test("a peer that breaks the protocol is told so, and the link ends", async
       ok(/stream|frame|OPEN|DATA|FIN|CREDIT|ACCEPT/.test(text), `a goodbye with a sentence: ${text}`);
     });
   }
+});
+
+Deno.test("a window grows where the path keeps a reader waiting, and its growth goes back when the stream is over", async () => {
+  const [a, b] = duplexPair({ capacityBytes: 64 * 1024 });
+  await using agent = openMux(b, { role: "agent", onOpen: drainOrStall });
+  await using host = openMux(slowed(a, 2), { role: "host", onOpen: (incoming) => incoming.refuse(NO) });
+  for (let round = 0; round < 2; round++) {
+    const stream = await host.open(text("drain"));
+    const chunk = new Uint8Array(65536);
+    for (let sent = 0; sent < 12e6;) sent += await stream.write(chunk);
+    await stream.closeWrite();
+    const [peak = 0] = new Uint32Array((await readAll(stream)).buffer);
+    ok(peak >= 2 * FIRST_WINDOW_BYTES, `${peak} bytes were on their way at most`);
+  }
+  equals([host.streamCount, agent.streamCount], [0, 0]);
+
+  /** Reads all, and answers how much came between two of its reads at most: the window as it is seen from here. */
+  function drainOrStall(incoming: Incoming): void {
+    const stream = incoming.accept();
+    (async () => {
+      const buffer = new Uint8Array(1 << 25);
+      let most = 0;
+      for (let count; (count = await stream.read(buffer)) !== null; await sleep(3)) most = Math.max(most, count);
+      await writeAll(stream, new Uint8Array(new Uint32Array([most]).buffer));
+      await stream.closeWrite();
+    })();
+  }
+});
+
+/** A carrier each of whose reads comes late: a path with a round trip. */
+function slowed(carrier: Duplex, ms: number): Duplex {
+  return {
+    ...carrier,
+    async read(into) {
+      const count = await carrier.read(into);
+      await sleep(ms);
+      return count;
+    },
+  };
+}
+
+Deno.test("streams that have much to say take turns", async () => {
+  const [a, b] = duplexPair();
+  const came: string[] = [];
+  await using _agent = openMux(b, {
+    role: "agent",
+    onOpen: (incoming) => {
+      const name = words(incoming.request);
+      const stream = incoming.accept();
+      (async () => {
+        const buffer = new Uint8Array(65528);
+        for (let count; (count = await stream.read(buffer)) !== null;) {
+          for (; count > 0; count -= 65528) came.push(name);
+        }
+      })();
+    },
+  });
+  await using host = openMux(a, { role: "host", onOpen: (incoming) => incoming.refuse(NO) });
+  const streams = await Promise.all(["a", "b", "c"].map((name) => host.open(text(name))));
+  await Promise.all(streams.map((stream) => writeAll(stream, new Uint8Array(40 * 65528))));
+  await Promise.all(streams.map((stream) => stream.closeWrite()));
+  while (came.length < 120) await sleep(1);
+  for (const name of ["a", "b", "c"]) {
+    const half = came.slice(0, 60).filter((each) => each === name).length;
+    ok(half >= 10 && half <= 30, `${name} had ${half} of the first 60 turns`);
+  }
+});
+
+Deno.test("no more streams are open than the specification has, and the others are refused with EMFILE", async () => {
+  const [a, b] = duplexPair();
+  await using agent = openMux(b, { role: "agent", onOpen: (incoming) => incoming.accept() });
+  await using host = openMux(a, { role: "host", onOpen: (incoming) => incoming.refuse(NO) });
+  const opened = await Promise.all(Array.from({ length: MAX_STREAMS }, () => host.open(text(""))));
+  equals(agent.streamCount, MAX_STREAMS);
+  await rejects(host.open(text("")), (error: unknown) => error instanceof StreamReset && error.code === "EMFILE");
+  opened[0]?.close();
+  (await host.open(text(""))).close();
+});
+
+Deno.test("OPENs beyond those that may be unanswered wait for their turn, and can be given up there", async () => {
+  const [a, b] = duplexPair();
+  const asked: Incoming[] = [];
+  await using _agent = openMux(b, { role: "agent", onOpen: (incoming) => asked.push(incoming) });
+  await using host = openMux(a, { role: "host", onOpen: (incoming) => incoming.refuse(NO) });
+  const opening = Array.from({ length: MAX_OPENING }, () => host.open(text("")));
+  const controller = new AbortController();
+  const givenUp = host.open(text("given up"), { signal: controller.signal });
+  const last = host.open(text("last"));
+  while (asked.length < MAX_OPENING) await sleep(1);
+  controller.abort(new Error("enough"));
+  await rejects(givenUp, /enough/);
+  asked.splice(0).forEach((incoming) => incoming.accept().close());
+  await Promise.all(opening);
+  while (asked.length < 1) await sleep(1);
+  equals(asked.map(({ request }) => words(request)), ["last"]);
+  asked[0]?.accept();
+  (await last).close();
 });
 
 Deno.test("10 000 streams opened and closed leave nothing", async () => {

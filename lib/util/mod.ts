@@ -10,5 +10,5 @@ export { closeQuietly, type Duplex, readFull, UnexpectedEnd, writeAll } from "./
 export { duplexPair, type DuplexPairOptions } from "./duplex_pair.ts";
 export { messageOf, unfold, UserError } from "./fault.ts";
 export { abortable, deadline, sleep } from "./life.ts";
-export { nextTurn } from "./next_turn.ts";
 export { splice } from "./splice.ts";
+export { spendTurn, turnOver } from "./turns.ts";

@@ -1,4 +1,5 @@
 import { closeQuietly, type Duplex, writeAll } from "./duplex.ts";
+import { spendTurn } from "./turns.ts";
 
 /** Large enough that the cost of a call does not show: 256 KiB carried 1.5 GB/s where 16 KiB carried 1.1. */
 const BUFFER_BYTES = 256 * 1024;
@@ -29,6 +30,7 @@ async function carry(from: Duplex, to: Duplex): Promise<void> {
   let buffer = new Uint8Array(FIRST_BUFFER_BYTES);
   for (let count; (count = await from.read(buffer)) !== null;) {
     await writeAll(to, buffer.subarray(0, count));
+    await spendTurn(count);
     if (count === buffer.length && count < BUFFER_BYTES) buffer = new Uint8Array(BUFFER_BYTES);
   }
   await to.closeWrite();
