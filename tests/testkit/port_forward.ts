@@ -43,8 +43,7 @@ export async function servePortForward(
   let over = false;
   const refresh = () => {
     clearTimeout(timer);
-    if (over) return; // a pipe's last bytes may come after its end was waited for
-    timer = setTimeout(() => connection.cut(), options.idleMs);
+    if (!over) timer = setTimeout(() => connection.cut(), options.idleMs);
   };
   try {
     refresh();
@@ -73,7 +72,7 @@ export async function servePortForward(
     await connection.end();
     await Promise.allSettled([all, reading]);
   } finally {
-    over = true;
+    over = true; // a pipe may still have something to send to nobody
     clearTimeout(timer);
     options.carriers.delete(connection);
   }
