@@ -10,6 +10,8 @@ SHIM := build/shim/libtelepresence.so
 # What the tests run beside our own program.
 TEST_PROGRAMS := curl=curl python3=python3 openssl=openssl git=git /etc/services=netbase
 CLUSTER := $(DENO) run --allow-all tests/cluster/cluster.ts
+# Where a kernel has no FUSE, or we are not root on Debian, tests of mounts are skipped, and say so.
+NEED_MOUNTS := [ ! -e /dev/fuse ] || tools/need sshfs=sshfs fusermount3=fuse3 pgrep=procps || true
 # A ConfigMap ends at 1 MiB, with all its other fields.
 AGENT_MAX_BYTES := 524288
 
@@ -64,6 +66,7 @@ endif
 .PHONY: test
 test: build ## Runs every layer of tests, on the embedded cluster too
 	@tools/need $(TEST_PROGRAMS)
+	@$(NEED_MOUNTS)
 	@$(DENO) run --allow-all tools/run_tests.ts all
 
 .PHONY: test-fast
@@ -71,9 +74,16 @@ test-fast: build ## Runs the tests that need neither a cluster nor root
 	@tools/need $(TEST_PROGRAMS)
 	@$(DENO) run --allow-all tools/run_tests.ts fast
 
+.PHONY: test-machine
+test-machine: build ## Runs the tests that change this machine for their time (mounts) alone
+	@tools/need $(TEST_PROGRAMS)
+	@$(NEED_MOUNTS)
+	@$(DENO) run --allow-all tools/run_tests.ts machine
+
 .PHONY: test-e2e
 test-e2e: build ## Runs the tests on the embedded cluster alone; CONTEXT=name: on another (or kind)
 	@tools/need $(TEST_PROGRAMS)
+	@$(NEED_MOUNTS)
 	@TELEPRESENCE_TEST_IMAGES='$(IMAGES)' $(DENO) run --allow-all tools/run_tests.ts e2e '$(CONTEXT)'
 
 .PHONY: chaos

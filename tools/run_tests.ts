@@ -1,7 +1,7 @@
 /**
  * Runs layers of tests, a file at a time, and ends with the line `N passed, N failed, N skipped`.
  *
- * `deno run -A tools/run_tests.ts fast|e2e|all [CONTEXT]`
+ * `deno run -A tools/run_tests.ts fast|machine|e2e|all [CONTEXT]`
  *
  * CONTEXT names another cluster for the layer e2e: a context of the user's kubeconfig, or `kind`. Files that test the
  * embedded cluster itself are skipped by name then, and so are single tests that need control over it.
@@ -31,6 +31,7 @@ interface Layer {
 
 const LAYERS: readonly Layer[] = [
   { name: "fast", roots: ["lib", "tools", "tests/testkit", "tests/session", "tests/shim"], parallel: 2, minutes: 5 },
+  { name: "machine", roots: ["tests/machine"], parallel: 1, minutes: 10 },
   {
     name: "e2e",
     roots: ["tests/cluster", "tests/testkit/conformance_test.ts", "tests/e2e"],
@@ -49,7 +50,7 @@ interface Counts {
 
 const [wanted, context = ""] = Deno.args;
 const layers = LAYERS.filter(({ name }) => wanted === "all" || wanted === name);
-if (layers.length === 0) throw new Error("usage: run_tests.ts fast|e2e|all [CONTEXT]");
+if (layers.length === 0) throw new Error("usage: run_tests.ts fast|machine|e2e|all [CONTEXT]");
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const reports = await Deno.makeTempDir({ prefix: "telepresence-test-" });
 try {

@@ -4,6 +4,8 @@ import type { Incoming, Mux, MuxStream } from "@/transport/mod.ts";
 import { messageOf, splice, writeAll } from "@/util/mod.ts";
 import { openFlow } from "./datagrams.ts";
 import { dial } from "./dial.ts";
+import { FileTree } from "./file_tree.ts";
+import { serveFiles } from "./files.ts";
 import { resolve } from "./dns/resolve.ts";
 import { bind, serveListener } from "./listen.ts";
 import { lookUp } from "./look_up.ts";
@@ -58,6 +60,18 @@ async function fulfil(request: HostRequest, incoming: Incoming, mux: Mux, option
     case "resolve": {
       const answer = await resolve(request.name, request.type, { signal: incoming.signal });
       return await sendJson(incoming.accept(), toResolveReply(answer));
+    }
+    case "files": {
+      const tree = await FileTree.of(request.mounts);
+      const stream = incoming.accept(encodeMessage({ mounts: [...tree.mounts] }));
+      try {
+        await serveFiles(stream, tree, log);
+        await stream.closeWrite();
+      } catch (error) {
+        stream.reset({ code: "EIO", message: messageOf(error) });
+        log.info(`A connection to the files ended: ${messageOf(error)}`);
+      }
+      return;
     }
     case "datagrams": {
       const flow = await openFlow(request.host, request.port);

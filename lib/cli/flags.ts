@@ -37,6 +37,30 @@ export interface Flags {
   readonly logfile?: string;
   /** Whether the log tells everything. */
   readonly verbose: boolean;
+  /** What the command's environment has otherwise than the pod's. */
+  readonly environment: EnvironmentWanted;
+  /** Files that the pod's environment is written to. */
+  readonly environmentFiles: { readonly json?: string; readonly file?: string };
+  /** Where the pod's volumes are to be on this machine. */
+  readonly volumes: { readonly at: MountPlace; readonly mode: MountMode };
+}
+
+/** How the pod's volumes come to this machine. */
+export type MountMode = typeof MOUNT_MODES[number];
+const MOUNT_MODES = ["auto", "live", "copy"] as const;
+
+/** A place on this machine for the pod's volumes. */
+export type MountPlace = { readonly kind: "nowhere" } | { readonly kind: "temporary" } | {
+  readonly kind: "path";
+  readonly path: string;
+};
+
+/** What the command's environment has otherwise than the pod's. */
+export interface EnvironmentWanted {
+  /** Variables that are set, whatever the pod says. */
+  readonly set: Readonly<Record<string, string>>;
+  /** Patterns of names that it must not have. */
+  readonly unset: readonly string[];
 }
 
 /** Ways to capture a command's connections. */
@@ -203,12 +227,21 @@ export const FLAGS = [
     long: "--mount",
     value: "PATH|BOOL",
     group: "mount",
-    help: "Where the pod's volumes are mounted, or whether they are.",
+    help: "Where the pod's volumes are mounted, each at its path in the pod below this directory, or whether they " +
+      "are. The command finds the directory in TELEPRESENCE_ROOT. Default: true, a new directory that goes again.",
     check: (value) =>
-      isFalse(value) || /^(true|on|yes|1)$/i.test(value) || value.startsWith("/")
+      isFalse(value) || isTrue(value) || value.startsWith("/")
         ? undefined
         : "Value must be true, false, or an absolute filesystem path",
-    later: (value) => isFalse(value) ? undefined : "not built yet: volumes are not mounted, as with --mount=false",
+  },
+  {
+    long: "--mount-mode",
+    value: "MODE",
+    choices: MOUNT_MODES,
+    help:
+      "How the volumes come here. live mounts them, which takes FUSE and sshfs; copy makes copies of those that are " +
+      "like configuration (Secrets, ConfigMaps, tokens) and keeps them fresh, and nothing is written back. Default: " +
+      "auto, which is live where it can be.",
   },
   {
     long: "--docker-mount",
@@ -230,14 +263,29 @@ export const FLAGS = [
   {
     long: "--env-json",
     value: "FILE",
-    help: "Write the pod's environment to a file, as JSON.",
-    later: later("kubectl set env --list deployment/NAME prints what a Deployment sets"),
+    help: "Write the pod's environment to a file, as JSON. Only you can read it; it stays when the session ends.",
+    check: (path) => path === "" ? "expected a path" : undefined,
   },
   {
     long: "--env-file",
     value: "FILE",
-    help: "Write the pod's environment to a file, as Docker Compose reads it.",
-    later: later("kubectl set env --list deployment/NAME prints what a Deployment sets"),
+    help: "Write the pod's environment to a file, as Docker Compose reads it: without values of several lines, which " +
+      "the format cannot have.",
+    check: (path) => path === "" ? "expected a path" : undefined,
+  },
+  {
+    long: "--env",
+    value: "NAME=VALUE",
+    repeats: true,
+    help: "Set a variable of the command, whatever the pod says. May be repeated.",
+    check: (value) => /^[^=]+=/s.test(value) ? undefined : `invalid variable: '${value}' (expected NAME=VALUE)`,
+  },
+  {
+    long: "--env-unset",
+    value: "PATTERN",
+    repeats: true,
+    help: "Start the command without the variables whose names match; * and ? as in a shell. May be repeated.",
+    check: (pattern) => pattern === "" ? "expected a pattern" : undefined,
   },
   {
     long: "--run-shell",
@@ -328,6 +376,7 @@ export function readFlags(typed: Typed): Flags {
     );
   }
   const [context, namespace, logfile] = [typed.last("--context"), typed.last("--namespace"), typed.last("--logfile")];
+  const [json, file] = [typed.last("--env-json"), typed.last("--env-file")];
   const grace = typed.last("--grace");
   const [command, ...args] = typed.rest;
   return {
@@ -340,7 +389,31 @@ export function readFlags(typed: Typed): Flags {
     run: command === undefined ? { kind: "shell" } : { kind: "command", words: [command, ...args] },
     ...(logfile !== undefined && { logfile }),
     verbose: typed.last("--verbose") !== undefined,
+    environment: {
+      set: Object.fromEntries(typed.all("--env").map((given) => cut(given))),
+      unset: typed.all("--env-unset"),
+    },
+    environmentFiles: {
+      ...(json !== undefined && { json }),
+      ...(file !== undefined && { file }),
+    },
+    volumes: { at: readMount(typed.last("--mount") ?? "true"), mode: readMode(typed.last("--mount-mode")) },
   };
+}
+
+function readMode(value: string | undefined): MountMode {
+  return MOUNT_MODES.find((mode) => mode === value) ?? "auto";
+}
+
+function readMount(value: string): MountPlace {
+  if (isFalse(value)) return { kind: "nowhere" };
+  return isTrue(value) ? { kind: "temporary" } : { kind: "path", path: value };
+}
+
+/** `NAME=VALUE` at its first "=". */
+function cut(given: string): [string, string] {
+  const at = given.indexOf("=");
+  return [given.slice(0, at), given.slice(at + 1)];
 }
 
 function readExpose(values: readonly string[]): Exposed[] {
@@ -368,6 +441,10 @@ function readExposed(value: string): Exposed | string {
 
 function checkInt(value: string): string | undefined {
   return /^\s*[+-]?\d+\s*$/.test(value) ? undefined : `invalid int value: '${value}'`;
+}
+
+function isTrue(value: string): boolean {
+  return /^(true|on|yes|1)$/i.test(value);
 }
 
 function isFalse(value: string): boolean {

@@ -127,9 +127,13 @@ function openLog(flags: Flags, terminal: Terminal, host: Host): Logfile {
   });
 }
 
-/** The flags as the log has them: of the command its name alone, as any of its words may be a password. */
+/**
+ * The flags as the log has them: of the command its name alone, of variables theirs, as any word or value may be a
+ * password.
+ */
 function masked(flags: Flags): unknown {
-  if (flags.run.kind === "shell") return flags;
+  const environment = { ...flags.environment, set: Object.keys(flags.environment.set) };
+  if (flags.run.kind === "shell") return { ...flags, environment };
   const [name, ...args] = flags.run.words;
-  return { ...flags, run: `${name} and ${args.length} more words` };
+  return { ...flags, environment, run: `${name} and ${args.length} more words` };
 }

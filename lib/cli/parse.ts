@@ -146,7 +146,7 @@ function hintsFor(strays: readonly string[], argv: readonly string[]): string[] 
 }
 
 /** Programs whose own flags are called like ours. */
-const NAMESAKES = ["kubectl", "oc", "helm"];
+const NAMESAKES = ["kubectl", "oc", "helm", "docker", "podman"];
 
 /** `--run curl x --namespace y` gives the namespace to curl: allowed, as ever, and often not meant. */
 function warningsOf({ run }: Flags): string[] {

@@ -9,6 +9,9 @@ const NOTHING_GIVEN: Flags = {
   expose: [],
   run: { kind: "shell" },
   verbose: false,
+  environment: { set: {}, unset: [] },
+  environmentFiles: {},
+  volumes: { at: { kind: "temporary" }, mode: "auto" },
 };
 
 /** Checks the meaning of a line, given as what is different from an empty one. */
@@ -42,11 +45,19 @@ Deno.test("parse() gives the meaning of each form that argparse takes", async (t
     ["--new-deployment 0a", { operation: { kind: "new", name: "0a" } }],
     ["-m inject-tcp", {}],
     ["--method=inject-tcp", {}],
-    ["--mount=false", {}],
-    ["--mount No", {}],
+    ["--mount=false", { volumes: { at: { kind: "nowhere" }, mode: "auto" } }],
+    ["--mount No", { volumes: { at: { kind: "nowhere" }, mode: "auto" } }],
+    ["--mount-mode copy", { volumes: { at: { kind: "temporary" }, mode: "copy" } }],
+    ["--mount=TRUE", {}],
+    ["--mount yes", {}],
+    ["--mount 1", {}],
+    ["--mount /tmp/known", { volumes: { at: { kind: "path", path: "/tmp/known" }, mode: "auto" } }],
     ["--context a/b:6443 --namespace n", { context: "a/b:6443", namespace: "n" }],
     ["--expose 80", { expose: [{ host: 80, pod: 80 }] }],
     ["--expose=8080:80 --expose 1:65535", { expose: [{ host: 8080, pod: 80 }, { host: 1, pod: 65535 }] }],
+    ["--env-json a.json --env-file=b.env", { environmentFiles: { json: "a.json", file: "b.env" } }],
+    ["--env A=b=c --env B= --env A=d", { environment: { set: { A: "d", B: "" }, unset: [] } }],
+    ["--env-unset *_PORT_* --env-unset=X", { environment: { set: {}, unset: ["*_PORT_*", "X"] } }],
     ["--logfile -", { logfile: "-" }],
     ["--logfile=-", { logfile: "-" }],
     ["--verbose --verbose", { verbose: true }],
@@ -174,7 +185,6 @@ Deno.test("parse() checks names as Kubernetes would", async (t) => {
 
 Deno.test("parse() recognizes each flag of Telepresence 1 that is not built yet, and says what works instead", async (t) => {
   const values: Record<string, string> = {
-    "--mount": "/x",
     "--docker-mount": "/x",
     "--to-pod": "80",
     "--from-pod": "80",
@@ -199,8 +209,23 @@ Deno.test("parse() recognizes each flag of Telepresence 1 that is not built yet,
   }
   await t.step("all are there", () => {
     const expected = "swap-deployment deployment serviceaccount to-pod from-pod container-to-host also-proxy " +
-      "local-cluster mount docker-mount env-json env-file docker-run";
+      "local-cluster docker-mount docker-run";
     equals(ROWS.filter(isLater).map(({ long }) => long.slice(2)), expected.split(" "));
+  });
+});
+
+Deno.test("parse() refuses a variable without a name or a value, and what is no pattern or path", async (t) => {
+  for (const value of ["A", "=b", "", "="]) {
+    await t.step(`--env=${value}`, () => {
+      refused([`--env=${value}`], `argument --env: invalid variable: '${value}' (expected NAME=VALUE)`);
+    });
+  }
+  await t.step("--env-unset=", () => refused(["--env-unset="], "argument --env-unset: expected a pattern"));
+  for (const flag of ["--env-json", "--env-file"]) {
+    await t.step(`${flag}=`, () => refused([`${flag}=`], `argument ${flag}: expected a path`));
+  }
+  await t.step("a value of several lines arrives as it is", () => {
+    means(["--env", "A=1\n=2\n"], { environment: { set: { A: "1\n=2\n" }, unset: [] } });
   });
 });
 

@@ -10,6 +10,7 @@
  * | resolve | host to agent | carries the answer as one JSON object, to the end of stream |
  * | datagrams | host to agent | is the flow: datagrams both ways, each after its length in two bytes |
  * | environment | host to agent | carries the environment as one JSON object, to the end of stream |
+ * | files | host to agent | is an SFTP connection (`sftp.md`); which volumes are there is in ACCEPT |
  * | accepted | agent to host | is a connection that came to the listener of that number |
  *
  * @module
@@ -19,6 +20,7 @@ import { type DnsAnswer, type DnsRecord, EAI_NAMES, type EaiName, ERRNO_NAMES, t
 
 const Port = z.int().check(z.gte(1), z.lte(65535));
 const Host = z.string().check(z.minLength(1), z.maxLength(1024));
+const MountPath = z.string().check(z.regex(/^\/./), z.maxLength(4096));
 
 /** What the host may ask of the agent. */
 export const HostRequest = z.discriminatedUnion("ask", [
@@ -28,6 +30,7 @@ export const HostRequest = z.discriminatedUnion("ask", [
   z.object({ ask: z.literal("resolve"), name: Host, type: z.int().check(z.gte(1), z.lte(65535)) }),
   z.object({ ask: z.literal("datagrams"), host: Host, port: Port }),
   z.object({ ask: z.literal("environment") }),
+  z.object({ ask: z.literal("files"), mounts: z.array(MountPath).check(z.maxLength(256)) }),
 ]);
 /** What the host may ask of the agent. */
 export type HostRequest = z.infer<typeof HostRequest>;
@@ -41,6 +44,8 @@ export type AgentRequest = z.infer<typeof AgentRequest>;
 
 /** The answer to "lookup". */
 export const LookupReply = z.object({ addresses: z.array(z.string()).check(z.minLength(1)) });
+/** The answer to "files": the mount points that are there. */
+export const FilesReply = z.object({ mounts: z.array(z.string()) });
 const Records = z.array(z.object({ name: z.string(), type: z.int(), ttl: z.number(), data: z.base64() }));
 /** The body of "resolve". */
 export const ResolveReply = z.object({ rcode: z.int(), name: z.string(), records: Records, authority: Records });
@@ -64,7 +69,9 @@ export function fromResolveReply({ rcode, name, records, authority }: z.infer<ty
 export const Environment = z.record(z.string(), z.string());
 
 /** A message as bytes. */
-export function encodeMessage(message: HostRequest | AgentRequest | z.infer<typeof LookupReply>): Uint8Array {
+export function encodeMessage(
+  message: HostRequest | AgentRequest | z.infer<typeof LookupReply> | z.infer<typeof FilesReply>,
+): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(message));
 }
 

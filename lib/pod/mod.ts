@@ -21,6 +21,7 @@ export {
   type LookupOptions,
   type Pod,
   type PodConnection,
+  type PodFiles,
   type PodListener,
   RCODE,
   type Waiting,
@@ -29,6 +30,7 @@ export {
   AgentRequest,
   decodeMessage,
   encodeMessage,
+  FilesReply,
   HostRequest,
   LookupReply,
   toEaiName,
@@ -37,3 +39,19 @@ export {
 } from "./messages.ts";
 export { DatagramReader, encodeDatagram, MAX_DATAGRAM_BYTES } from "./datagram.ts";
 export { type LinkedPod, openPod } from "./pod_client.ts";
+export {
+  type Attributes,
+  EXTENSIONS,
+  FieldReader,
+  MAX_PACKET_BYTES,
+  OPEN,
+  type Packet,
+  PacketReader,
+  PacketWriter,
+  SFTP,
+  SFTP_VERSION,
+  SftpError,
+  STATUS,
+  type Status,
+} from "./sftp.ts";
+export { decodeSftpRequest, type SftpChange, type SftpRequest } from "./sftp_request.ts";

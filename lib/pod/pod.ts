@@ -55,6 +55,22 @@ export interface Pod {
 
   /** The environment that the agent's container was started with. */
   environment(options?: Waiting): Promise<Record<string, string>>;
+
+  /**
+   * Opens the files of the pod's volumes, which are at the same paths as in the pod; the user and the groups of the
+   * agent's container decide what may be done.
+   *
+   * @param mounts the mount points, absolute paths
+   */
+  files(mounts: readonly string[], options?: Waiting): Promise<PodFiles>;
+}
+
+/** A connection to the files of a pod. */
+export interface PodFiles {
+  /** Those mount points that are there. */
+  readonly mounts: readonly string[];
+  /** Speaks SFTP, as a server does (`sftp.md`). Its end of stream ends the connection. */
+  readonly duplex: Duplex;
 }
 
 /** What became of a question (RFC 1035, section 4.1.1), as far as there is an answer. */

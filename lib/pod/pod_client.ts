@@ -7,6 +7,7 @@ import {
   decodeMessage,
   encodeMessage,
   Environment,
+  FilesReply,
   fromResolveReply,
   type HostRequest,
   LookupReply,
@@ -24,6 +25,7 @@ import {
   type LookupOptions,
   type Pod,
   type PodConnection,
+  type PodFiles,
   type PodListener,
   type Waiting,
 } from "./pod.ts";
@@ -102,6 +104,11 @@ class PodClient implements LinkedPod {
     const stream = await this.#ask({ ask: "environment" }, options);
     await stream.closeWrite();
     return decodeMessage(Environment, await readToEnd(stream));
+  }
+
+  async files(mounts: readonly string[], options: Waiting = {}): Promise<PodFiles> {
+    const stream = await this.#ask({ ask: "files", mounts: [...mounts] }, options);
+    return { mounts: decodeMessage(FilesReply, stream.reply).mounts, duplex: stream };
   }
 
   async #ask(request: HostRequest, options: Waiting): Promise<MuxStream> {

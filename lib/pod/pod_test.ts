@@ -3,6 +3,7 @@ import { createSocket } from "node:dgram";
 import { listenForHosts, openFlow } from "@/agent/mod.ts";
 import { greetAgent, HandshakeError, makeSessionKey, openLink, openMux } from "@/transport/mod.ts";
 import { duplexPair, readFull, splice, writeAll } from "@/util/mod.ts";
+import { SftpClient } from "@/volumes/mod.ts";
 import { DialError, type LinkedPod, LookupError, openPod } from "./mod.ts";
 
 /** Runs `body` with a pod whose agent is the real one, in this process, over TCP on loopback. */
@@ -241,3 +242,19 @@ async function isListening(port: number): Promise<boolean> {
     return false;
   }
 }
+
+check("files() serves the volumes that are there by SFTP, and several connections at once", async (pod) => {
+  const directory = await Deno.realPath(await Deno.makeTempDir());
+  try {
+    await Deno.writeTextFile(`${directory}/f`, "hello");
+    const files = await Promise.all([1, 2].map(() => pod.files([directory, "/none/at/all"])));
+    for (const { mounts, duplex } of files) {
+      equals(mounts, [directory]);
+      await using client = await SftpClient.open(duplex);
+      equals((await client.list(directory)).map(({ name, attributes }) => [name, attributes.size]), [["f", 5]]);
+    }
+    await rejects(pod.files(["relative"]), DialError);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});

@@ -6,4 +6,5 @@
  * @module
  */
 export { type Finished, requireProgram, type RunOptions, runProgram } from "./run.ts";
+export { type Filter, type FilterOptions, startFilter } from "./filter.ts";
 export { type Child, type ChildExit, type ChildOptions, startChild } from "./child.ts";

@@ -10,6 +10,9 @@ export const SESSION_LABEL = "telepresence";
 /** The proxy's container. */
 export const CONTAINER = "telepresence";
 
+/** Variables of the agent's own runtime: its cache goes where it can be written, as the root file system is read-only. */
+export const AGENT_VARIABLES: Readonly<Record<string, string>> = { DENO_DIR: "/tmp/deno", DENO_NO_UPDATE_CHECK: "1" };
+
 /** A new object of the API, as it is sent. */
 export interface Manifest {
   readonly metadata: { readonly name: string; readonly namespace: string; readonly [field: string]: unknown };
@@ -56,8 +59,7 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
             image: plan.image,
             imagePullPolicy: "IfNotPresent",
             command: agentCommand(plan, publicKey),
-            // The runtime's cache goes where it can be written: the root file system is read-only.
-            env: [{ name: "DENO_DIR", value: "/tmp/deno" }, { name: "DENO_NO_UPDATE_CHECK", value: "1" }],
+            env: Object.entries(AGENT_VARIABLES).map(([name, value]) => ({ name, value })),
             ...(plan.expose.length > 0 && {
               ports: plan.expose.map(({ pod }) => ({ name: portName(pod), containerPort: pod, protocol: "TCP" })),
             }),
@@ -86,7 +88,14 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
   };
 }
 
-/** How the agent is started, with no more permissions than it needs: the network, and the environment to tell it. */
+/**
+ * How the agent is started, with no more permissions than it needs: the network, the environment to tell it, and the
+ * files of the volumes; it starts no program and loads no library.
+ *
+ * Files are not narrowed to the mount points here: the runtime makes no symlink under a permission that is narrowed to
+ * paths (it says so), and follows one that leads out of it all the same. The agent itself keeps to the volumes
+ * (lib/agent/file_tree.ts), and the kernel to what the container's user may do on a root that is read-only.
+ */
 function agentCommand(plan: Plan, publicKey: string): string[] {
   return [
     "deno",
@@ -99,6 +108,9 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "--allow-net",
     "--allow-read=/etc/resolv.conf,/etc/hosts", // how the pod's names are resolved
     "--allow-env",
+    "--allow-read",
+    "--allow-write",
+    "--allow-sys=statfs,uid,gid",
     "/telepresence/agent.js",
     "--port",
     String(plan.agentPort),

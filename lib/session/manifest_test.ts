@@ -2,7 +2,14 @@ import { deepStrictEqual as equals, ok } from "node:assert/strict";
 import { agentConfigMap, exposedService, proxyDeployment } from "./manifest.ts";
 import { makePlan, type Wanted } from "./plan.ts";
 
-const WANTED: Wanted = { operation: { kind: "new", name: "web" }, expose: [], run: { kind: "shell" } };
+const WANTED: Wanted = {
+  operation: { kind: "new", name: "web" },
+  expose: [],
+  run: { kind: "shell" },
+  environment: { set: {}, unset: [] },
+  environmentFiles: {},
+  volumes: { at: { kind: "nowhere" }, mode: "auto" },
+};
 
 function planOf(wanted: Partial<Wanted>) {
   const plan = makePlan({ ...WANTED, ...wanted }, { contextNamespace: "shop", image: "denoland/deno:1" });

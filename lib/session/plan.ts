@@ -1,3 +1,6 @@
+import type { EnvironmentChanges, EnvironmentFiles } from "@/env/mod.ts";
+import type { VolumesWanted } from "@/volumes/mod.ts";
+
 /** What the user wants, exact and whole: the flags as far as a session is concerned. */
 export interface Wanted {
   /** What the session does to the cluster. */
@@ -11,6 +14,12 @@ export interface Wanted {
   readonly run: { readonly kind: "command"; readonly words: readonly [string, ...string[]] } | {
     readonly kind: "shell";
   };
+  /** What the command's environment has otherwise than the pod's. */
+  readonly environment: EnvironmentChanges;
+  /** Files that the pod's environment is written to. */
+  readonly environmentFiles: EnvironmentFiles;
+  /** Where the pod's volumes are to be on the host. */
+  readonly volumes: VolumesWanted;
 }
 
 /** A port of the pod whose connections arrive at a port of the host's loopback. */

@@ -5,23 +5,25 @@
  * @module
  */
 import { requireCarriable, startInject } from "@/capture/mod.ts";
-import { childEnvironment } from "@/env/mod.ts";
 import {
   configMaps,
   deployments,
   isForbidden,
+  isNotFound,
   type KubeClient,
   loadKubeconfig,
   openKubeClient,
   services,
 } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
-import { type Child, startChild } from "@/process/mod.ts";
+import type { Child } from "@/process/mod.ts";
 import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
 import { abortable, deadline, messageOf, unfold, UserError } from "@/util/mod.ts";
+import { openVolumes } from "@/volumes/mod.ts";
 import { exposePorts } from "./expose.ts";
-import { agentConfigMap, CONTAINER, exposedService, proxyDeployment } from "./manifest.ts";
+import { launch, prepareEnvironment, readContainer } from "./launch.ts";
 import { explainLoss } from "./loss.ts";
+import { agentConfigMap, exposedService, proxyDeployment } from "./manifest.ts";
 import { acquireObject, allPass, makeCleanUp, requireCreatable } from "./objects.ts";
 import { openTunnel } from "./open_tunnel.ts";
 import { makePlan, type Plan, type Wanted } from "./plan.ts";
@@ -145,14 +147,15 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
     neverProxy: await addressesOf(cluster.server),
     log: log.room("CAP"),
   });
-  const session = { TELEPRESENCE_POD: podName, TELEPRESENCE_CONTAINER: CONTAINER };
-  const environment = childEnvironment({ host: env, pod: await orLoss(pod.environment({ signal }), why), session });
+  const facts = await orLoss(readContainer(kube, plan, podName, signal), why);
+  const opening = openVolumes(pod, facts.mounts, wanted.volumes, { title: podName, say, log: log.room("VOL"), signal });
+  await using volumes = await orLoss(opening, why);
+  const preparing = prepareEnvironment(pod, wanted, { ...around, facts, volumes, podName, say });
+  const environment = await orLoss(preparing, why);
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
   await terminal.handOver(signal);
-  await using child = startChild(plan.command, {
-    env: capture.environment({ ...environment, ...(plan.isShell && promptOf(cluster.contextName)) }),
-    log,
-  });
+  const prompt = plan.isShell ? promptOf(cluster.contextName) : {};
+  await using child = launch(plan.command, { env: capture.environment({ ...environment, ...prompt }), log });
   choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], { ...around, why }));
 }
 
@@ -185,7 +188,7 @@ async function orLoss<T>(promise: Promise<T>, why: (error: unknown) => Promise<U
   try {
     return await promise;
   } catch (error) {
-    throw error instanceof LinkLost ? await why(error) : error;
+    throw error instanceof LinkLost || isNotFound(error) ? await why(error) : error;
   }
 }
 

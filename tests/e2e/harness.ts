@@ -9,7 +9,7 @@
  */
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { type KubeClient, loadKubeconfig, openKubeClient, pods } from "@/kube/mod.ts";
+import { type KubeClient, loadKubeconfig, namespaces, openKubeClient, pods, serviceAccounts } from "@/kube/mod.ts";
 import { abortable, deadline, sleep } from "@/util/mod.ts";
 import { writeKubeconfig } from "../cluster/write_kubeconfig.ts";
 
@@ -188,6 +188,26 @@ export async function until(what: string, isTrue: () => Promise<boolean>): Promi
   while (!await isTrue()) {
     if (performance.now() > end) throw new Error(`Waited half a minute until ${what}`);
     await sleep(200);
+  }
+}
+
+/** Runs `body` with a namespace of its own, for what other tests must not see; it is deleted with all that is in it. */
+export async function withNamespace(
+  { kube }: Cluster,
+  prefix: string,
+  body: (namespace: string) => Promise<void>,
+): Promise<void> {
+  const name = `${prefix}-${crypto.randomUUID().slice(0, 8)}`;
+  await kube.create(namespaces, { metadata: { name } });
+  try {
+    // A pod is refused until the controllers have made this.
+    await until(`namespace ${name} has its service account`, async () => {
+      const { items } = await kube.list(serviceAccounts, { namespace: name });
+      return items.some(({ metadata }) => metadata.name === "default");
+    });
+    await body(name);
+  } finally {
+    await kube.delete(namespaces, { name });
   }
 }
 

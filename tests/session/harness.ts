@@ -85,7 +85,7 @@ export function start(cluster: FakeCluster, args: readonly string[], options: St
       }),
   };
   let over = false;
-  const ended = main(args, host).then((code) => {
+  const ended = main(withoutVolumes(args), host).then((code) => {
     over = true;
     heard.resolve();
     return { code, ...seen };
@@ -109,6 +109,14 @@ export function start(cluster: FakeCluster, args: readonly string[], options: St
       }
     },
   };
+}
+
+/**
+ * The pod of a fake cluster is this machine: its volumes would be the machine's own directories, and whether they can be
+ * mounted depends on what is installed. Volumes have tests of their own (tests/machine, tests/e2e).
+ */
+function withoutVolumes(args: readonly string[]): readonly string[] {
+  return args[0]?.startsWith("-") && !args.some((arg) => arg.startsWith("--mount")) ? ["--mount=false", ...args] : args;
 }
 
 /** Runs the program to its end. */

@@ -56,6 +56,7 @@ export function makeFakePod(cluster: FakeCluster): FakePod {
     resolve: () => Promise.reject(new LookupError("EAI_AGAIN", "This pod has no name server")),
     datagrams: () => Promise.reject(new DialError("ENETUNREACH", "This pod has no UDP")),
     environment: () => Promise.resolve({}),
+    files: () => Promise.reject(new DialError("EACCES", "This pod has no files")),
   };
 }
 

@@ -43,7 +43,8 @@ export async function servePortForward(
   let over = false;
   const refresh = () => {
     clearTimeout(timer);
-    if (!over) timer = setTimeout(() => connection.cut(), options.idleMs);
+    if (over) return; // a pipe's last bytes may come after its end was waited for
+    timer = setTimeout(() => connection.cut(), options.idleMs);
   };
   try {
     refresh();
@@ -72,7 +73,7 @@ export async function servePortForward(
     await connection.end();
     await Promise.allSettled([all, reading]);
   } finally {
-    over = true; // a pipe may still have something to send to nobody
+    over = true;
     clearTimeout(timer);
     options.carriers.delete(connection);
   }

@@ -1,0 +1,91 @@
+import { type Log, silentLog } from "@/log/mod.ts";
+import {
+  decodeSftpRequest,
+  EXTENSIONS,
+  FieldReader,
+  PacketReader,
+  PacketWriter,
+  SFTP,
+  SFTP_VERSION,
+  SftpError,
+  STATUS,
+  type Status,
+} from "@/pod/mod.ts";
+import { type Duplex, messageOf, writeAll } from "@/util/mod.ts";
+import { codeOf, FileRequests, status } from "./file_requests.ts";
+import type { FileTree } from "./file_tree.ts";
+
+/** Answers are sent when there are so many bytes of them; what is held is this and one answer. */
+const SEND_BYTES = 128 * 1024;
+/** How much is read at a time. */
+const READ_BYTES = 256 * 1024;
+
+/**
+ * Serves files by SFTP until the client ends the stream (`lib/pod/sftp.md` is the protocol as it is served).
+ *
+ * Requests are done one after another, in their order: what a client wrote, its next read sees. Nothing is read while
+ * an answer cannot be sent, so a client that does not read holds no more memory than a packet and its answers.
+ *
+ * @throws {SftpError} when the client sends what is no SFTP; what was open is closed
+ */
+export async function serveFiles(stream: Duplex, tree: FileTree, log: Log = silentLog): Promise<void> {
+  await using requests = new FileRequests(tree);
+  const reader = new PacketReader();
+  const writer = new PacketWriter();
+  const buffer = new Uint8Array(READ_BYTES);
+  const send = async () => {
+    if (writer.length > 0) await writeAll(stream, writer.take());
+  };
+  let greeted = false;
+  for (let count; (count = await stream.read(buffer)) !== null;) {
+    for (const packet of reader.push(buffer.subarray(0, count))) {
+      if (!greeted) {
+        greet(packet, writer);
+        greeted = true;
+        continue;
+      }
+      const { id, request } = decodeSftpRequest(packet);
+      try {
+        await requests.answer(request, id, writer);
+      } catch (error) {
+        log.debug(`${request.ask} refused: ${messageOf(error)}`);
+        status(writer, id, statusOf(error), messageOf(error));
+      }
+      if (writer.length >= SEND_BYTES) await send();
+    }
+    await send();
+  }
+  if (!reader.isBetweenPackets) throw new SftpError("The end came in the middle of a packet");
+}
+
+function greet({ type, body }: { type: number; body: Uint8Array }, writer: PacketWriter): void {
+  if (type !== SFTP.INIT) throw new SftpError(`A packet of type ${type} before INIT`);
+  const version = new FieldReader(body).uint32();
+  if (version < SFTP_VERSION) throw new SftpError(`A client of version ${version}`);
+  writer.begin(SFTP.VERSION).uint32(SFTP_VERSION);
+  for (const [name, value] of EXTENSIONS) writer.text(name).text(value);
+  writer.end();
+}
+
+/** The STATUS for a system's error, as OpenSSH chooses it; protocol 3 has few, and the message has the errno's name. */
+function statusOf(error: unknown): Status {
+  switch (codeOf(error)) {
+    case "ENOENT":
+    case "ENOTDIR":
+    case "ELOOP":
+      return STATUS.NO_SUCH_FILE;
+    case "EACCES":
+    case "EPERM":
+    case "EROFS": // as FAILURE it would arrive as EPERM, as this it arrives as EACCES: nearer to what happened
+      return STATUS.PERMISSION_DENIED;
+    case "EINVAL":
+    case "ENAMETOOLONG":
+      return STATUS.BAD_MESSAGE;
+    case "ENOSYS":
+    case "EOPNOTSUPP":
+    case "ENOTSUP":
+      return STATUS.OP_UNSUPPORTED;
+    default:
+      return error instanceof Deno.errors.NotCapable ? STATUS.PERMISSION_DENIED : STATUS.FAILURE;
+  }
+}

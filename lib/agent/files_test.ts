@@ -1,0 +1,214 @@
+import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
+import { FieldReader, OPEN, PacketWriter, SFTP, SftpError, STATUS } from "@/pod/mod.ts";
+import { type Duplex, duplexPair, writeAll } from "@/util/mod.ts";
+import { SftpClient, SftpRefused } from "@/volumes/mod.ts";
+import { FileTree } from "./file_tree.ts";
+import { serveFiles } from "./files.ts";
+
+/** Runs `body` with a client of a server of one volume, a new directory, at each way of cutting the bytes. */
+function check(
+  name: string,
+  body: (client: SftpClient, root: string) => Promise<void>,
+  pieces: readonly number[] = [65536, 1000, 1],
+): void {
+  Deno.test(`serveFiles() ${name}`, async (t) => {
+    for (const chunkBytes of pieces) {
+      await t.step(`in pieces of ${chunkBytes} bytes`, async () => {
+        const root = await Deno.realPath(await Deno.makeTempDir());
+        const [there, here] = duplexPair({ chunkBytes });
+        const serving = serveFiles(there, await FileTree.of([root])).finally(() => there.close());
+        try {
+          await using client = await SftpClient.open(here);
+          await body(client, root);
+        } finally {
+          await serving.catch(() => {}); // what the client saw of it is the better story
+          await Deno.remove(root, { recursive: true });
+        }
+      });
+    }
+  });
+}
+
+async function open(client: SftpClient, path: string, flags: number, mode = 0o644): Promise<Uint8Array> {
+  const { body } = await client.ask(SFTP.OPEN, (to) => to.text(path).uint32(flags).attributes({ mode }));
+  return new FieldReader(body.subarray(4)).bytes();
+}
+
+async function write(client: SftpClient, handle: Uint8Array, offset: number, text: string): Promise<void> {
+  await client.ask(SFTP.WRITE, (to) => to.bytes(handle).uint64(offset).text(text));
+}
+
+async function read(client: SftpClient, handle: Uint8Array, offset: number, length: number): Promise<string> {
+  const { body } = await client.ask(SFTP.READ, (to) => to.bytes(handle).uint64(offset).uint32(length));
+  return new FieldReader(body.subarray(4)).text();
+}
+
+const refusedWith = (code: number) => (error: unknown) => {
+  ok(error instanceof SftpRefused, String(error));
+  equals(error.code, code, error.message);
+  return true;
+};
+
+check("writes, reads, truncates and closes at any offset", async (client, root) => {
+  const handle = await open(client, `${root}/f`, OPEN.READ | OPEN.WRITE | OPEN.CREATE, 0o640);
+  await write(client, handle, 0, "hello");
+  await write(client, handle, 2 ** 31 + 5, "far");
+  equals(await read(client, handle, 1, 3), "ell");
+  equals(await read(client, handle, 2 ** 31 + 4, 100), "\0far");
+  await rejects(read(client, handle, 2 ** 32, 1), refusedWith(STATUS.EOF));
+  await client.ask(SFTP.FSETSTAT, (to) => to.bytes(handle).attributes({ size: 3 }));
+  equals(await read(client, handle, 0, 100), "hel");
+  await client.ask(SFTP.EXTENDED, (to) => to.text("fsync@openssh.com").bytes(handle));
+  await client.ask(SFTP.CLOSE, (to) => to.bytes(handle));
+  await rejects(read(client, handle, 0, 1), refusedWith(STATUS.FAILURE));
+  const { size, mode } = await client.lstat(`${root}/f`);
+  equals([size, mode], [3, 0o100640]);
+});
+
+check("opens by each combination of flags as the kernel does", async (client, root) => {
+  const path = `${root}/f`;
+  await rejects(open(client, path, OPEN.READ), refusedWith(STATUS.NO_SUCH_FILE));
+  await client.ask(SFTP.CLOSE, (to) => to.bytes(new Uint8Array(4))).catch(() => {});
+  await write(client, await open(client, path, OPEN.WRITE | OPEN.CREATE | OPEN.EXCLUSIVE), 0, "12345");
+  await rejects(open(client, path, OPEN.WRITE | OPEN.CREATE | OPEN.EXCLUSIVE), refusedWith(STATUS.FAILURE));
+  await write(client, await open(client, path, OPEN.WRITE | OPEN.CREATE, 0o777), 0, "x");
+  equals(await Deno.readTextFile(path), "x2345");
+  equals((await client.lstat(path)).mode, 0o100644, "a file that was there keeps its mode");
+  await write(client, await open(client, path, OPEN.WRITE | OPEN.APPEND), 0, "6");
+  equals(await Deno.readTextFile(path), "x23456");
+  await open(client, path, OPEN.WRITE | OPEN.TRUNCATE);
+  equals(await Deno.readTextFile(path), "");
+  await rejects(open(client, `${root}/none/f`, OPEN.WRITE | OPEN.CREATE), refusedWith(STATUS.NO_SUCH_FILE));
+});
+
+check("makes, lists, moves and removes", async (client, root) => {
+  await client.ask(SFTP.MKDIR, (to) => to.text(`${root}/d`).attributes({ mode: 0o750 }));
+  const names = Array.from({ length: 1500 }, (_, n) => `ü${n}`.padEnd(60, "-"));
+  await Promise.all(names.map((name) => Deno.writeTextFile(`${root}/d/${name}`, name)));
+  const listed = await client.list(`${root}/d`);
+  equals(listed.map(({ name }) => name).sort(), names.toSorted());
+  for (const { name, attributes } of listed) equals(attributes.size, name.length + 1);
+  equals((await client.lstat(`${root}/d`)).mode, 0o040750);
+
+  await Deno.writeTextFile(`${root}/a`, "a");
+  await Deno.writeTextFile(`${root}/b`, "b");
+  await rejects(
+    client.ask(SFTP.RENAME, (to) => to.text(`${root}/a`).text(`${root}/b`)),
+    refusedWith(STATUS.FAILURE),
+    "RENAME replaces nothing",
+  );
+  await client.ask(SFTP.EXTENDED, (to) => to.text("posix-rename@openssh.com").text(`${root}/a`).text(`${root}/b`));
+  equals(await Deno.readTextFile(`${root}/b`), "a");
+  await client.ask(SFTP.RENAME, (to) => to.text(`${root}/b`).text(`${root}/c`));
+  await client.ask(SFTP.RENAME, (to) => to.text(`${root}/d`).text(`${root}/e`));
+  await client.ask(SFTP.EXTENDED, (to) => to.text("hardlink@openssh.com").text(`${root}/c`).text(`${root}/h`));
+  equals((await Deno.stat(`${root}/h`)).nlink, 2);
+  await rejects(client.ask(SFTP.RMDIR, (to) => to.text(`${root}/e`)), refusedWith(STATUS.FAILURE));
+  await client.ask(SFTP.REMOVE, (to) => to.text(`${root}/c`));
+  await rejects(client.lstat(`${root}/c`), refusedWith(STATUS.NO_SUCH_FILE));
+  await rejects(client.ask(SFTP.REMOVE, (to) => to.text("/")), refusedWith(STATUS.PERMISSION_DENIED));
+});
+
+check("tells symlinks as they are, and follows none out", async (client, root) => {
+  await client.ask(SFTP.SYMLINK, (to) => to.text("..data/x").text(`${root}/l`));
+  equals(await Deno.readLink(`${root}/l`), "..data/x");
+  equals(await client.readLink(`${root}/l`), "..data/x");
+  await Deno.symlink("/etc/passwd", `${root}/out`);
+  await rejects(open(client, `${root}/out`, OPEN.READ), refusedWith(STATUS.PERMISSION_DENIED));
+  await rejects(client.ask(SFTP.STAT, (to) => to.text(`${root}/out`)), refusedWith(STATUS.PERMISSION_DENIED));
+  equals(((await client.lstat(`${root}/out`)).mode ?? 0) & 0o170000, 0o120000);
+  for (const path of ["/etc/passwd", `${root}/../../etc/passwd`, "etc/passwd"]) {
+    await rejects(client.lstat(path), refusedWith(STATUS.NO_SUCH_FILE), path);
+  }
+});
+
+check("sets what is asked, and tells the space that there is", async (client, root) => {
+  await Deno.writeTextFile(`${root}/f`, "12345");
+  await client.ask(SFTP.SETSTAT, (to) => {
+    to.text(`${root}/f`).attributes({ size: 2, mode: 0o600, times: { accessed: 1e9, modified: 2e9 } });
+  });
+  const { size, mode, times } = await client.lstat(`${root}/f`);
+  equals([size, mode, times], [2, 0o100600, { accessed: 1e9, modified: 2e9 }]);
+  for (const path of [root, "/"]) {
+    const { type, body } = await client.ask(SFTP.EXTENDED, (to) => to.text("statvfs@openssh.com").text(path));
+    equals(type, SFTP.EXTENDED_REPLY);
+    const fields = new FieldReader(body.subarray(4));
+    const [blockBytes, , blocks] = [fields.uint64(), fields.uint64(), fields.uint64()];
+    ok(blockBytes > 0 && blocks > 0);
+  }
+  await rejects(client.ask(SFTP.EXTENDED, (to) => to.text("x@example.com")), refusedWith(STATUS.OP_UNSUPPORTED));
+});
+
+check("reads a large file in order, with several requests under way", async (client, root) => {
+  const bytes = new Uint8Array(3_000_000).map((_, index) => index * 7 + (index >> 8));
+  await Deno.writeFile(`${root}/large`, bytes);
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  for await (const part of client.read(`${root}/large`)) parts.push(part.slice());
+  equals(new Uint8Array(await new Blob(parts).arrayBuffer()), bytes);
+}, [65536, 1000]);
+
+check("opens no more than it can have", async (client, root) => {
+  await Deno.writeTextFile(`${root}/f`, "");
+  const handles: Uint8Array[] = [];
+  await rejects(async () => {
+    for (let count = 0; count < 2000; count++) handles.push(await open(client, `${root}/f`, OPEN.READ));
+  }, refusedWith(STATUS.FAILURE));
+  equals(handles.length, 1024);
+});
+
+/** What a server does with these bytes; it must end by itself. */
+async function serve(bytes: Uint8Array): Promise<void> {
+  const root = await Deno.makeTempDir();
+  const [there, here]: [Duplex, Duplex] = duplexPair();
+  try {
+    const serving = serveFiles(there, await FileTree.of([root])).finally(() => there.close());
+    const sending = writeAll(here, bytes).then(() => here.closeWrite()).catch(() => {});
+    const reading = (async () => {
+      const buffer = new Uint8Array(65536);
+      while (await here.read(buffer).catch(() => null) !== null);
+    })();
+    await Promise.all([serving, sending, reading]);
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+}
+
+const INIT = new PacketWriter().begin(SFTP.INIT).uint32(3).end().take();
+
+Deno.test("serveFiles() ends the connection at what is no SFTP", async (t) => {
+  const table = {
+    "a request before INIT": new PacketWriter().begin(SFTP.LSTAT).uint32(1).text("/").end().take(),
+    "an old version": new PacketWriter().begin(SFTP.INIT).uint32(2).end().take(),
+    "a packet that is too long": [...INIT, 0xff, 0xff, 0xff, 0xff, 5],
+    "a packet of no length": [...INIT, 0, 0, 0, 0],
+    "an answer": [...INIT, ...new PacketWriter().begin(SFTP.STATUS).uint32(1).uint32(0).end().take()],
+    "an end within a packet": [...INIT, 0, 0, 0, 9, 5],
+    "a handle of another server": [
+      ...INIT,
+      ...new PacketWriter().begin(SFTP.CLOSE).uint32(1).text("long").text("").end().take().map((byte, at) =>
+        at === 12 ? 9 : byte
+      ),
+    ],
+  };
+  for (const [name, bytes] of Object.entries(table)) {
+    await t.step(name, async () => await rejects(serve(new Uint8Array(bytes)), SftpError));
+  }
+});
+
+Deno.test("serveFiles() meets random packets with an answer or an end, and leaves nothing open", async () => {
+  const types = Object.values(SFTP);
+  for (let round = 0; round < 300; round++) {
+    const writer = new PacketWriter();
+    for (let count = 0; count < 20; count++) {
+      writer.begin(types[Math.floor(Math.random() * types.length)] ?? 3).uint32(count);
+      for (let field = 0; field < 4; field++) {
+        if (Math.random() < 0.5) writer.bytes(crypto.getRandomValues(new Uint8Array(Math.floor(Math.random() * 9))));
+        else writer.uint32(Math.floor(Math.random() * 12));
+      }
+      writer.end();
+    }
+    await serve(new Uint8Array([...INIT, ...writer.take()])).catch((error) => {
+      ok(error instanceof SftpError, String(error));
+    });
+  }
+});

@@ -1,0 +1,74 @@
+/** What a pod's template says of the environment of one of its containers. */
+export interface TemplateEnvironment {
+  /** The names in its `env`. */
+  readonly names: readonly string[];
+  /** Whether it has `envFrom`, the names of which only the cluster knows. */
+  readonly sources: boolean;
+}
+
+/** The variables of a container, sorted by what they mean on another machine. */
+export interface PodVariables {
+  /** What a process that behaves as in the pod has to have. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** Names that are about the pod's file system and its libraries, so that they would break programs of the host. */
+  readonly loader: readonly string[];
+  /** Names that came from the image of the agent, or from what runs it, and not from the pod's template. */
+  readonly image: readonly string[];
+}
+
+/**
+ * The prefix with which a template names each of its `envFrom` a second time, so that the names which came from there
+ * are known exactly, and without the right to read ConfigMaps and Secrets.
+ */
+export const SOURCE_MARK = "TELEPRESENCE_FROM_";
+
+/** Places of the pod and its name, as in Telepresence 1; then what loads libraries that only the pod has. */
+const PLACES = /^(?:HOME|PATH|HOSTNAME)$/;
+const LOADER = /^LD_/;
+/** What the agent's own runtime reads, and its image sets. */
+const RUNTIME = /^DENO_/;
+
+/**
+ * Sorts the variables that a container was started with.
+ *
+ * The image in which the agent runs is not the user's, so what it brings must not reach the user's process. There is no
+ * asking it: its ENV is not in the API, and the order of a process's variables is the container runtime's own affair.
+ * So the rest is counted out: what the template names, what came from its `envFrom` (marked, see
+ * {@linkcode SOURCE_MARK}) and the variables of Services, whose grammar is the kubelet's. Everything else is the
+ * image's. Where `envFrom` is not marked (a Deployment that is not ours), only the runtime's own names are known for
+ * certain, and only they are left out: a variable too many is better than one that is missing.
+ */
+export function podVariables(
+  container: Readonly<Record<string, string>>,
+  { names, sources }: TemplateEnvironment,
+): PodVariables {
+  const marked = Object.keys(container).filter((name) => name.startsWith(SOURCE_MARK));
+  const known = new Set([...names, ...marked.map((name) => name.slice(SOURCE_MARK.length))]);
+  const isOfService = serviceVariables(container);
+  const countable = !sources || marked.length > 0;
+  const isOfImage = (name: string) => !known.has(name) && !isOfService(name) && (countable || RUNTIME.test(name));
+  const variables: Record<string, string> = {};
+  const loader: string[] = [];
+  const image: string[] = [];
+  for (const [name, value] of Object.entries(container)) {
+    if (PLACES.test(name) || name.startsWith(SOURCE_MARK)) continue;
+    if (isOfImage(name)) image.push(name);
+    else if (LOADER.test(name)) loader.push(name);
+    else variables[name] = value;
+  }
+  return { variables, loader, image };
+}
+
+/**
+ * Tells which names are variables of Services.
+ *
+ * Grammar: {@link https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables}
+ */
+function serviceVariables(container: Readonly<Record<string, string>>): (name: string) => boolean {
+  const isService = (prefix: string | undefined) =>
+    prefix !== undefined && `${prefix}_SERVICE_HOST` in container && `${prefix}_SERVICE_PORT` in container;
+  return (name) =>
+    isService(/^(.+?)_SERVICE_(?:HOST|PORT(?:_.+)?)$/.exec(name)?.[1]) ||
+    isService(/^(.+)_SERVICE_(?:HOST|PORT(?:_.+)?)$/.exec(name)?.[1]) ||
+    isService(/^(.+?)_PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?$/.exec(name)?.[1]);
+}

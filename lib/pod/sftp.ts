@@ -1,0 +1,276 @@
+/**
+ * The packets of SFTP, protocol 3, with the extensions of OpenSSH that we speak; `sftp.md` is the protocol as we serve
+ * it. Bytes in, packets out: nothing here knows a file system.
+ *
+ * Sources: draft-ietf-secsh-filexfer-02 (the sections are beside each constant) and OpenSSH's PROTOCOL, section 4.
+ *
+ * @module
+ */
+
+/** Types of packets (section 3). */
+export const SFTP = {
+  INIT: 1,
+  VERSION: 2,
+  OPEN: 3,
+  CLOSE: 4,
+  READ: 5,
+  WRITE: 6,
+  LSTAT: 7,
+  FSTAT: 8,
+  SETSTAT: 9,
+  FSETSTAT: 10,
+  OPENDIR: 11,
+  READDIR: 12,
+  REMOVE: 13,
+  MKDIR: 14,
+  RMDIR: 15,
+  REALPATH: 16,
+  STAT: 17,
+  RENAME: 18,
+  READLINK: 19,
+  SYMLINK: 20,
+  STATUS: 101,
+  HANDLE: 102,
+  DATA: 103,
+  NAME: 104,
+  ATTRS: 105,
+  EXTENDED: 200,
+  EXTENDED_REPLY: 201,
+} as const;
+
+/** Codes of a STATUS (section 7). */
+export const STATUS = {
+  OK: 0,
+  EOF: 1,
+  NO_SUCH_FILE: 2,
+  PERMISSION_DENIED: 3,
+  FAILURE: 4,
+  BAD_MESSAGE: 5,
+  OP_UNSUPPORTED: 8,
+} as const;
+/** A code of a STATUS. */
+export type Status = typeof STATUS[keyof typeof STATUS];
+
+/** Flags of OPEN (section 6.3). */
+export const OPEN = { READ: 1, WRITE: 2, APPEND: 4, CREATE: 8, TRUNCATE: 16, EXCLUSIVE: 32 } as const;
+
+/** Which fields an ATTRS has (section 5). */
+const ATTRIBUTE = { SIZE: 1, IDS: 2, MODE: 4, TIMES: 8, EXTENDED: 0x80000000 } as const;
+
+/** Names of the extensions that we speak, with the version that each has. */
+export const EXTENSIONS = [
+  ["posix-rename@openssh.com", "1"],
+  ["statvfs@openssh.com", "2"],
+  ["fstatvfs@openssh.com", "2"],
+  ["hardlink@openssh.com", "1"],
+  ["fsync@openssh.com", "1"],
+] as const;
+
+/** The protocol's version. */
+export const SFTP_VERSION = 3;
+/** The longest packet that is taken, OpenSSH's own limit: a length beyond it allocates nothing. */
+export const MAX_PACKET_BYTES = 256 * 1024;
+
+/** The peer sent what is no SFTP; the connection cannot go on. */
+export class SftpError extends Error {
+  override readonly name = "SftpError";
+}
+
+/** Attributes of a file; what is not there is not said. Sizes in bytes, times in seconds since 1970. */
+export interface Attributes {
+  readonly size?: number;
+  readonly ids?: { readonly user: number; readonly group: number };
+  /** Permissions and, on the way to the host, the type of the file: `st_mode`. */
+  readonly mode?: number;
+  readonly times?: { readonly accessed: number; readonly modified: number };
+}
+
+/** A packet, its length taken off. */
+export interface Packet {
+  readonly type: number;
+  readonly body: Uint8Array;
+}
+
+/** Cuts bytes into packets, however they come. */
+export class PacketReader {
+  #held = new Uint8Array();
+
+  /**
+   * Takes bytes, and gives the packets that are complete; they are views of memory that nobody writes to again.
+   *
+   * @throws {SftpError} at a length that no packet may have
+   */
+  push(bytes: Uint8Array): Packet[] {
+    const all = new Uint8Array(this.#held.length + bytes.length);
+    all.set(this.#held);
+    all.set(bytes, this.#held.length);
+    const view = new DataView(all.buffer);
+    const packets: Packet[] = [];
+    let offset = 0;
+    while (all.length - offset >= 4) {
+      const length = view.getUint32(offset);
+      if (length < 1 || length > MAX_PACKET_BYTES) throw new SftpError(`A packet of ${length} bytes`);
+      if (all.length - offset < 4 + length) break;
+      packets.push({ type: all[offset + 4] ?? 0, body: all.subarray(offset + 5, offset + 4 + length) });
+      offset += 4 + length;
+    }
+    this.#held = all.slice(offset);
+    return packets;
+  }
+
+  /** Whether the end may come now: nothing of a packet is held. */
+  get isBetweenPackets(): boolean {
+    return this.#held.length === 0;
+  }
+}
+
+/** Reads the fields of a packet one after another. */
+export class FieldReader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #offset = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** @throws {SftpError} when the packet ends before the field does */
+  #take(length: number): number {
+    const at = this.#offset;
+    if (this.#bytes.length - at < length) throw new SftpError("A packet that ends in the middle of a field");
+    this.#offset += length;
+    return at;
+  }
+
+  /** A number of 32 bits. */
+  uint32(): number {
+    return this.#view.getUint32(this.#take(4));
+  }
+
+  /** A 64-bit number, as far as numbers here go (2^53): no file is larger. @throws {SftpError} beyond */
+  uint64(): number {
+    const value = this.#view.getBigUint64(this.#take(8));
+    if (value > Number.MAX_SAFE_INTEGER) throw new SftpError(`An offset or a size of ${value}`);
+    return Number(value);
+  }
+
+  /** A string as bytes, a view of the packet. */
+  bytes(): Uint8Array {
+    const length = this.uint32();
+    const at = this.#take(length);
+    return this.#bytes.subarray(at, at + length);
+  }
+
+  /** A string that is text. @throws {TypeError} when it is not UTF-8 */
+  text(): string {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(this.bytes());
+  }
+
+  /** An ATTRS; what an extension adds is passed over. */
+  attributes(): Attributes {
+    const flags = this.uint32();
+    const attributes: Attributes = {
+      ...(flags & ATTRIBUTE.SIZE && { size: this.uint64() }),
+      ...(flags & ATTRIBUTE.IDS && { ids: { user: this.uint32(), group: this.uint32() } }),
+      ...(flags & ATTRIBUTE.MODE && { mode: this.uint32() }),
+      ...(flags & ATTRIBUTE.TIMES && { times: { accessed: this.uint32(), modified: this.uint32() } }),
+    };
+    if (flags & ATTRIBUTE.EXTENDED) {
+      for (let count = this.uint32(); count > 0; count--) [this.bytes(), this.bytes()];
+    }
+    return attributes;
+  }
+
+  /** Whether there is anything left. */
+  get isAtEnd(): boolean {
+    return this.#offset === this.#bytes.length;
+  }
+}
+
+/** Writes packets one after another into one piece of memory that grows. */
+export class PacketWriter {
+  #bytes = new Uint8Array(1024);
+  #view = new DataView(this.#bytes.buffer);
+  #length = 0;
+  #packet = 0;
+
+  /** How much was written. */
+  get length(): number {
+    return this.#length;
+  }
+
+  #room(length: number): number {
+    const at = this.#length;
+    this.#length += length;
+    if (this.#length > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(this.#length, 2 * this.#bytes.length));
+      grown.set(this.#bytes.subarray(0, at));
+      this.#bytes = grown;
+      this.#view = new DataView(grown.buffer);
+    }
+    return at;
+  }
+
+  /** Begins a packet; {@linkcode end} ends it. */
+  begin(type: number): this {
+    this.#packet = this.#room(5);
+    this.#bytes[this.#packet + 4] = type;
+    return this;
+  }
+
+  /** Ends a packet: its length is known now. */
+  end(): this {
+    this.#view.setUint32(this.#packet, this.#length - this.#packet - 4);
+    return this;
+  }
+
+  /** Writes a number of 32 bits. */
+  uint32(value: number): this {
+    const at = this.#room(4); // which may be other memory than before
+    this.#view.setUint32(at, value);
+    return this;
+  }
+
+  /** Writes a number of 64 bits. */
+  uint64(value: number | bigint): this {
+    const at = this.#room(8);
+    this.#view.setBigUint64(at, BigInt(value));
+    return this;
+  }
+
+  /** Writes a string. */
+  bytes(bytes: Uint8Array): this {
+    this.uint32(bytes.length);
+    const at = this.#room(bytes.length);
+    this.#bytes.set(bytes, at);
+    return this;
+  }
+
+  /** Writes a string that is text. */
+  text(text: string): this {
+    return this.bytes(new TextEncoder().encode(text));
+  }
+
+  /** Writes an ATTRS. */
+  attributes({ size, ids, mode, times }: Attributes): this {
+    this.uint32(
+      (size === undefined ? 0 : ATTRIBUTE.SIZE) | (ids === undefined ? 0 : ATTRIBUTE.IDS) |
+        (mode === undefined ? 0 : ATTRIBUTE.MODE) | (times === undefined ? 0 : ATTRIBUTE.TIMES),
+    );
+    if (size !== undefined) this.uint64(size);
+    if (ids !== undefined) this.uint32(ids.user).uint32(ids.group);
+    if (mode !== undefined) this.uint32(mode);
+    if (times !== undefined) this.uint32(times.accessed).uint32(times.modified);
+    return this;
+  }
+
+  /** Gives what was written, and begins anew: the bytes are the caller's. */
+  take(): Uint8Array {
+    const taken = this.#bytes.subarray(0, this.#length);
+    this.#bytes = new Uint8Array(1024);
+    this.#view = new DataView(this.#bytes.buffer);
+    this.#length = 0;
+    return taken;
+  }
+}

@@ -1,0 +1,109 @@
+import {
+  childEnvironment,
+  podVariables,
+  type TemplateEnvironment,
+  tooLarge,
+  writeEnvironmentFiles,
+  writtenEnvironment,
+} from "@/env/mod.ts";
+import { type KubeClient, pods } from "@/kube/mod.ts";
+import type { Log } from "@/log/mod.ts";
+import type { Pod } from "@/pod/mod.ts";
+import { type Child, startChild } from "@/process/mod.ts";
+import { UserError } from "@/util/mod.ts";
+import type { Volumes } from "@/volumes/mod.ts";
+import { AGENT_VARIABLES, CONTAINER } from "./manifest.ts";
+import type { Plan, Wanted } from "./plan.ts";
+
+/** What the agent's container is made of, as far as it concerns the user's command. */
+export interface ContainerFacts extends TemplateEnvironment {
+  /** Mount points of the pod's volumes. */
+  readonly mounts: readonly string[];
+}
+
+/** Mount points that are the agent's own. */
+const AGENT_MOUNTS = ["/telepresence", "/telepresence-work"];
+/** As in Telepresence 1: what is the kernel's, or is the pod's network that the command has by other means. */
+const NO_VOLUMES = /^\/(?:(?:proc|sys|dev)(?:\/|$)|etc\/(?:hostname|hosts|resolv\.conf)$|$)/;
+
+/**
+ * Reads what the agent's container is made of. It is asked of the API and not of the pod: the template's own spelling of
+ * mount points is what programs know, and the runtime of the agent reads `/proc` under the permission for everything
+ * alone.
+ *
+ * @throws {KubeError} when the pod cannot be read
+ */
+export async function readContainer(
+  kube: KubeClient,
+  { namespace }: Plan,
+  podName: string,
+  signal: AbortSignal,
+): Promise<ContainerFacts> {
+  const { spec } = await kube.get(pods, { namespace, name: podName }, { signal });
+  const container = spec.containers.find(({ name }) => name === CONTAINER);
+  const sources = container?.["envFrom"];
+  const mounts = container?.volumeMounts.map(({ mountPath }) => mountPath) ?? [];
+  return {
+    names: container?.env.map(({ name }) => name).filter((name) => !(name in AGENT_VARIABLES)) ?? [],
+    sources: Array.isArray(sources) && sources.length > 0,
+    mounts: mounts.filter((path) => !AGENT_MOUNTS.includes(path) && !NO_VOLUMES.test(path)).sort(),
+  };
+}
+
+/** What preparing the environment needs. */
+export interface EnvironmentOptions {
+  readonly facts: ContainerFacts;
+  readonly volumes: Volumes;
+  readonly podName: string;
+  /** Our own environment. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly say: (line: string) => void;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The environment for the user's command, and the files that are to tell of it.
+ *
+ * @throws {LinkLost} when the tunnel ends
+ */
+export async function prepareEnvironment(
+  pod: Pod,
+  wanted: Pick<Wanted, "environment" | "environmentFiles">,
+  { facts, volumes, podName, env, say, log, signal }: EnvironmentOptions,
+): Promise<Record<string, string>> {
+  const { variables, loader, image } = podVariables(await pod.environment({ signal }), facts);
+  if (image.length > 0) log.info(`Not for the command, as the agent's image sets them: ${image.join(", ")}`);
+  if (loader.length > 0) {
+    log.info(`Not for the command, as they name libraries of the pod (--env sets them here): ${loader.join(", ")}`);
+  }
+  const session = {
+    TELEPRESENCE_POD: podName,
+    TELEPRESENCE_CONTAINER: CONTAINER,
+    TELEPRESENCE_MOUNTS: facts.mounts.join(":"),
+    ...(volumes.root !== undefined && { TELEPRESENCE_ROOT: volumes.root }),
+  };
+  const environments = { host: env, pod: variables, session, changes: wanted.environment };
+  await writeEnvironmentFiles(writtenEnvironment(environments), wanted.environmentFiles, say);
+  return childEnvironment(environments);
+}
+
+/**
+ * Starts the user's command.
+ *
+ * @throws {UserError} when it cannot be started, with a next step where there is one
+ */
+export function launch(
+  command: readonly [string, ...string[]],
+  options: { readonly env: Record<string, string>; readonly log: Log },
+): Child {
+  try {
+    return startChild(command, options);
+  } catch (error) {
+    const { cause } = error instanceof UserError ? error : {};
+    if (cause instanceof Error && "code" in cause && cause.code === "E2BIG") {
+      throw tooLarge(command, options.env, cause);
+    }
+    throw error;
+  }
+}

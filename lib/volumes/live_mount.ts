@@ -1,0 +1,172 @@
+/**
+ * A live mount of the pod's volumes: `sshfs` as the file system, its pipes joined to a stream of the tunnel.
+ *
+ * Theory of operation. `sshfs -o passive` speaks SFTP over its standard input and output instead of starting ssh; the
+ * agent is the server. Who reads a file asks the kernel, which asks sshfs, which asks through us: so **we must never
+ * touch the mount with a call that blocks this process**, or it waits for itself. (Calls of the file system that are
+ * awaited are made on other threads.)
+ *
+ * Ends, each of which leaves nothing mounted:
+ * - in order: unmounted while everything is still served, so that what was written is in the pod; what is still in use
+ *   is detached, and its users get errors;
+ * - the tunnel ends: the joint closes sshfs's pipes, and it unmounts and ends;
+ * - we are killed: the kernel closes the pipes, with the same effect, and the guardian removes the directories;
+ * - sshfs is killed: the guardian, or the end in order, unmounts.
+ *
+ * @module
+ */
+import type { Log } from "@/log/mod.ts";
+import type { Pod } from "@/pod/mod.ts";
+import { type Filter, runProgram, startFilter } from "@/process/mod.ts";
+import { closeQuietly, deadline, type Duplex, messageOf, sleep, splice, UserError } from "@/util/mod.ts";
+import { startMountGuardian } from "./guardian.ts";
+import { isMounted, mountTable } from "./mount_table.ts";
+
+/** How long sshfs may take to have mounted. */
+const MOUNT_MS = 10_000;
+/** Between two looks at the table of mounts. */
+const LOOK_MS = 10;
+/** As much as a stream's window (lib/transport/spec.md): more would wait in it. */
+const READ_AHEAD_KB = "1024";
+/** How long an unmount may take that waits for what is still to be written. */
+const UNMOUNT_MS = 5_000;
+
+/** A mount. Disposing it unmounts. */
+export interface LiveMount extends AsyncDisposable {
+  /** Resolves, with a sentence, when sshfs has ended though nobody disposed of it and the tunnel is there. */
+  readonly lost: Promise<string>;
+}
+
+/** What mounting needs. */
+export interface LiveMountOptions {
+  /** An absolute path of an existing directory. */
+  readonly path: string;
+  /** Directories that are removed with the mount, innermost first. */
+  readonly made: readonly string[];
+  /** What the table of mounts calls it. */
+  readonly title: string;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Why there can be no live mount here, as the end of a sentence; undefined when there can.
+ */
+export async function whyNoLiveMount(): Promise<string | undefined> {
+  if (Deno.build.os !== "linux") return `telepresence mounts on Linux alone, not on ${Deno.build.os}`;
+  if (!await isThere("/dev/fuse")) return "this machine has no FUSE (/dev/fuse)";
+  const missing = [];
+  for (const program of ["sshfs", "fusermount3"]) if (!await runs(program)) missing.push(program);
+  if (missing.length === 0) return undefined;
+  return `${missing.join(" and ")} ${missing.length > 1 ? "are" : "is"} not installed (apt-get install sshfs fuse3)`;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
+
+async function runs(program: string): Promise<boolean> {
+  return await runProgram([program, "-V"]).then(() => true, () => false);
+}
+
+/**
+ * Mounts the pod's volumes.
+ *
+ * @param mounts the mount points in the pod
+ * @throws {UserError} when sshfs cannot mount, with its own words; nothing is mounted then
+ */
+export async function mountLive(pod: Pod, mounts: readonly string[], options: LiveMountOptions): Promise<LiveMount> {
+  const { path, made, title, log, signal } = options;
+  await using stack = new AsyncDisposableStack();
+  const { duplex } = await pod.files(mounts, { signal });
+  stack.defer(() => closeQuietly(duplex));
+  stack.use(startMountGuardian(path, made, log)); // before there is something to guard
+  const sshfs = stack.use(startFilter(["sshfs", "-f", `${title}:/`, path, "-o", await mountOptions()], { log }));
+  let tunnelLost = false;
+  const joint = splice(sshfs.duplex, heard(duplex, () => tunnelLost = true));
+  stack.defer(async () => {
+    await unmount(path, log);
+    closeQuietly(sshfs.duplex); // where the mount is still in use, sshfs does not end by itself
+    await joint;
+  });
+  await untilMounted(path, sshfs, signal);
+  await readFurtherAhead(path);
+  let disposed = false;
+  stack.defer(() => {
+    disposed = true;
+  });
+  const lost = sshfs.exit.then((code) => {
+    if (disposed || tunnelLost) return new Promise<never>(() => {}); // the latter ends the session, with words of its own
+    return `sshfs ended with exit status ${code}${sshfs.lastWords() && `: ${sshfs.lastWords()}`}`;
+  });
+  const owned = stack.move();
+  return { lost, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** The same connection, of which it is heard when it breaks. */
+function heard(duplex: Duplex, broken: () => void): Duplex {
+  return {
+    write: (bytes) => duplex.write(bytes),
+    closeWrite: () => duplex.closeWrite(),
+    close: () => duplex.close(),
+    async read(into) {
+      try {
+        return await duplex.read(into);
+      } catch (error) {
+        broken();
+        throw error;
+      }
+    },
+  };
+}
+
+/** What sshfs is told; some of it only newer ones know. */
+async function mountOptions(): Promise<string> {
+  const { stdout, stderr } = await runProgram(["sshfs", "--help"]);
+  const known = stdout + stderr;
+  return [
+    "passive",
+    // Files of the pod's user show as ours: programs that look at the owner (keys, databases) are content.
+    "idmap=user",
+    // Secrets and ConfigMaps change by a symlink: the change is to be seen soon. The kernel's own is 1 s.
+    "dcache_timeout=1",
+    "dcache_stat_timeout=3", // a large directory is asked for its entries' attributes after it was listed
+    "dcache_max_size=50000",
+    // The agent gives no target that leads out of the mount (lib/pod/sftp.md), so what is left is harmless.
+    ...(known.includes("no_contain_symlinks") ? ["no_contain_symlinks"] : []),
+  ].join(",");
+}
+
+async function untilMounted(path: string, sshfs: Filter, signal: AbortSignal): Promise<void> {
+  using late = deadline(MOUNT_MS, () => new UserError(`sshfs did not mount within ${MOUNT_MS / 1000} s`));
+  let ended: number | undefined;
+  sshfs.exit.then((code) => ended = code);
+  const either = AbortSignal.any([signal, late.signal]);
+  while (!await isMounted(path)) {
+    if (ended !== undefined) throw new UserError(`sshfs ended with exit status ${ended}: ${sshfs.lastWords()}`);
+    await sleep(LOOK_MS, either);
+  }
+}
+
+/**
+ * Has the kernel ask for more at a time where a file is read from front to back: its own 128 KiB are one round trip
+ * each. Only root may; for others it stays as it is.
+ */
+async function readFurtherAhead(path: string): Promise<void> {
+  await Deno.stat(path); // the kernel has settled on a value of its own when it can ask the file system
+  const device = (await mountTable()).find((mount) => mount.path === path)?.device;
+  await Deno.writeTextFile(`/sys/class/bdi/${device}/read_ahead_kb`, READ_AHEAD_KB, { create: false }).catch(() => {});
+}
+
+/** Unmounts; first so that what is written is written, then whatever is in use. Never throws: it is told in the log. */
+async function unmount(path: string, log: Log): Promise<void> {
+  for (const lazily of [[], ["-z"]]) {
+    try {
+      if (!await isMounted(path)) return;
+      using late = deadline(UNMOUNT_MS, () => new Error("Took too long"));
+      await runProgram(["fusermount3", "-u", ...lazily, "--", path], { log, signal: late.signal });
+    } catch (error) {
+      log.info(`Cannot unmount ${path}: ${messageOf(error)}`);
+    }
+  }
+}

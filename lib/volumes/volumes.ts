@@ -1,0 +1,161 @@
+import type { Log } from "@/log/mod.ts";
+import type { Pod } from "@/pod/mod.ts";
+import { messageOf, UserError } from "@/util/mod.ts";
+import { copyVolumes } from "./copy.ts";
+import { mountLive, whyNoLiveMount } from "./live_mount.ts";
+import { isMounted } from "./mount_table.ts";
+
+/** What the user wants of the pod's volumes. */
+export interface VolumesWanted {
+  /** Where they are to be: nowhere, in a new directory that goes again, or at a path that stays. */
+  readonly at: { readonly kind: "nowhere" } | { readonly kind: "temporary" } | {
+    readonly kind: "path";
+    readonly path: string;
+  };
+  /** Mounted, as copies of those that are like configuration, or mounted and else as copies. */
+  readonly mode: "auto" | "live" | "copy";
+}
+
+/** What opening volumes needs. */
+export interface VolumesOptions {
+  /** What the table of mounts calls it: the pod's name, say. */
+  readonly title: string;
+  /** Tells the user. */
+  readonly say: (line: string) => void;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/** The pod's volumes on the host, for as long as it is not disposed of. */
+export interface Volumes extends AsyncDisposable {
+  /** The directory in which the volumes are at their paths in the pod; undefined where there is none. */
+  readonly root: string | undefined;
+  /**
+   * Each volume: its path in the pod, and its path on the host. What would open the former as if it were there (the
+   * capture, in a program that it carries) finds the latter.
+   */
+  readonly paths: readonly { readonly pod: string; readonly host: string }[];
+}
+
+const NOTHING: Volumes = { root: undefined, paths: [], [Symbol.asyncDispose]: () => Promise.resolve() };
+
+/**
+ * Brings the pod's volumes to the host: mounted, or as copies where they cannot be.
+ *
+ * That neither works is no reason to end a session: it is told, and there is no root.
+ *
+ * @param mounts the mount points in the pod
+ * @throws {UserError} when the path that the user named cannot be used
+ */
+export async function openVolumes(
+  pod: Pod,
+  mounts: readonly string[],
+  { at, mode }: VolumesWanted,
+  options: VolumesOptions,
+): Promise<Volumes> {
+  const { say, signal } = options;
+  if (at.kind === "nowhere" || mounts.length === 0) return NOTHING;
+  await using stack = new AsyncDisposableStack();
+  const place = await makeDirectory(at);
+  const { path } = place;
+  stack.defer(() => removeAll(place.made));
+  let here: readonly string[] = [];
+  try {
+    const why = mode === "copy" ? undefined : await tryMount(pod, mounts, place, stack, options);
+    if (mode !== "copy" && why === undefined) here = mounts;
+    else if (mode === "live") throw new UserError(why ?? "");
+    else here = await copyInstead(pod, mounts, { ...place, why }, stack, options);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof UserError)) throw error;
+    say(
+      "WARNING: Mounting remote volumes failed, they will be unavailable in this session, and TELEPRESENCE_ROOT is not " +
+        `set: ${messageOf(error)}`,
+    );
+    return NOTHING;
+  }
+  const owned = stack.move();
+  return {
+    root: path,
+    paths: here.map((mount) => ({ pod: mount, host: `${path}${mount}` })),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Mounts. @returns why it could not be, or nothing when it is mounted */
+async function tryMount(
+  pod: Pod,
+  mounts: readonly string[],
+  place: Place,
+  stack: AsyncDisposableStack,
+  options: VolumesOptions,
+): Promise<string | undefined> {
+  const lacking = await whyNoLiveMount();
+  if (lacking !== undefined) return lacking;
+  try {
+    const mount = stack.use(await mountLive(pod, mounts, { ...options, ...place }));
+    mount.lost.then((why) => options.say(`WARNING: The pod's volumes are no longer mounted: ${why}`));
+    return undefined;
+  } catch (error) {
+    options.signal.throwIfAborted();
+    if (!(error instanceof UserError)) throw error;
+    return messageOf(error);
+  }
+}
+
+/** Copies. @throws {UserError} when there is nothing that can be copied, or no room for it */
+async function copyInstead(
+  pod: Pod,
+  mounts: readonly string[],
+  { path, made, why }: Place & { readonly why: string | undefined },
+  stack: AsyncDisposableStack,
+  options: VolumesOptions,
+): Promise<readonly string[]> {
+  const because = why === undefined ? "" : `, as ${why}`;
+  for await (const _ of Deno.readDir(path)) {
+    throw new UserError(`copies need an empty directory, not "${path}"${because}`);
+  }
+  const copies = stack.use(await copyVolumes(pod, mounts, { ...options, path, made }));
+  const left = mounts.filter((mount) => !copies.mounts.includes(mount));
+  if (copies.mounts.length === 0) throw new UserError(`none of them can be copied (${left.join(", ")})${because}`);
+  options.say(
+    `Volumes are copies of the pod's${because}: changes in the pod are seen after some seconds, changes here stay here` +
+      (left.length > 0 ? `. Not copied: ${left.join(", ")}` : ""),
+  );
+  return copies.mounts;
+}
+
+/** A directory for the volumes. */
+interface Place {
+  readonly path: string;
+  /** Directories that were made for it and go with it, innermost first. */
+  readonly made: readonly string[];
+}
+
+async function makeDirectory(at: Exclude<VolumesWanted["at"], { kind: "nowhere" }>): Promise<Place> {
+  if (at.kind === "temporary") {
+    const parent = await Deno.realPath(await Deno.makeTempDir({ prefix: "tel-" })); // as Telepresence 1
+    const path = `${parent}/fs`;
+    await Deno.mkdir(path);
+    return { path, made: [path, parent] };
+  }
+  try {
+    await Deno.mkdir(at.path, { recursive: true }); // it stays, as in Telepresence 1: others may know it by now
+    const path = await Deno.realPath(at.path);
+    if (await isMounted(path)) throw new UserError("something is mounted there already");
+    return { path, made: [] };
+  } catch (cause) {
+    throw new UserError(`Unable to use mount path: ${messageOf(cause)}`, {
+      hints: ["--mount=true takes a new directory, which TELEPRESENCE_ROOT names"],
+      cause,
+    });
+  }
+}
+
+async function removeAll(directories: readonly string[]): Promise<void> {
+  for (const directory of directories) {
+    await Deno.remove(directory).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * What tests of mounts share: a real agent in this process, and the pod's files mounted by the code under test.
+ *
+ * @module
+ */
+import { deepStrictEqual as equals } from "node:assert/strict";
+import { listenForHosts } from "@/agent/mod.ts";
+import { silentLog } from "@/log/mod.ts";
+import { openPod, type Pod } from "@/pod/mod.ts";
+import { greetAgent, makeSessionKey } from "@/transport/mod.ts";
+import { openVolumes, type Volumes, type VolumesWanted, whyNoLiveMount } from "@/volumes/mod.ts";
+import { runProgram } from "@/process/mod.ts";
+
+const lacking = await whyNoLiveMount();
+if (lacking !== undefined) {
+  await Deno.stderr.write(new TextEncoder().encode(`Tests of mounts are skipped: ${lacking}\n`));
+}
+
+/** A directory of this machine, and the same directory through the agent, the tunnel and the mount. */
+export interface Mounted {
+  /** The directory itself. */
+  readonly local: string;
+  /** The directory in the mount. */
+  readonly mount: string;
+  readonly volumes: Volumes;
+  readonly pod: Pod;
+  /** Another place of the machine, for what a test needs beside. */
+  readonly beside: string;
+}
+
+/** A test with a mount, after which nothing may be mounted; skipped, by name, where there can be none. */
+export function mountTest(
+  name: string,
+  body: (mounted: Mounted, t: Deno.TestContext) => Promise<void>,
+  at: (beside: string) => VolumesWanted["at"] = () => ({ kind: "temporary" }),
+): void {
+  Deno.test({
+    name,
+    ignore: lacking !== undefined,
+    async fn(t) {
+      const beside = await Deno.realPath(await Deno.makeTempDir({ prefix: "telepresence-machine-" }));
+      const before = await fuseMounts();
+      try {
+        const local = `${beside}/data`;
+        await Deno.mkdir(local);
+        await withPod(async (pod) => {
+          await using volumes = await openVolumes(pod, [local], { at: at(beside), mode: "live" }, {
+            title: "test",
+            say: (line) => {
+              throw new Error(line);
+            },
+            log: silentLog,
+            signal: new AbortController().signal,
+          });
+          await body({ local, mount: `${volumes.root}${local}`, volumes, pod, beside }, t);
+        });
+        equals(await fuseMounts(), before);
+      } finally {
+        await Deno.remove(beside, { recursive: true });
+      }
+    },
+  });
+}
+
+/** Runs `body` with a pod whose agent is the real one, in this process, over TCP on loopback. */
+export async function withPod(body: (pod: Pod) => Promise<void>): Promise<void> {
+  const { privateKey, publicKey } = await makeSessionKey();
+  await using agent = listenForHosts(0, { publicKey, version: "1", environment: {} });
+  const carrier = await Deno.connect({ hostname: "127.0.0.1", port: agent.port });
+  await greetAgent(carrier, privateKey, { version: "1" });
+  await using pod = openPod(carrier);
+  await body(pod);
+}
+
+/** The mounts on this machine that are of these tests: a session beside them is none of their affair. */
+export async function fuseMounts(): Promise<string[]> {
+  const table = await Deno.readTextFile("/proc/self/mountinfo");
+  const ours = / - fuse\.sshfs (?:test|two|killed):\/ /;
+  return table.split("\n").filter((line) => ours.test(line)).map((line) => line.split(" ")[4] ?? "");
+}
+
+/** Runs a program of a test. @throws when it fails, with all that it said */
+export async function mustRun(...command: [string, ...string[]]): Promise<string> {
+  const { code, stdout, stderr } = await runProgram(command);
+  equals(code, 0, `${command.join(" ")} ended with ${code}\n${stdout}\n${stderr}`);
+  return stdout;
+}

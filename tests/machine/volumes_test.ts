@@ -1,0 +1,176 @@
+/** Mounts on this machine: as a disk would do, and gone whatever ends them. */
+import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { fuseMounts, mountTest, mustRun } from "./harness.ts";
+
+const besideThis = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+
+mountTest("files in the mount do what files on a disk do", async ({ mount, local, beside }) => {
+  const disk = `${beside}/disk`;
+  await Deno.mkdir(disk);
+  await Deno.mkdir(`${local}/t`);
+  const wanted = await mustRun("python3", besideThis("file_system.py"), disk);
+  const got = await mustRun("python3", besideThis("file_system.py"), `${mount}/t`);
+  equals(got.split("\n"), wanted.split("\n"));
+});
+
+mountTest(
+  "what one side writes the other one sees, and a symlink that is switched is followed anew",
+  async ({ mount, local }) => {
+    await Deno.mkdir(`${local}/..1`);
+    await Deno.writeTextFile(`${local}/..1/key`, "one");
+    await Deno.symlink("..1", `${local}/..data`);
+    await Deno.symlink("..data/key", `${local}/key`);
+    equals(await mustRun("cat", `${mount}/key`), "one");
+    await Deno.mkdir(`${local}/..2`);
+    await Deno.writeTextFile(`${local}/..2/key`, "two");
+    await Deno.symlink("..2", `${local}/..tmp`);
+    await Deno.rename(`${local}/..tmp`, `${local}/..data`);
+    const end = performance.now() + 30_000;
+    while (await mustRun("cat", `${mount}/key`) !== "two" && performance.now() < end);
+    equals(await mustRun("cat", `${mount}/key`), "two");
+    await mustRun("sh", "-c", `printf here > '${mount}/back'`);
+    equals(await Deno.readTextFile(`${local}/back`), "here");
+  },
+);
+
+mountTest("no symlink of the pod leads to a file of this machine", async ({ mount, local, beside }) => {
+  await Deno.writeTextFile(`${beside}/secret`, "secret");
+  await Deno.mkdir(`${local}/a`);
+  await Deno.symlink(`${beside}/secret`, `${local}/absolute`);
+  await Deno.symlink("../".repeat(30) + `${beside.slice(1)}/secret`, `${local}/a/up`);
+  await Deno.symlink("b/../../../../../../../../../../../../../../../../../../..", `${local}/a/far`);
+  await Deno.symlink(".", `${local}/a/b`);
+  for (const path of ["absolute", "a/up", `a/far${beside}/secret`]) {
+    await mustRun("sh", "-c", `! cat '${mount}/${path}'`);
+  }
+});
+
+mountTest("SQLite keeps its database whole", async ({ mount, local }) => {
+  const script = `
+import os, random, sqlite3, sys
+random.seed(7)
+path = sys.argv[1]
+for journal in ("delete", "truncate", "persist"):
+    base = sqlite3.connect(path)
+    base.execute("pragma journal_mode=" + journal)
+    base.execute("create table if not exists t (k integer primary key, v blob)")
+    for turn in range(12):
+        with base:
+            for _ in range(40):
+                key = random.randrange(300)
+                base.execute("insert or replace into t values (?, ?)", (key, random.randbytes(random.randrange(3000))))
+            base.execute("delete from t where k in (select k from t order by random() limit 10)")
+        try:
+            with base:
+                base.execute("insert into t values (1000, 'x')")
+                raise KeyError
+        except KeyError:
+            pass
+    base.execute("vacuum")
+    print(base.execute("pragma integrity_check").fetchone()[0], base.execute("select count(*) from t where k = 1000").fetchone()[0])
+    base.close()
+`;
+  equals(await mustRun("python3", "-c", script, `${mount}/base`), "ok 0\nok 0\nok 0\n");
+  const check =
+    "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('pragma integrity_check').fetchone()[0])";
+  equals(await mustRun("python3", "-c", check, `${local}/base`), "ok\n");
+});
+
+mountTest("random operations on a file leave what they would leave in memory", async ({ mount, local }, t) => {
+  for (const seed of [1, 2, 3, 4]) {
+    await t.step(`seed ${seed}`, async () => {
+      const said = await mustRun("python3", besideThis("random_operations.py"), `${mount}/f${seed}`, `${seed}`, "400");
+      match(said, /^400 operations, \d+ bytes\n$/);
+      equals(await digest(`${local}/f${seed}`), await digest(`${mount}/f${seed}`));
+    });
+  }
+});
+
+async function digest(path: string): Promise<string> {
+  return (await mustRun("sha256sum", path)).split(" ")[0] ?? "";
+}
+
+mountTest("two sessions have a mount each, and the end of one leaves the other", async ({ mount, local, pod }) => {
+  const { openVolumes } = await import("@/volumes/mod.ts");
+  const { silentLog } = await import("@/log/mod.ts");
+  const options = { title: "two", say: () => {}, log: silentLog, signal: new AbortController().signal };
+  await Deno.writeTextFile(`${local}/f`, "1");
+  {
+    await using second = await openVolumes(pod, [local], { at: { kind: "temporary" }, mode: "live" }, options);
+    equals(await mustRun("cat", `${second.root}${local}/f`), "1");
+    ok(second.root !== undefined && (await fuseMounts()).includes(second.root));
+  }
+  equals(await mustRun("cat", `${mount}/f`), "1");
+});
+
+mountTest("what is in use at the end is detached", async ({ mount, local, volumes }) => {
+  await Deno.writeTextFile(`${local}/f`, "1");
+  // Not by `cwd`: this process would wait for the mount that it serves.
+  const user = new Deno.Command("sh", {
+    args: ["-c", 'cd "$1" && echo && exec sleep 600', "-", mount],
+    stdout: "piped",
+  })
+    .spawn();
+  const reader = user.stdout.getReader();
+  try {
+    await reader.read(); // it is there now
+    await volumes[Symbol.asyncDispose]();
+    ok(volumes.root !== undefined && !(await fuseMounts()).includes(volumes.root));
+  } finally {
+    user.kill("SIGKILL");
+    await user.status;
+    await reader.cancel();
+  }
+});
+
+mountTest("a path that the user names is made, used and left behind", async ({ mount, volumes, local, beside }) => {
+  equals(volumes.root, `${beside}/a/b`);
+  equals(volumes.paths, [{ pod: local, host: mount }]);
+  await Deno.writeTextFile(`${local}/f`, "1");
+  equals(await mustRun("cat", `${beside}/a/b${local}/f`), "1");
+  await volumes[Symbol.asyncDispose]();
+  equals(await mustRun("ls", "-A", `${beside}/a/b`), "");
+}, (beside) => ({ kind: "path", path: `${beside}/a/b` }));
+
+mountTest("nothing stays mounted, and no directory stays, whatever is killed", async ({ local }, t) => {
+  const before = await fuseMounts();
+  const program = besideThis("testdata/mounted.ts");
+  const victims: readonly (readonly [string, (ours: number, sshfs: number) => void])[] = [
+    ["telepresence by SIGKILL", (ours) => Deno.kill(ours, "SIGKILL")],
+    ["sshfs by SIGKILL, then telepresence", (ours, sshfs) => {
+      Deno.kill(sshfs, "SIGKILL");
+      Deno.kill(ours, "SIGKILL");
+    }],
+    ["telepresence by SIGKILL, while sshfs is stopped and cannot end", (ours, sshfs) => {
+      Deno.kill(sshfs, "SIGSTOP");
+      Deno.kill(ours, "SIGKILL");
+    }],
+  ];
+  for (const [name, kill] of victims) {
+    await t.step(name, async () => {
+      const child = new Deno.Command(Deno.execPath(), {
+        args: ["run", "--allow-all", "--no-check", "--quiet", program, local],
+        stdin: "null",
+        stdout: "piped",
+      }).spawn();
+      const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+      const root = (await reader.read()).value?.trim() ?? "";
+      ok((await fuseMounts()).includes(root));
+      const sshfs = Number((await mustRun("pgrep", "--full", `sshfs -f killed:/ ${root} `)).trim());
+      kill(child.pid, sshfs);
+      await child.status;
+      await reader.cancel();
+      const end = performance.now() + 30_000;
+      const isLeft = () => Deno.stat(root.replace(/\/fs$/, "")).then(() => true, () => false);
+      while (performance.now() < end && (await isLeft() || (await fuseMounts()).length > before.length));
+      equals(await fuseMounts(), before);
+      equals(await isLeft(), false);
+      try {
+        Deno.kill(sshfs, "SIGKILL"); // the one that was stopped
+      } catch (error) {
+        ok(error instanceof Deno.errors.NotFound);
+      }
+    });
+  }
+});
