@@ -560,10 +560,6 @@ function isPort(text: string | undefined): boolean {
   return /^\d{1,5}$/.test(text ?? "") && Number(text) >= 1 && Number(text) <= 65535;
 }
 
-function checkInt(value: string): string | undefined {
-  return /^\s*[+-]?\d+\s*$/.test(value) ? undefined : `invalid int value: '${value}'`;
-}
-
 function isFalse(value: string): boolean {
   return /^(false|off|no|0)$/i.test(value);
 }

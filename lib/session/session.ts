@@ -108,7 +108,7 @@ function failuresIn(error: unknown): unknown[] {
 }
 
 async function session(wanted: Wanted, around: Around, choose: (code: number) => void): Promise<void> {
-  const { log, teller: { say, chat }, signal, env } = around;
+  const { log, teller: { say, chat }, signal } = around;
 
   // Intent.
   const cluster = await loadKubeconfig({ ...around, ...(wanted.context && { context: wanted.context }) });
