@@ -109,11 +109,11 @@ const WAYS: readonly {
     code: 143,
     words: /The API server does not answer\. Trying again \.\.\./,
     async die({ child, release, cluster, stderr }) {
-      child.kill("SIGTERM");
-      while (!stderr().includes("Cleaning up")) await sleep(10);
       for (const verb of ["delete", "patch", "get"]) {
         cluster.faults.add({ verb, dryRun: false }, { kind: "refuse", refusal: unavailable() }, 4);
       }
+      child.kill("SIGTERM");
+      while (!stderr().includes("Cleaning up")) await sleep(10);
       release();
     },
   },
