@@ -86,6 +86,11 @@ test-fast: build ## Runs the tests that need neither a cluster nor root
 	@tools/need $(TEST_PROGRAMS)
 	@$(DENO) run --allow-all tools/run_tests.ts fast
 
+.PHONY: test-programs
+test-programs: build ## Runs the tests of what is written in C, in real programs, alone
+	@tools/need $(TEST_PROGRAMS)
+	@$(DENO) run --allow-all tools/run_tests.ts programs
+
 .PHONY: test-machine
 test-machine: build ## Runs the tests that change this machine for their time (mounts) alone
 	@tools/need $(TEST_PROGRAMS)
