@@ -1,7 +1,7 @@
 import { encodeMessage } from "@/pod/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import type { Mux, MuxStream } from "@/transport/mod.ts";
-import { closeQuietly, messageOf, splice } from "@/util/mod.ts";
+import { acceptAll, closeQuietly, messageOf, splice } from "@/util/mod.ts";
 import { toDialError } from "./errno.ts";
 
 /**
@@ -29,12 +29,11 @@ export async function serveListener(
   { number, stream, mux, log }: { number: number; stream: MuxStream; mux: Mux; log: Log },
 ): Promise<void> {
   const ended = stream.read(new Uint8Array(1)).catch(() => null).then(() => listener.close());
-  try {
-    for await (const connection of listener) handOver(connection, number, mux, log);
-  } catch (error) {
-    log.info(`The listener on port ${(listener.addr as Deno.NetAddr).port} failed: ${messageOf(error)}`);
-    stream.reset(toDialError(error));
-  }
+  await acceptAll(
+    listener,
+    (connection) => void handOver(connection, number, mux, log),
+    (error) => log.info(`A connection to port ${listener.addr.port} could not be accepted: ${messageOf(error)}`),
+  );
   await ended;
   await stream.closeWrite();
 }

@@ -1,5 +1,5 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { closeQuietly } from "@/util/mod.ts";
+import { acceptAll, closeQuietly, messageOf } from "@/util/mod.ts";
 import { openLinks } from "./links.ts";
 import type { AgentOptions } from "./serve.ts";
 
@@ -26,28 +26,23 @@ export function listenForHosts(port: number, options: AgentOptions): HostListene
   const open = new Set<Deno.TcpConn>();
   const served = new Set<Promise<void>>();
   let strangers = 0;
-  const accepting = (async () => {
-    for await (const carrier of listener) {
-      if (strangers >= MAX_STRANGERS) {
-        carrier.close();
-        continue;
-      }
-      carrier.setNoDelay(true);
-      open.add(carrier);
-      strangers++;
-      let isStranger = true;
-      const admit = () => {
-        if (isStranger) strangers--;
-        isStranger = false;
-      };
-      const serving: Promise<void> = links.serve(carrier, admit).finally(() => {
-        admit();
-        open.delete(carrier);
-        served.delete(serving);
-      });
-      served.add(serving);
-    }
-  })();
+  const accepting = acceptAll(listener, (carrier) => {
+    if (strangers >= MAX_STRANGERS) return carrier.close();
+    carrier.setNoDelay(true);
+    open.add(carrier);
+    strangers++;
+    let isStranger = true;
+    const admit = () => {
+      if (isStranger) strangers--;
+      isStranger = false;
+    };
+    const serving: Promise<void> = links.serve(carrier, admit).finally(() => {
+      admit();
+      open.delete(carrier);
+      served.delete(serving);
+    });
+    served.add(serving);
+  }, (error) => log.info(`A carrier could not be accepted: ${messageOf(error)}`));
   log.info(`Waiting for the host on port ${listener.addr.port}`);
   return {
     port: listener.addr.port,

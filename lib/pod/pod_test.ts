@@ -157,6 +157,30 @@ check("listen() hands connections over until it is disposed", async (pod) => {
   while (await isListening(port)) await new Promise((resolve) => setTimeout(resolve, 1));
 });
 
+/** Connects fifty times, and resets each connection at once. */
+const RESETTING_CALLERS = `
+import socket, struct, sys
+for _ in range(50):
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+`;
+
+check("listen() goes on after callers that reset their connections at once", async (pod) => {
+  const port = freePort();
+  await using listener = await pod.listen(port);
+  // While this process stands still, so that nobody has accepted them when they are reset.
+  const { success } = new Deno.Command("python3", { args: ["-c", RESETTING_CALLERS, String(port)] }).outputSync();
+  ok(success);
+  const last = await Deno.connect({ hostname: "127.0.0.1", port });
+  const { localAddr } = last;
+  for await (const { duplex, from } of listener.accepted()) {
+    duplex.close();
+    if (from.port === localAddr.port) break;
+  }
+  last.close();
+});
+
 check("listen() rejects with the errno of the bind", async (pod) => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr as Deno.NetAddr;

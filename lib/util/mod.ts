@@ -5,6 +5,7 @@
  *
  * @module
  */
+export { acceptAll, type Acceptor } from "./accept.ts";
 export { closeQuietly, type Duplex, readFull, UnexpectedEnd, writeAll } from "./duplex.ts";
 export { duplexPair, type DuplexPairOptions } from "./duplex_pair.ts";
 export { messageOf, unfold, UserError } from "./fault.ts";

@@ -40,9 +40,10 @@ export async function servePortForward(
   await acceptWebSocket(connection, headers.get("sec-websocket-key") ?? "", protocol);
   options.carriers.add(connection);
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let over = false;
   const refresh = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => connection.cut(), options.idleMs);
+    if (!over) timer = setTimeout(() => connection.cut(), options.idleMs);
   };
   try {
     refresh();
@@ -71,6 +72,7 @@ export async function servePortForward(
     await connection.end();
     await Promise.allSettled([all, reading]);
   } finally {
+    over = true; // a pipe may still have something to send to nobody
     clearTimeout(timer);
     options.carriers.delete(connection);
   }

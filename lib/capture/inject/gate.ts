@@ -1,6 +1,5 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import type { Duplex } from "@/util/mod.ts";
-import { acceptAll } from "./accept.ts";
+import { acceptAll, type Duplex, messageOf } from "@/util/mod.ts";
 import { connDuplex } from "./conn_duplex.ts";
 import { canonicalAddress, type Endpoint } from "./protocol.ts";
 
@@ -82,7 +81,11 @@ export function openGate(options: GateOptions = {}): Gate {
   if (!v4) throw new Error("Cannot listen on 127.0.0.1");
   const { promise: closed, resolve, reject } = Promise.withResolvers<void>();
   closed.catch(() => {}); // whoever cares awaits it
-  for (const listener of listeners) if (listener) acceptAll(listener, hold, log).catch(reject);
+  for (const listener of listeners) {
+    if (listener) {
+      acceptAll(listener, hold, (error) => log.debug(`cannot accept: ${messageOf(error)}`)).catch(reject);
+    }
+  }
 
   stack.defer(() => {
     for (const timer of timers) clearTimeout(timer);

@@ -1,10 +1,9 @@
 import dns from "node:dns/promises";
 import { type Log, silentLog } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
-import { messageOf } from "@/util/mod.ts";
+import { acceptAll, messageOf } from "@/util/mod.ts";
 import type { Capture } from "../method.ts";
 import { watchAbandoned } from "./abandoned.ts";
-import { acceptAll } from "./accept.ts";
 import { connDuplex } from "./conn_duplex.ts";
 import { trackConnections } from "./connections.ts";
 import { type Control, serveControl } from "./control.ts";
@@ -71,7 +70,10 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
     const call = serveControl(connDuplex(conn), control).finally(() => serving.delete(call));
     serving.add(call);
   };
-  const closed = Promise.race([acceptAll(listener, serve, log), gate.closed]);
+  const closed = Promise.race([
+    acceptAll(listener, serve, (error) => log.debug(`cannot accept: ${messageOf(error)}`)),
+    gate.closed,
+  ]);
   closed.catch((error) => log.info(`inject-tcp ended: ${messageOf(error)}`));
 
   const end = () => {

@@ -1,5 +1,4 @@
-import { type Log, silentLog } from "@/log/mod.ts";
-import { messageOf, sleep } from "@/util/mod.ts";
+import { sleep } from "./life.ts";
 
 /** How long to wait when no connection can be accepted: descriptors may be free again then. */
 const PAUSE_MS = 20;
@@ -12,11 +11,13 @@ export interface Acceptor<T> {
 /**
  * Accepts until the listener is closed. A connection that cannot be accepted (its peer has reset it meanwhile, there is
  * no descriptor left) is not the end of the others, as it would be in a `for await` over the listener.
+ *
+ * @param onFailure hears of each connection that could not be accepted
  */
 export async function acceptAll<T>(
   listener: Acceptor<T>,
   serve: (conn: T) => void,
-  log: Log = silentLog,
+  onFailure: (error: unknown) => void = () => {},
 ): Promise<void> {
   for (;;) {
     let conn: T;
@@ -24,7 +25,7 @@ export async function acceptAll<T>(
       conn = await listener.accept();
     } catch (error) {
       if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) return;
-      log.debug(`cannot accept: ${messageOf(error)}`);
+      onFailure(error);
       if (!(error instanceof Deno.errors.NotConnected)) await sleep(PAUSE_MS);
       continue;
     }
