@@ -106,9 +106,8 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "--no-npm",
     "--no-remote",
     "--allow-net",
-    "--allow-read=/etc/resolv.conf,/etc/hosts", // how the pod's names are resolved
     "--allow-env",
-    "--allow-read",
+    "--allow-read", // also how the pod's names are resolved: /etc/resolv.conf, /etc/hosts
     "--allow-write",
     "--allow-sys=statfs,uid,gid",
     "/telepresence/agent.js",

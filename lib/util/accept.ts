@@ -5,6 +5,7 @@ const PAUSE_MS = 20;
 
 /** What is accepted from: a listener of Deno, as far as it is used here. */
 export interface Acceptor<T> {
+  /** The next connection. */
   accept(): Promise<T>;
 }
 
