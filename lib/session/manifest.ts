@@ -114,7 +114,7 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "--no-remote",
     "--allow-net",
     "--allow-env",
-    "--allow-read",
+    "--allow-read", // also how the pod's names are resolved: /etc/resolv.conf, /etc/hosts
     "--allow-write",
     "--allow-sys=statfs,uid,gid",
     `${AGENT_MOUNT}/agent.js`,

@@ -112,6 +112,7 @@ async function copyInstead(
   options: VolumesOptions,
 ): Promise<readonly string[]> {
   const because = why === undefined ? "" : `, as ${why}`;
+  await Deno.mkdir(path, { recursive: true, mode: 0o700 }); // the guardian of a mount that failed has removed it
   for await (const _ of Deno.readDir(path)) {
     throw new UserError(`copies need an empty directory, not "${path}"${because}`);
   }

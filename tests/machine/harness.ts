@@ -7,7 +7,8 @@ import { deepStrictEqual as equals } from "node:assert/strict";
 import { listenForHosts } from "@/agent/mod.ts";
 import { silentLog } from "@/log/mod.ts";
 import { openPod, type Pod } from "@/pod/mod.ts";
-import { greetAgent, makeSessionKey } from "@/transport/mod.ts";
+import { greetAgent, keepCarriers, makeSessionKey, nameNewLink, openLink } from "@/transport/mod.ts";
+import { closeQuietly } from "@/util/mod.ts";
 import { openVolumes, type Volumes, type VolumesWanted, whyNoLiveMount } from "@/volumes/mod.ts";
 import { runProgram } from "@/process/mod.ts";
 
@@ -70,6 +71,38 @@ export async function withPod(body: (pod: Pod) => Promise<void>): Promise<void> 
   await greetAgent(carrier, privateKey, { version: "1" });
   await using pod = openPod(carrier);
   await body(pod);
+}
+
+/**
+ * Runs `body` with such a pod whose carriers can all be cut at once: `cut` ends them and refuses new ones until what it
+ * gives is disposed of.
+ */
+export async function withCuttablePod(body: (pod: Pod, cut: () => Disposable) => Promise<void>): Promise<void> {
+  const { privateKey: key, publicKey } = await makeSessionKey();
+  await using agent = listenForHosts(0, { publicKey, version: "1", environment: {} });
+  const open = new Set<Deno.TcpConn>();
+  let isCut = false;
+  const dial = async () => {
+    if (isCut) throw new Error("There is no way to the pod now");
+    const carrier = await Deno.connect({ hostname: "127.0.0.1", port: agent.port });
+    open.add(carrier);
+    return carrier;
+  };
+  const name = nameNewLink();
+  const duplex = await dial();
+  await greetAgent(duplex, key, { version: "1", name });
+  const link = openLink({ graceMs: 60_000 });
+  const keeping = keepCarriers(link, { name, duplex }, { dial, key, version: "1" });
+  {
+    await using pod = openPod(link);
+    await body(pod, () => {
+      isCut = true;
+      for (const carrier of open) closeQuietly(carrier);
+      open.clear();
+      return { [Symbol.dispose]: () => void (isCut = false) };
+    });
+  }
+  await keeping;
 }
 
 /** The mounts on this machine that are of these tests: a session beside them is none of their affair. */

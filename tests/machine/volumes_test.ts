@@ -1,7 +1,7 @@
 /** Mounts on this machine: as a disk would do, and gone whatever ends them. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { fuseMounts, mountTest, mustRun } from "./harness.ts";
+import { fuseMounts, mountTest, mustRun, withCuttablePod } from "./harness.ts";
 
 const besideThis = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -174,3 +174,29 @@ mountTest("nothing stays mounted, and no directory stays, whatever is killed", a
     });
   }
 });
+
+mountTest(
+  "a read that is under way when all carriers are lost ends with the right bytes",
+  async ({ local, beside }) => {
+    const { openVolumes } = await import("@/volumes/mod.ts");
+    const { silentLog } = await import("@/log/mod.ts");
+    const options = { title: "two", say: () => {}, log: silentLog, signal: new AbortController().signal };
+    await mustRun("dd", "if=/dev/urandom", `of=${local}/large`, "bs=1M", "count=48");
+    await withCuttablePod(async (pod, cut) => {
+      await using volumes = await openVolumes(pod, [local], { at: { kind: "temporary" }, mode: "live" }, options);
+      const copy = new Deno.Command("cp", { args: [`${volumes.root}${local}/large`, `${beside}/copy`] }).spawn();
+      const isUnderWay = async () =>
+        ((await Deno.stat(`${beside}/copy`).catch(() => undefined))?.size ?? 0) > 1_000_000;
+      const end = performance.now() + 60_000;
+      while (!await isUnderWay() && performance.now() < end) await new Promise((go) => setTimeout(go, 1));
+      {
+        using _ = cut();
+        const { size } = await Deno.stat(`${beside}/copy`);
+        ok(size < 48 * 1024 * 1024, "it was cut in the middle");
+        await new Promise((go) => setTimeout(go, 3000)); // the cut has to last longer than what is on the way
+      }
+      equals((await copy.status).code, 0);
+      equals(await digest(`${beside}/copy`), await digest(`${local}/large`));
+    });
+  },
+);
