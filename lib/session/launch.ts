@@ -14,6 +14,7 @@ import { UserError } from "@/util/mod.ts";
 import type { Volumes } from "@/volumes/mod.ts";
 import { AGENT_VARIABLES } from "./manifest.ts";
 import type { Plan, Wanted } from "./plan.ts";
+import { AGENT_MOUNT, WORK_MOUNT } from "./workload/proxy_template.ts";
 
 /** What the agent's container is made of, as far as it concerns the user's command. */
 export interface ContainerFacts extends TemplateEnvironment {
@@ -22,7 +23,7 @@ export interface ContainerFacts extends TemplateEnvironment {
 }
 
 /** Mount points that are the agent's own. */
-const AGENT_MOUNTS = ["/telepresence", "/telepresence-work"];
+const AGENT_MOUNTS: readonly string[] = [AGENT_MOUNT, WORK_MOUNT];
 /** As in Telepresence 1: what is the kernel's, or is the pod's network that the command has by other means. */
 const NO_VOLUMES = /^\/(?:(?:proc|sys|dev)(?:\/|$)|etc\/(?:hostname|hosts|resolv\.conf)$|$)/;
 
