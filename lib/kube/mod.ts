@@ -76,6 +76,6 @@ export {
   KubeError,
   type StatusCause,
 } from "./status.ts";
-export { type PodState, podState } from "./pod_state.ts";
+export { type ContainerEnd, lastEnd, type PodState, podState, type PodTrouble } from "./pod_state.ts";
 export { newestPod, type PodWait, podWarnings, waitForPod } from "./wait_for_pod.ts";
 export type { Selection, WatchEvent, WatchSelection } from "./watch.ts";

@@ -7,8 +7,13 @@ import { podState } from "./pod_state.ts";
 export interface PodWait {
   /** @default {the configuration's namespace} */
   readonly namespace?: string;
-  /** As in `kubectl -l`; of several pods the newest one counts, so that a replaced pod is followed. */
+  /**
+   * As in `kubectl -l`. Of several pods the newest one counts, so that a replaced pod is followed; one whose life is over
+   * is waited on where a controller will replace it.
+   */
   readonly labelSelector: string;
+  /** The only container that counts. @default {all of them} */
+  readonly container?: string;
   /** @default {"ready"} */
   readonly until?: "ready" | "running";
   /** Told what is in the way and may pass, in the API's words: each once. */
@@ -24,14 +29,14 @@ export interface PodWait {
  * @throws {UserError} when the pod will not come to run without somebody's help; the signal's reason
  */
 export async function waitForPod(kube: KubeClient, wait: PodWait): Promise<Pod> {
-  const { namespace = kube.config.namespace, labelSelector, until = "ready", onObstacle = () => {}, signal } = wait;
+  const { namespace = kube.config.namespace, labelSelector, container, until = "ready", signal } = wait;
   const done = new AbortController();
   const either = signal ? AbortSignal.any([signal, done.signal]) : done.signal;
   const told = new Set<string>();
   const tell = (words: string) => {
     if (words === "" || told.has(words)) return;
     told.add(words);
-    onObstacle(words);
+    wait.onObstacle?.(words);
   };
   const known = new Map<string, Pod>();
   const warning = tellWarnings(kube, namespace, known, tell, either);
@@ -41,9 +46,9 @@ export async function waitForPod(kube: KubeClient, wait: PodWait): Promise<Pod> 
       else known.set(object.metadata.uid, object);
       const pod = newestPod(known.values());
       if (pod === undefined) continue;
-      const state = podState(pod);
+      const state = podState(pod, container);
       if (state.kind === "ready" || state.kind === "running" && until === "running") return pod;
-      if (state.kind === "failed") throw failure(pod, state.why);
+      if (state.kind === "failed" && !(state.trouble === "over" && isReplaced(pod))) throw failure(pod, state.why);
       tell(state.why);
     }
     throw new TypeError("Cannot wait for a pod: the watch ended"); // it ends by throwing alone
@@ -88,6 +93,11 @@ export async function* podWarnings(
 export function newestPod(known: Iterable<Pod>): Pod | undefined {
   const age = ({ metadata }: Pod) => metadata.creationTimestamp ?? "";
   return [...known].sort((a, b) => age(a) < age(b) ? -1 : age(a) > age(b) ? 1 : 0).at(-1);
+}
+
+/** Whether somebody makes another pod when this one is over; a Job's pod ends because its work does. */
+function isReplaced({ metadata }: Pod): boolean {
+  return metadata.ownerReferences.some(({ controller, kind }) => controller && kind !== "Job");
 }
 
 function failure({ metadata }: Pod, why: string): UserError {

@@ -76,6 +76,39 @@ Deno.test("waitForPod() follows a pod that replaces another", async () => {
   assert.equal((await waitForPod(kube, { labelSelector: "app=web" })).metadata.name, "p2");
 });
 
+Deno.test("waitForPod() waits for the one that replaces an evicted pod, where a controller makes it", async () => {
+  const evicted = { ...running, phase: "Failed", reason: "Evicted", message: "low on memory" };
+  const owned = (kind: string) => ({
+    ownerReferences: [{ apiVersion: "v1", kind, name: "o", uid: "o", controller: true }],
+  });
+  const told: string[] = [];
+  await using server = cluster([
+    ["ADDED", pod("p1", evicted, owned("ReplicaSet"))],
+    ["ADDED", pod("p2", waiting("ContainerCreating"), owned("ReplicaSet"))],
+    ["MODIFIED", pod("p2", ready, owned("ReplicaSet"))],
+  ]);
+  await using kube = openKubeClient(server.config());
+  const found = await waitForPod(kube, { labelSelector: "app=web", onObstacle: (words) => told.push(words) });
+  assert.equal(found.metadata.name, "p2");
+  assert.deepEqual(told, ["Evicted: low on memory"]);
+
+  for (const metadata of [{}, owned("Job")]) {
+    await using server = cluster([["ADDED", pod("p1", evicted, metadata)]]);
+    await using kube = openKubeClient(server.config());
+    await assert.rejects(waitForPod(kube, { labelSelector: "app=web" }), /it will not run: Evicted: low on memory/);
+  }
+});
+
+Deno.test("waitForPod() looks at one container alone, where one is named", async () => {
+  const sidecar = { name: "sidecar", state: { waiting: { reason: "CrashLoopBackOff", message: "x" } } };
+  const status = { containerStatuses: [sidecar, { name: "c", state: { running: {} } }] };
+  await using server = cluster([["ADDED", pod("p1", status)]]);
+  await using kube = openKubeClient(server.config());
+  const wait = { labelSelector: "app=web", until: "running" } as const;
+  assert.equal((await waitForPod(kube, { ...wait, container: "c" })).metadata.name, "p1");
+  await assert.rejects(waitForPod(kube, wait), /container "sidecar": CrashLoopBackOff: x/);
+});
+
 Deno.test("waitForPod() throws when the pod will not run, with what to look at", async () => {
   await using server = cluster([["ADDED", pod("p1", waiting("CrashLoopBackOff"))]]);
   await using kube = openKubeClient(server.config());

@@ -1,4 +1,4 @@
-import { isNotFound, type KubeClient, type Pod, pods } from "@/kube/mod.ts";
+import { isNotFound, type KubeClient, lastEnd, type Pod, pods, podState } from "@/kube/mod.ts";
 import { LinkLost } from "@/transport/mod.ts";
 import { deadline } from "@/util/mod.ts";
 
@@ -44,16 +44,17 @@ export async function findLoss(kube: KubeClient, run: AgentRun): Promise<LinkLos
 }
 
 /** Pure: why the run is over, judged by the pod as it is now; undefined while it goes on. */
-export function describeLoss({ metadata, status }: Pod, run: AgentRun): string | undefined {
+export function describeLoss(found: Pod, run: AgentRun): string | undefined {
+  const { metadata, status } = found;
   const pod = `The proxy's pod "${run.pod}"`;
   if (metadata.uid !== run.uid) return `${pod} was replaced by another of the same name`;
-  if (status.phase === "Failed" && status.reason !== "") {
-    return `${pod} was taken away: ${[status.reason, status.message].filter((word) => word !== "").join(": ")}`;
-  }
+  const state = podState(found, run.container);
+  const isOver = state.kind === "failed" && state.trouble === "over";
+  if (isOver && state.reason === status.reason) return `${pod} was taken away: ${state.why}`;
   if (metadata.deletionTimestamp) return `${pod} is being deleted`;
   const container = status.containerStatuses.find(({ name }) => name === run.container);
   const same = container?.containerID === run.containerId || run.containerId === "";
-  const ended = container?.state.terminated ?? (same ? undefined : container?.lastState.terminated);
+  const ended = same ? container?.state.terminated : lastEnd(found, run.container);
   if (ended !== undefined) {
     const why = ended.reason && ended.reason !== "Error" && ended.reason !== "Completed" ? ` (${ended.reason})` : "";
     return `The agent in pod "${run.pod}" ended with exit code ${ended.exitCode}${why}`;

@@ -1,4 +1,4 @@
-import type { Deployment, Pod } from "@/kube/mod.ts";
+import { type Deployment, lastEnd, type Pod, podState } from "@/kube/mod.ts";
 import { NEW_CONTAINER } from "./plan.ts";
 
 /** How far the proxy is, judged from what the API tells of it. */
@@ -11,19 +11,6 @@ export type ProxyState =
 
 /** What can keep a proxy from running, each with its own words for the user. */
 export type FailureCause = "image" | "quota" | "admission" | "configuration" | "crash" | "evicted";
-
-/** Reasons of a waiting container that do not pass by themselves, or not soon. */
-const WAITING_FAILURES: Readonly<Record<string, FailureCause>> = {
-  ErrImageNeverPull: "image",
-  ImagePullBackOff: "image",
-  InvalidImageName: "image",
-  ImageInspectError: "image",
-  RegistryUnavailable: "image",
-  CreateContainerConfigError: "configuration",
-  CreateContainerError: "configuration",
-  RunContainerError: "configuration",
-  CrashLoopBackOff: "crash",
-};
 
 /** Judges the proxy by its Deployment, the newest of its pods, and the agent's container in that. */
 export function judgeProxy(
@@ -42,27 +29,25 @@ export function judgeProxy(
   return { kind: "failed", cause, why: failure.message };
 }
 
-function judgePod({ metadata: { name }, status }: Pod, agent: string): ProxyState {
-  if (status.phase === "Failed" && status.reason !== "") {
-    return { kind: "failed", cause: "evicted", why: `${status.reason}: ${status.message}`, pod: name };
+function judgePod(pod: Pod, agent: string): ProxyState {
+  const { name } = pod.metadata;
+  const state = podState(pod, agent);
+  const failed = (cause: FailureCause, why: string) => ({ kind: "failed", cause, why, pod: name } as const);
+  if (state.kind === "failed" && state.trouble === "over" && state.reason === pod.status.reason) {
+    return failed("evicted", state.why);
   }
-  const container = status.containerStatuses.find((candidate) => candidate.name === agent);
-  if (container === undefined) return { kind: "waiting", ...unschedulable(status.conditions) };
-  const { waiting, running, terminated } = container.state;
-  const ended = terminated ?? container.lastState.terminated;
+  // An agent that ended has lost what the session had in it, even where it was started again.
+  const ended = lastEnd(pod, agent);
   if (ended !== undefined) {
-    const why = `the agent ended with exit code ${ended.exitCode}${ended.reason && ` (${ended.reason})`}`;
-    return { kind: "failed", cause: "crash", why, pod: name };
+    return failed("crash", `the agent ended with exit code ${ended.exitCode}${ended.reason && ` (${ended.reason})`}`);
   }
-  if (running !== undefined) return { kind: "running", pod: name };
-  if (waiting === undefined) return { kind: "waiting" };
-  const words = [waiting.reason, waiting.message].filter((word) => word !== "").join(": ");
-  const cause = WAITING_FAILURES[waiting.reason];
-  if (cause !== undefined) return { kind: "failed", cause, why: words, pod: name };
-  return waiting.reason === "ContainerCreating" ? { kind: "waiting" } : { kind: "waiting", why: words };
-}
-
-function unschedulable(conditions: Pod["status"]["conditions"]): { why?: string } {
-  const scheduled = conditions.find(({ type, status }) => type === "PodScheduled" && status === "False");
-  return scheduled === undefined ? {} : { why: `${scheduled.reason}: ${scheduled.message}` };
+  switch (state.kind) {
+    case "ready":
+    case "running":
+      return { kind: "running", pod: name };
+    case "waiting":
+      return state.why === "" ? { kind: "waiting" } : { kind: "waiting", why: state.why };
+    case "failed":
+      return failed(state.trouble === "over" ? "crash" : state.trouble, state.why);
+  }
 }
