@@ -1,5 +1,5 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { decodeMessage, DialError, encodeMessage, HostRequest, LookupError, toResolveReply } from "@/pod/mod.ts";
+import { decodeMessage, DialError, encodeAnswer, encodeMessage, HostRequest, LookupError } from "@/pod/mod.ts";
 import type { Incoming, Mux, MuxStream } from "@/transport/mod.ts";
 import { messageOf, splice, writeAll } from "@/util/mod.ts";
 import { openFlow } from "./datagrams.ts";
@@ -59,7 +59,7 @@ async function fulfil(request: HostRequest, incoming: Incoming, mux: Mux, option
     }
     case "resolve": {
       const answer = await resolve(request.name, request.type, { signal: incoming.signal });
-      return await sendJson(incoming.accept(), toResolveReply(answer));
+      return await sendWhole(incoming.accept(), encodeAnswer(answer));
     }
     case "files": {
       const tree = await FileTree.of(request.mounts);
@@ -83,7 +83,11 @@ async function fulfil(request: HostRequest, incoming: Incoming, mux: Mux, option
 }
 
 async function sendJson(stream: MuxStream, value: unknown): Promise<void> {
-  await writeAll(stream, new TextEncoder().encode(JSON.stringify(value)));
+  await sendWhole(stream, new TextEncoder().encode(JSON.stringify(value)));
+}
+
+async function sendWhole(stream: MuxStream, bytes: Uint8Array): Promise<void> {
+  await writeAll(stream, bytes);
   await stream.closeWrite();
 }
 

@@ -7,7 +7,7 @@
  * | dial | host to agent | is the connection |
  * | lookup | host to agent | carries nothing: the answer is in ACCEPT |
  * | listen | host to agent | stands for the listener: its end closes the port |
- * | resolve | host to agent | carries the answer as one JSON object, to the end of stream |
+ * | resolve | host to agent | carries the answer as one DNS message (RFC 1035), to the end of stream |
  * | datagrams | host to agent | is the flow: datagrams both ways, each after its length in two bytes |
  * | environment | host to agent | carries the environment as one JSON object, to the end of stream |
  * | files | host to agent | is an SFTP connection (`sftp.md`); which volumes are there is in ACCEPT |
@@ -16,7 +16,8 @@
  * @module
  */
 import * as z from "zod/mini";
-import { type DnsAnswer, type DnsRecord, EAI_NAMES, type EaiName, ERRNO_NAMES, type ErrnoName } from "./pod.ts";
+import { decodeMessage as decodeDns, DnsFormatError, encodeMessage as encodeDns, queryFor, TYPES } from "@/dns/mod.ts";
+import { type DnsAnswer, EAI_NAMES, type EaiName, ERRNO_NAMES, type ErrnoName } from "./pod.ts";
 
 const Port = z.int().check(z.gte(1), z.lte(65535));
 const Host = z.string().check(z.minLength(1), z.maxLength(1024));
@@ -46,23 +47,22 @@ export type AgentRequest = z.infer<typeof AgentRequest>;
 export const LookupReply = z.object({ addresses: z.array(z.string()).check(z.minLength(1)) });
 /** The answer to "files": the mount points that are there. */
 export const FilesReply = z.object({ mounts: z.array(z.string()) });
-const Records = z.array(z.object({ name: z.string(), type: z.int(), ttl: z.number(), data: z.base64() }));
-/** The body of "resolve". */
-export const ResolveReply = z.object({ rcode: z.int(), name: z.string(), records: Records, authority: Records });
 
-/** An answer of DNS as it travels. */
-export function toResolveReply({ rcode, name, records, authority }: DnsAnswer): z.infer<typeof ResolveReply> {
-  const asText = (record: DnsRecord) => ({ ...record, data: record.data.toBase64() });
-  return { rcode, name, records: records.map(asText), authority: authority.map(asText) };
+/** The body of "resolve": a DNS message whose question is the name that was answered. */
+export function encodeAnswer({ rcode, name, records, authority }: DnsAnswer): Uint8Array {
+  const query = queryFor(0, name, TYPES.ANY, { edns: rcode > 15 });
+  return encodeDns({ ...query, isResponse: true, rcode, answers: records, authorities: authority });
 }
 
-/** The answer of DNS that travelled. */
-export function fromResolveReply({ rcode, name, records, authority }: z.infer<typeof ResolveReply>): DnsAnswer {
-  const asBytes = (record: z.infer<typeof Records>[number]) => ({
-    ...record,
-    data: Uint8Array.fromBase64(record.data),
-  });
-  return { rcode, name, records: records.map(asBytes), authority: authority.map(asBytes) };
+/**
+ * The answer that the body of "resolve" carries.
+ *
+ * @throws {DnsFormatError} when it carries none
+ */
+export function decodeAnswer(bytes: Uint8Array): DnsAnswer {
+  const { rcode, questions: [question], answers, authorities } = decodeDns(bytes);
+  if (question === undefined) throw new DnsFormatError("an answer to no question");
+  return { rcode, name: question.name, records: answers, authority: authorities };
 }
 
 /** The body of "environment". */

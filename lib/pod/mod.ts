@@ -11,7 +11,6 @@ export {
   type DatagramFlow,
   DialError,
   type DnsAnswer,
-  type DnsRecord,
   EAI_NAMES,
   type EaiName,
   ERRNO_NAMES,
@@ -24,19 +23,18 @@ export {
   type PodConnection,
   type PodFiles,
   type PodListener,
-  RCODE,
   type Waiting,
 } from "./pod.ts";
 export {
   AgentRequest,
   decodeMessage,
+  encodeAnswer,
   encodeMessage,
   FilesReply,
   HostRequest,
   LookupReply,
   toEaiName,
   toErrnoName,
-  toResolveReply,
 } from "./messages.ts";
 export { DatagramReader, encodeDatagram, MAX_DATAGRAM_BYTES } from "./datagram.ts";
 export { type LinkedPod, openPod } from "./pod_client.ts";

@@ -1,3 +1,4 @@
+import type { DnsRecord } from "@/dns/mod.ts";
 import type { Duplex } from "@/util/mod.ts";
 
 /** Where to connect: a name as the pod's resolver knows it or an address, and a TCP port. */
@@ -73,29 +74,15 @@ export interface PodFiles {
   readonly duplex: Duplex;
 }
 
-/** What became of a question (RFC 1035, section 4.1.1), as far as there is an answer. */
-export const RCODE = { NOERROR: 0, NXDOMAIN: 3 } as const;
-
 /** The answer to a question of DNS. */
 export interface DnsAnswer {
-  /** {@linkcode RCODE}, as the server gave it. */
+  /** As the server gave it (`RCODES` of the room dns). */
   readonly rcode: number;
   /** The name that was answered: with the domain of the search list where that gave it. */
   readonly name: string;
   readonly records: readonly DnsRecord[];
   /** Who says so; with no records it has the SOA, whose time tells how long that holds. */
   readonly authority: readonly DnsRecord[];
-}
-
-/** A record of DNS, class IN. */
-export interface DnsRecord {
-  /** Without the last dot. */
-  readonly name: string;
-  readonly type: number;
-  /** How long it may be kept, in seconds. */
-  readonly ttl: number;
-  /** The data in wire form; names in it are not compressed. */
-  readonly data: Uint8Array;
 }
 
 /**

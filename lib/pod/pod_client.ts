@@ -4,14 +4,13 @@ import { type Duplex, messageOf, writeAll } from "@/util/mod.ts";
 import { DatagramReader, encodeDatagram } from "./datagram.ts";
 import {
   AgentRequest,
+  decodeAnswer,
   decodeMessage,
   encodeMessage,
   Environment,
   FilesReply,
-  fromResolveReply,
   type HostRequest,
   LookupReply,
-  ResolveReply,
   toEaiName,
   toErrnoName,
 } from "./messages.ts";
@@ -95,7 +94,7 @@ class PodClient implements LinkedPod {
   async resolve(name: string, type: number, options: Waiting = {}): Promise<DnsAnswer> {
     const stream = await this.#ask({ ask: "resolve", name, type }, options);
     await stream.closeWrite();
-    return fromResolveReply(decodeMessage(ResolveReply, await readToEnd(stream)));
+    return decodeAnswer(await readToEnd(stream));
   }
 
   async datagrams({ host, port }: Address, options: Waiting = {}): Promise<DatagramFlow> {

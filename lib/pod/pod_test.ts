@@ -83,7 +83,7 @@ check("lookup() resolves as the agent's libc does", async (pod) => {
 
 check("resolve() gives records, and the errors of names", async (pod) => {
   const localhost = await pod.resolve("localhost", 1);
-  equals(localhost.records.map(({ type, data }) => [type, ...data]), [[1, 127, 0, 0, 1]]);
+  equals(localhost.records, [{ name: "localhost", ttl: 0, data: { type: "A", address: "127.0.0.1" } }]);
   await rejects(pod.resolve("bad..name", 1), (error: unknown) => {
     return error instanceof LookupError && error.code === "EAI_NONAME";
   });

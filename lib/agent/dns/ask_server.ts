@@ -1,11 +1,9 @@
 import { createSocket } from "node:dgram";
+import { decodeMessage, DnsFormatError, type DnsMessage, encodeMessage, queryFor, RCODES } from "@/dns/mod.ts";
 import { abortable, closeQuietly, readFull, writeAll } from "@/util/mod.ts";
-import { decodeMessage, DnsFormatError, type DnsMessage, encodeQuery } from "./message.ts";
 
 /** Where name servers listen. */
 const DNS_PORT = 53;
-/** The server does not know EDNS (RFC 6891, section 7) or says so in another way. */
-const FORMERR = 1;
 
 /** One question to one server. */
 export interface Question {
@@ -25,14 +23,14 @@ export interface Question {
  */
 export async function askServer(question: Question): Promise<DnsMessage> {
   let answer = await byUdp(question, true);
-  if (answer.rcode === FORMERR) answer = await byUdp(question, false);
-  return answer.truncated ? await byTcp(question) : answer;
+  if (answer.rcode === RCODES.FORMERR) answer = await byUdp(question, false);
+  return answer.isTruncated ? await byTcp(question) : answer;
 }
 
 async function byUdp({ name, type, server, port = DNS_PORT, signal }: Question, edns: boolean): Promise<DnsMessage> {
   signal.throwIfAborted();
   const id = randomId();
-  const query = encodeQuery(id, name, type, edns);
+  const query = encodeMessage(queryFor(id, name, type, { edns }));
   const socket = createSocket(server.includes(":") ? "udp6" : "udp4");
   const { promise, resolve, reject } = Promise.withResolvers<DnsMessage>();
   socket.on("error", reject);
@@ -40,7 +38,7 @@ async function byUdp({ name, type, server, port = DNS_PORT, signal }: Question, 
     if (from.address !== server || from.port !== port) return; // the runtime connects the socket in name only
     try {
       const message = decodeMessage(bytes);
-      if (message.id === id) resolve(message);
+      if (message.isResponse && message.id === id) resolve(message);
     } catch (error) {
       if (!(error instanceof DnsFormatError)) reject(error); // somebody else's packet: ours may still come
     }
@@ -59,7 +57,7 @@ async function byTcp({ name, type, server, port = DNS_PORT, signal }: Question):
   signal.addEventListener("abort", stop, { once: true });
   try {
     const id = randomId();
-    const query = encodeQuery(id, name, type);
+    const query = encodeMessage(queryFor(id, name, type));
     const framed = new Uint8Array([query.length >> 8, query.length & 0xff, ...query]); // RFC 1035, section 4.2.2
     await writeAll(connection, framed);
     const header = new Uint8Array(2);
@@ -67,7 +65,7 @@ async function byTcp({ name, type, server, port = DNS_PORT, signal }: Question):
     const body = new Uint8Array((header[0] ?? 0) << 8 | (header[1] ?? 0));
     await readFull(connection, body);
     const message = decodeMessage(body);
-    if (message.id !== id) throw new DnsFormatError("The server answered another question");
+    if (!message.isResponse || message.id !== id) throw new DnsFormatError("The server answered another question");
     return message;
   } catch (error) {
     signal.throwIfAborted();

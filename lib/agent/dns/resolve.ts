@@ -1,13 +1,9 @@
-import { type DnsAnswer, type DnsRecord, LookupError, RCODE } from "@/pod/mod.ts";
+import ipaddr from "ipaddr.js";
+import { DnsFormatError, type DnsMessage, type DnsRecord, labelsOf, RCODES, TYPES } from "@/dns/mod.ts";
+import { type DnsAnswer, LookupError } from "@/pod/mod.ts";
 import { deadline, messageOf } from "@/util/mod.ts";
 import { askServer } from "./ask_server.ts";
-import { DnsFormatError, type DnsMessage, encodeName } from "./message.ts";
 import { candidates, type Hosts, parseHosts, parseResolvConf, type ResolverSettings } from "./settings.ts";
-
-/** Types of records that the hosts file knows. */
-const A = 1;
-const PTR = 12;
-const AAAA = 28;
 
 /** Where the pod's resolver is described, and where its servers listen. */
 export interface ResolveOptions {
@@ -29,26 +25,38 @@ export interface ResolveOptions {
  */
 export async function resolve(name: string, type: number, options: ResolveOptions = {}): Promise<DnsAnswer> {
   const { resolvConf = "/etc/resolv.conf", hosts = "/etc/hosts" } = options;
+  if (!isName(name)) throw new LookupError("EAI_NONAME", `Cannot look up "${name}": it is no name`);
   const known = fromHosts(name, type, parseHosts(await readText(hosts)));
   if (known !== undefined) return known;
   const settings = parseResolvConf(await readText(resolvConf));
   let empty: DnsAnswer | undefined;
   let failed: unknown;
-  for (const candidate of candidates(name, settings)) {
+  // Where a domain of the search list makes it too long, that candidate is passed over, as by libc.
+  for (const candidate of candidates(name, settings).filter(isName)) {
     try {
-      const { rcode, answers, authority } = await ask(candidate, type, settings, options);
-      const answer: DnsAnswer = { rcode, name: candidate, records: answers, authority };
-      if (rcode === RCODE.NOERROR && answers.length > 0) return answer;
+      const { rcode, answers, authorities } = await ask(candidate, type, settings, options);
+      const answer: DnsAnswer = { rcode, name: candidate, records: answers, authority: authorities };
+      if (rcode === RCODES.NOERROR && answers.length > 0) return answer;
       // That the name is there without records of the type says more than that another does not exist.
-      if (empty === undefined || empty.rcode !== RCODE.NOERROR) empty = answer;
+      if (empty === undefined || empty.rcode !== RCODES.NOERROR) empty = answer;
     } catch (error) {
       options.signal?.throwIfAborted();
-      if (error instanceof DnsFormatError) throw new LookupError("EAI_NONAME", error.message);
       failed = error;
     }
   }
-  if (empty !== undefined && (failed === undefined || empty.rcode === RCODE.NOERROR)) return empty;
+  if (empty !== undefined && (failed === undefined || empty.rcode === RCODES.NOERROR)) return empty;
   throw new LookupError("EAI_AGAIN", `No name server of the pod answers for "${name}": ${messageOf(failed)}`);
+}
+
+/** Whether it has a place in a message. */
+function isName(name: string): boolean {
+  try {
+    labelsOf(name);
+    return true;
+  } catch (error) {
+    if (error instanceof DnsFormatError) return false;
+    throw error;
+  }
 }
 
 /** Asks the servers in their order until one has an answer that is one. */
@@ -58,7 +66,6 @@ async function ask(
   { servers, timeoutMs, attempts }: ResolverSettings,
   { signal, port }: ResolveOptions,
 ): Promise<DnsMessage> {
-  encodeName(name);
   let last: unknown;
   for (let attempt = 0; attempt < attempts; attempt++) {
     for (const server of servers) {
@@ -67,7 +74,7 @@ async function ask(
       try {
         const where = { server, ...(port !== undefined && { port }) };
         const message = await askServer({ name, type, ...where, signal: waiting });
-        if (message.rcode === RCODE.NOERROR || message.rcode === RCODE.NXDOMAIN) return message;
+        if (message.rcode === RCODES.NOERROR || message.rcode === RCODES.NXDOMAIN) return message;
         last = new Error(`${server} answered with code ${message.rcode}`);
       } catch (error) {
         signal?.throwIfAborted();
@@ -81,47 +88,31 @@ async function ask(
 /** What the hosts file says; undefined when it says nothing of the name. */
 function fromHosts(name: string, type: number, { addresses, names }: Hosts): DnsAnswer | undefined {
   const plain = name.replace(/\.$/, "").toLowerCase();
-  const found = addresses.get(plain);
-  const records: DnsRecord[] = [];
-  if (type === PTR) {
-    for (const [address, host] of names) {
-      if (reverseName(address) === plain) records.push({ name: plain, type, ttl: 0, data: encodeName(host) });
-    }
-    if (records.length === 0) return undefined;
-  } else if (found === undefined || (type !== A && type !== AAAA)) {
-    return undefined;
-  }
-  for (const address of found ?? []) {
-    if (address.includes(":") === (type === AAAA)) {
-      records.push({ name: plain, type, ttl: 0, data: addressBytes(address) });
-    }
-  }
-  return { rcode: RCODE.NOERROR, name: plain, records, authority: [] };
+  const records = type === TYPES.PTR
+    ? [...names].filter(([address]) => reverseName(address) === plain)
+      .map(([, target]): DnsRecord => ({ name: plain, ttl: 0, data: { type: "PTR", target } }))
+    : addressRecords(plain, type, addresses.get(plain) ?? []);
+  const isKnown = type === TYPES.PTR ? records.length > 0 : addresses.has(plain) && isAddressType(type);
+  return isKnown ? { rcode: RCODES.NOERROR, name: plain, records, authority: [] } : undefined;
+}
+
+function isAddressType(type: number): boolean {
+  return type === TYPES.A || type === TYPES.AAAA;
+}
+
+/** The addresses that are of this type, as records. */
+function addressRecords(name: string, type: number, addresses: readonly string[]): DnsRecord[] {
+  const wanted = type === TYPES.A ? "A" : "AAAA";
+  return addresses.filter((address) => isAddressType(type) && address.includes(":") === (wanted === "AAAA"))
+    .map((address) => ({ name, ttl: 0, data: { type: wanted, address: address.split("%")[0] ?? address } }));
 }
 
 /** The name under which an address has its PTR (RFC 1035, section 3.5; RFC 3596, section 2.5). */
 export function reverseName(address: string): string {
-  const bytes = [...addressBytes(address)];
+  const bytes = ipaddr.parse(address).toByteArray();
   if (bytes.length === 4) return `${bytes.reverse().join(".")}.in-addr.arpa`;
   const nibbles = bytes.flatMap((byte) => [byte >> 4, byte & 15]).reverse();
   return `${nibbles.map((nibble) => nibble.toString(16)).join(".")}.ip6.arpa`;
-}
-
-/** The bytes of an address in text; a zone is left out. */
-export function addressBytes(address: string): Uint8Array {
-  if (!address.includes(":")) return new Uint8Array(address.split(".").map(Number));
-  const [head = "", tail] = (address.split("%")[0] ?? "").split("::");
-  const groups = (part: string) => part === "" ? [] : part.split(":").flatMap(toGroups);
-  const [first, last] = [groups(head), groups(tail ?? "")];
-  const zeros = Array<number>(Math.max(0, 8 - first.length - last.length)).fill(0);
-  return new Uint8Array([...first, ...zeros, ...last].flatMap((group) => [group >> 8, group & 0xff]));
-}
-
-/** One part of an IPv6 address: a group, or an IPv4 address as two. */
-function toGroups(part: string): number[] {
-  if (!part.includes(".")) return [parseInt(part, 16)];
-  const [a = 0, b = 0, c = 0, d = 0] = part.split(".").map(Number);
-  return [a << 8 | b, c << 8 | d];
 }
 
 async function readText(path: string): Promise<string> {

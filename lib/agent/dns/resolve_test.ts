@@ -1,16 +1,17 @@
 import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
 import { createSocket } from "node:dgram";
-import { LookupError, RCODE } from "@/pod/mod.ts";
+import { type DnsRecord, RCODES, TYPES } from "@/dns/mod.ts";
+import { LookupError } from "@/pod/mod.ts";
 import { readFull, writeAll } from "@/util/mod.ts";
-import { addressBytes, resolve, reverseName } from "./resolve.ts";
+import { resolve, reverseName } from "./resolve.ts";
 
-const TXT = 16;
+const { TXT } = TYPES;
 
 /** How a server of these tests answers a name; it keeps what it was asked. */
 type Zone = (
   name: string,
   by: "udp" | "tcp",
-) => "NXDOMAIN" | "NODATA" | "SERVFAIL" | "FORMERR" | "cut" | "silence" | string;
+) => "NXDOMAIN" | "NODATA" | "SERVFAIL" | "FORMERR" | "cut" | "broken" | "silence" | string;
 
 interface Server extends AsyncDisposable {
   readonly port: number;
@@ -38,7 +39,8 @@ async function startServer(zone: Zone, { hostname = "127.0.0.1", port = 0 } = {}
     const records = has ? [0xc0, 12, 0, TXT, 0, 1, 0, 0, 0, 9, 0, 1 + data.length, data.length, ...data] : [];
     const flags = [0x81 | (fate === "cut" ? 2 : 0), 0x80 | (codes[fate] ?? 0)];
     const head = [query[0] ?? 0, query[1] ?? 0, ...flags, 0, 1, 0, has ? 1 : 0, 0, 0, 0, 0];
-    return new Uint8Array([...head, ...query.subarray(12, at + 5), ...records]);
+    const whole = new Uint8Array([...head, ...query.subarray(12, at + 5), ...records]);
+    return fate === "broken" ? whole.subarray(0, -1) : whole;
   };
   const tcp = Deno.listen({ hostname, port });
   const accepting = (async () => {
@@ -87,20 +89,21 @@ async function resolveWith(name: string, type: number, { conf, hosts = "", port 
   }
 }
 
-const textOf = (data: Uint8Array | undefined) => new TextDecoder().decode(data?.subarray(1));
+const textOf = (record: DnsRecord | undefined) =>
+  record?.data.type === "TXT" ? new TextDecoder().decode(record.data.texts[0]) : undefined;
 
 Deno.test("resolve() goes through the search list as libc does, and says which name answered", async () => {
   await using server = await startServer((name) => name === "web.b" ? "here" : "NXDOMAIN");
   const conf = "nameserver 127.0.0.1\nsearch a b\noptions ndots:5 timeout:1 attempts:1\n";
   const { name, rcode, records } = await resolveWith("web", TXT, { conf, port: server.port });
-  equals({ name, rcode, text: textOf(records[0]?.data) }, { name: "web.b", rcode: RCODE.NOERROR, text: "here" });
+  equals({ name, rcode, text: textOf(records[0]) }, { name: "web.b", rcode: RCODES.NOERROR, text: "here" });
   equals(server.asked, ["udp web.a", "udp web.b"]);
 });
 
 Deno.test("resolve() asks for a name with enough dots as it is first, and for one with a last dot alone", async () => {
   await using server = await startServer(() => "NXDOMAIN");
   const conf = "nameserver 127.0.0.1\nsearch a\n";
-  equals((await resolveWith("x.y", TXT, { conf, port: server.port })).rcode, RCODE.NXDOMAIN);
+  equals((await resolveWith("x.y", TXT, { conf, port: server.port })).rcode, RCODES.NXDOMAIN);
   await resolveWith("x.", TXT, { conf, port: server.port });
   equals(server.asked, ["udp x.y", "udp x.y.a", "udp x"]);
 });
@@ -109,14 +112,14 @@ Deno.test("resolve() tells a name without such records from a name that is not t
   await using server = await startServer((name) => name === "x.a" ? "NODATA" : "NXDOMAIN");
   const conf = "nameserver 127.0.0.1\nsearch a b\n";
   const { rcode, name, records } = await resolveWith("x", TXT, { conf, port: server.port });
-  equals({ rcode, name, records }, { rcode: RCODE.NOERROR, name: "x.a", records: [] });
+  equals({ rcode, name, records }, { rcode: RCODES.NOERROR, name: "x.a", records: [] });
 });
 
 Deno.test("resolve() asks by TCP when an answer was cut, and without EDNS where that is not known", async () => {
   await using server = await startServer((name, by) => name === "old" ? "FORMERR" : by === "udp" ? "cut" : "whole");
   const conf = "nameserver 127.0.0.1\n";
-  equals(textOf((await resolveWith("long", TXT, { conf, port: server.port })).records[0]?.data), "whole");
-  equals(textOf((await resolveWith("old", TXT, { conf, port: server.port })).records[0]?.data), "plain");
+  equals(textOf((await resolveWith("long", TXT, { conf, port: server.port })).records[0]), "whole");
+  equals(textOf((await resolveWith("old", TXT, { conf, port: server.port })).records[0]), "plain");
   equals(server.asked, ["udp long", "tcp long", "udp old", "udp old"]);
 });
 
@@ -124,7 +127,7 @@ Deno.test("resolve() goes on to the next server when one fails or is silent", as
   await using first = await startServer(() => "SERVFAIL");
   await using second = await startServer(() => "second", { hostname: "127.0.0.2", port: first.port });
   const conf = "nameserver 127.0.0.1\nnameserver 127.0.0.2\n";
-  equals(textOf((await resolveWith("x", TXT, { conf, port: first.port })).records[0]?.data), "second");
+  equals(textOf((await resolveWith("x", TXT, { conf, port: first.port })).records[0]), "second");
   ok(second.asked.length === 1);
 });
 
@@ -143,17 +146,33 @@ Deno.test("resolve() has the hosts file before the servers: addresses, no addres
     hosts: "10.1.2.3 Alias alias.example\nfd00::7 six\n",
     port: server.port,
   };
-  equals((await resolveWith("alias", 1, given)).records[0]?.data, new Uint8Array([10, 1, 2, 3]));
+  equals((await resolveWith("alias", 1, given)).records[0]?.data, { type: "A", address: "10.1.2.3" });
   equals(await resolveWith("ALIAS.", 28, given), { rcode: 0, name: "alias", records: [], authority: [] });
-  equals((await resolveWith("six", 28, given)).records[0]?.data, addressBytes("fd00::7"));
+  equals((await resolveWith("six", 28, given)).records[0]?.data, { type: "AAAA", address: "fd00::7" });
   const pointer = await resolveWith("3.2.1.10.in-addr.arpa", 12, given);
-  equals(pointer.records[0]?.data, new Uint8Array([5, ...new TextEncoder().encode("Alias"), 0]));
+  equals(pointer.records[0]?.data, { type: "PTR", target: "Alias" });
   equals(server.asked, []);
 });
 
-Deno.test("reverseName() and addressBytes() know every form of an address", () => {
+Deno.test("resolve() passes over a domain that makes the name too long", async () => {
+  await using server = await startServer((name) => name.endsWith(".b") ? "here" : "NXDOMAIN");
+  const conf = `nameserver 127.0.0.1\nsearch ${"long.".repeat(40)}a b\n`;
+  const name = `${"x".repeat(60)}.y`;
+  equals((await resolveWith(name, TXT, { conf, port: server.port })).name, `${name}.b`);
+  equals(server.asked, [`udp ${name}`, `udp ${name}.b`]);
+});
+
+Deno.test("resolve() asks again, and does not say that the name is none, when an answer is broken", async () => {
+  await using server = await startServer((_name, by) => by === "udp" ? "cut" : "broken");
+  const conf = "nameserver 127.0.0.1\noptions timeout:1 attempts:2\n";
+  await rejects(resolveWith("x", TXT, { conf, port: server.port }), (error: unknown) => {
+    return error instanceof LookupError && error.code === "EAI_AGAIN";
+  });
+  equals(server.asked.length, 4);
+});
+
+Deno.test("reverseName() knows every form of an address", () => {
   equals(reverseName("10.1.2.3"), "3.2.1.10.in-addr.arpa");
   equals(reverseName("::1"), `1${".0".repeat(31)}.ip6.arpa`);
-  equals(addressBytes("::ffff:10.0.0.1%eth0"), new Uint8Array([...Array<number>(10).fill(0), 255, 255, 10, 0, 0, 1]));
-  equals(addressBytes("1:2:3:4:5:6:7:8")[15], 8);
+  equals(reverseName("fe80::1%eth0"), reverseName("fe80::1"));
 });

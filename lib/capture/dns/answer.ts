@@ -3,25 +3,25 @@
  * type by `Pod.resolve`; both with the pod's hosts file, search list and ndots. What cannot be asked there is answered
  * "not implemented", at which resolvers go on without it; never with an answer of the host's.
  */
-import { type Log, silentLog } from "@/log/mod.ts";
-import { type DnsRecord as PodRecord, LookupError, type Pod } from "@/pod/mod.ts";
-import { messageOf } from "@/util/mod.ts";
-import { DnsFormatError } from "./format_error.ts";
 import {
   CLASS_IN,
   decodeMessage,
+  DnsFormatError,
   type DnsMessage,
+  type DnsRecord,
   encodeMessage,
   PLAIN_UDP_BYTES,
   type Question,
   RCODES,
-} from "./message.ts";
-import { type DnsRecord, TYPES } from "./record.ts";
+  SAFE_UDP_BYTES,
+  TYPES,
+} from "@/dns/mod.ts";
+import { type Log, silentLog } from "@/log/mod.ts";
+import { LookupError, type Pod } from "@/pod/mod.ts";
+import { messageOf } from "@/util/mod.ts";
 
 /** How long an address may be kept, in seconds: that of CoreDNS for Services, since getaddrinfo tells none. */
 const TTL_SECONDS = 5;
-/** Largest answer by UDP that we send: what crosses every path whole (DNS flag day 2020). */
-const MOST_UDP_BYTES = 1232;
 /** How many names are remembered. */
 const MOST_NAMES = 1024;
 
@@ -98,8 +98,9 @@ export function makeResponder(pod: Pick<Pod, "lookup" | "resolve">, options: Res
     try {
       const { rcode, name: found, records, authority } = await pod.resolve(name, type, { ...(signal && { signal }) });
       // Where the search list gave the answer, it is the answer to what was asked all the same.
-      const renamed = (record: PodRecord) => fromPod(record.name === found ? { ...record, name } : record);
-      return { rcode, answers: records.map(renamed), authorities: authority.map(fromPod) };
+      const isFound = (record: DnsRecord) => record.name.toLowerCase() === found.toLowerCase();
+      const renamed = (record: DnsRecord) => isFound(record) ? { ...record, name } : record;
+      return { rcode, answers: records.map(renamed), authorities: authority };
     } catch (error) {
       log.debug(`dns ${name} (type ${type}): ${messageOf(error)}`);
       const isNoName = error instanceof LookupError && error.code === "EAI_NONAME";
@@ -120,7 +121,7 @@ export function makeResponder(pod: Pick<Pod, "lookup" | "resolve">, options: Res
       const result = refusalOf(query) ?? await resolve(query.questions[0] ?? { name: "", type: 0, class: CLASS_IN });
       const mostBytes = transport === "tcp"
         ? 65535
-        : Math.min(MOST_UDP_BYTES, Math.max(PLAIN_UDP_BYTES, query.edns?.udpBytes ?? PLAIN_UDP_BYTES));
+        : Math.min(SAFE_UDP_BYTES, Math.max(PLAIN_UDP_BYTES, query.edns?.udpBytes ?? PLAIN_UDP_BYTES));
       return encodeMessage({ ...responseTo(query), ...result }, mostBytes);
     },
   };
@@ -132,11 +133,6 @@ type Result = Pick<DnsMessage, "rcode" | "answers"> & { readonly authorities?: r
 /** Types from 128 to 255 are questions that are no records (RFC 6895, section 3.1): transfers, and "any" (RFC 8482). */
 function canBeAsked({ type, class: klass }: Question): boolean {
   return klass === CLASS_IN && type !== 0 && type !== TYPES.OPT && (type < 128 || type > 255);
-}
-
-/** A record as it came from the pod, where names in its data are not compressed. */
-function fromPod({ name, type, ttl, data }: PodRecord): DnsRecord {
-  return { name, ttl, data: { type: "unknown", number: type, bytes: new Uint8Array(data) } };
 }
 
 /** Why a query is not even looked at. */
@@ -160,7 +156,7 @@ function responseTo({ id, opcode, recursionDesired, questions, edns }: DnsMessag
     answers: [],
     authorities: [],
     additionals: [],
-    ...(edns && { edns: { udpBytes: MOST_UDP_BYTES, version: 0, dnssecOk: false } }),
+    ...(edns && { edns: { udpBytes: SAFE_UDP_BYTES, version: 0, dnssecOk: false } }),
   };
 }
 

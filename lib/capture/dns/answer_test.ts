@@ -1,10 +1,17 @@
 import { deepStrictEqual as equals, ok } from "node:assert/strict";
+import {
+  decodeMessage,
+  type DnsMessage,
+  type DnsRecord,
+  encodeMessage,
+  RCODES,
+  type RecordData,
+  TYPES,
+} from "@/dns/mod.ts";
 import { type DnsAnswer, LookupError } from "@/pod/mod.ts";
 import { duplexPair } from "@/util/mod.ts";
 import { readFrames, toFrame } from "../frames.ts";
 import { makeResponder } from "./answer.ts";
-import { decodeMessage, type DnsMessage, encodeMessage, RCODES } from "./message.ts";
-import { TYPES } from "./record.ts";
 import { serveDns } from "./serve.ts";
 
 const QUERY: DnsMessage = {
@@ -44,13 +51,15 @@ function makePod() {
     resolve(name: string, type: number): Promise<DnsAnswer> {
       if (name === "later") return Promise.reject(new LookupError("EAI_AGAIN", "no name server answers"));
       const found = `${name}.default.svc.cluster.local`;
-      const soa = { name: "cluster.local", type: TYPES.SOA, ttl: 30, data: new Uint8Array(22) };
+      const numbers = [1, 2, 3, 4, 5] as const;
+      const soa: DnsRecord = {
+        name: "cluster.local",
+        ttl: 30,
+        data: { type: "SOA", primary: "ns.cluster.local", mailbox: "root.cluster.local", numbers },
+      };
       if (type === 99) return Promise.resolve({ rcode: 3, name, records: [], authority: [soa] });
-      const data = encodeMessage({ ...QUERY, questions: [{ name: `target.${found}`, type: 1, class: 1 }] }).slice(
-        12,
-        -4,
-      );
-      const records = [{ name: found, type, ttl: 17, data: new Uint8Array([0, 1, 0, 2, 0, 80, ...data]) }];
+      const data: RecordData = { type: "SRV", priority: 1, weight: 2, port: 80, target: `target.${found}` };
+      const records: DnsRecord[] = [{ name: found.toUpperCase(), ttl: 17, data }];
       return Promise.resolve({ rcode: 0, name: found, records, authority: [] });
     },
   };

@@ -1,6 +1,6 @@
 import { deepStrictEqual as equals, ok, throws } from "node:assert/strict";
 import { DnsFormatError } from "./format_error.ts";
-import { decodeMessage, type DnsMessage, encodeMessage, RCODES } from "./message.ts";
+import { decodeMessage, type DnsMessage, encodeMessage, queryFor, RCODES } from "./message.ts";
 import { decodeName } from "./name.ts";
 import { type RecordData, TYPES } from "./record.ts";
 
@@ -21,6 +21,17 @@ const EMPTY: DnsMessage = {
 
 const bytesOf = (hex: string) => Uint8Array.fromHex(hex.replaceAll(/\s/g, ""));
 
+Deno.test("queryFor() asks one question, with EDNS or without", () => {
+  equals(
+    encodeMessage(queryFor(7, "a.test", TYPES.SRV)),
+    bytesOf("0007 0100 0001 0000 0000 0001 0161 0474657374 00 0021 0001 00 0029 04d0 0000 0000 0000"),
+  );
+  equals(
+    encodeMessage(queryFor(7, "a.test.", TYPES.A, { edns: false })),
+    bytesOf("0007 0100 0001 0000 0000 0000 0161 0474657374 00 0001 0001"),
+  );
+});
+
 Deno.test("decodeMessage() reads what others wrote", async (t) => {
   await t.step("a query of glibc", () => {
     const message = decodeMessage(bytesOf("abcd 0100 0001 0000 0000 0000 0a68656c6c6f776f726c64 00 0001 0001"));
@@ -37,6 +48,27 @@ Deno.test("decodeMessage() reads what others wrote", async (t) => {
     equals(message.answers, [{ name: "www.example", ttl: 30, data: { type: "A", address: "10.96.7.7" } }]);
     equals(message.edns, { udpBytes: 1232, version: 0, dnssecOk: true });
   });
+  await t.step("names that point back inside of a record's data", () => {
+    const { answers, authorities } = decodeMessage(
+      bytesOf(
+        `0007 8180 0001 0002 0001 0000 0161 0474657374 00 0001 0001
+         c00c 0005 0001 0000003c 0004 0162 c00e
+         c00c 0021 0001 00000005 0008 0001 0002 0050 c024
+         c00e 0006 0001 00000005 0018 c00e c024 00000001 00000002 00000003 00000004 00000005`,
+      ),
+    );
+    equals(answers, [
+      { name: "a.test", ttl: 60, data: { type: "CNAME", target: "b.test" } },
+      { name: "a.test", ttl: 5, data: { type: "SRV", priority: 1, weight: 2, port: 80, target: "b.test" } },
+    ]);
+    equals(authorities, [
+      { name: "test", ttl: 5, data: { type: "SOA", primary: "test", mailbox: "b.test", numbers: [1, 2, 3, 4, 5] } },
+    ]);
+  });
+  await t.step("a message with bytes behind its records", () => {
+    const bytes = bytesOf("0007 8180 0001 0000 0000 0000 0161 00 0001 0001 ffff");
+    equals(decodeMessage(bytes).questions, [{ name: "a", type: 1, class: 1 }]);
+  });
 });
 
 const RECORDS: readonly RecordData[] = [
@@ -45,6 +77,7 @@ const RECORDS: readonly RecordData[] = [
   { type: "CNAME", target: "other.default" },
   { type: "NS", target: "ns.default" },
   { type: "PTR", target: "helloworld.default" },
+  { type: "DNAME", target: "other.default" },
   { type: "MX", preference: 10, exchange: "mail.default" },
   { type: "SRV", priority: 0, weight: 100, port: 80, target: "helloworld.default" },
   { type: "TXT", texts: [new Uint8Array([0x61, 0x00, 0xff]), new Uint8Array()] },

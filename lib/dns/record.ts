@@ -1,5 +1,6 @@
 /**
- * Resource records: what each type's data is made of (RFC 1035, section 3.3; 3596 AAAA; 2782 SRV; 9460 HTTPS; 3597 for
+ * Resource records: what each type's data is made of (RFC 1035, section 3.3; 3596 AAAA; 2782 SRV; 6672 DNAME; 9460
+ * HTTPS; 3597 for
  * every type that is not known here).
  */
 import ipaddr from "ipaddr.js";
@@ -18,6 +19,7 @@ export const TYPES = {
   TXT: 16,
   AAAA: 28,
   SRV: 33,
+  DNAME: 39,
   OPT: 41,
   HTTPS: 65,
   ANY: 255,
@@ -26,7 +28,7 @@ export const TYPES = {
 /** A record's data. */
 export type RecordData =
   | { readonly type: "A" | "AAAA"; readonly address: string }
-  | { readonly type: "NS" | "CNAME" | "PTR"; readonly target: string }
+  | { readonly type: "NS" | "CNAME" | "PTR" | "DNAME"; readonly target: string }
   | { readonly type: "MX"; readonly preference: number; readonly exchange: string }
   | {
     readonly type: "SRV";
@@ -95,6 +97,8 @@ export function decodeData(message: Uint8Array, type: number, start: number, end
       return { type: "CNAME", target: lastName(start) };
     case TYPES.PTR:
       return { type: "PTR", target: lastName(start) };
+    case TYPES.DNAME:
+      return { type: "DNAME", target: lastName(start) };
     case TYPES.MX:
       return { type: "MX", preference: short(start), exchange: lastName(start + 2) };
     case TYPES.SRV: {
@@ -160,6 +164,8 @@ export function encodeData(data: RecordData, into: Writer): void {
     case "MX":
       into.short(data.preference);
       return into.name(data.exchange);
+    case "DNAME":
+      return into.name(data.target, { compress: false });
     case "SRV":
       [data.priority, data.weight, data.port].forEach((number) => into.short(number));
       return into.name(data.target, { compress: false });

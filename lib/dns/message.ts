@@ -16,6 +16,9 @@ export const CLASS_IN = 1;
 /** Largest answer by UDP to who does not say more (RFC 1035, section 4.2.1). */
 export const PLAIN_UDP_BYTES = 512;
 
+/** Largest answer by UDP that crosses every path whole (DNS flag day 2020). */
+export const SAFE_UDP_BYTES = 1232;
+
 /** What is asked. */
 export interface Question {
   readonly name: string;
@@ -54,6 +57,25 @@ export interface DnsMessage {
   readonly edns?: Edns;
 }
 
+/** The query for one question, recursion wanted; without EDNS for servers that do not bear it (RFC 6891, section 7). */
+export function queryFor(id: number, name: string, type: number, { edns = true } = {}): DnsMessage {
+  return {
+    id,
+    isResponse: false,
+    opcode: 0,
+    isAuthoritative: false,
+    isTruncated: false,
+    recursionDesired: true,
+    recursionAvailable: false,
+    rcode: RCODES.NOERROR,
+    questions: [{ name, type, class: CLASS_IN }],
+    answers: [],
+    authorities: [],
+    additionals: [],
+    ...(edns && { edns: { udpBytes: SAFE_UDP_BYTES, version: 0, dnssecOk: false } }),
+  };
+}
+
 const HEADER_BYTES = 12;
 const FLAG_RESPONSE = 0x8000;
 const FLAG_AUTHORITATIVE = 0x0400;
@@ -63,7 +85,7 @@ const FLAG_RECURSION_AVAILABLE = 0x0080;
 const FLAG_DNSSEC_OK = 0x8000;
 
 /**
- * Reads a message.
+ * Reads a message. What stands behind its records is left alone, as other readers do.
  *
  * @throws {DnsFormatError} for what is none
  */
@@ -92,7 +114,6 @@ export function decodeMessage(bytes: Uint8Array): DnsMessage {
     }
     return records;
   });
-  if (at !== bytes.length) throw new DnsFormatError("a message has bytes behind its records");
   return {
     id: view.getUint16(0),
     isResponse: (flags & FLAG_RESPONSE) !== 0,
