@@ -9,8 +9,7 @@ import { MAY_IMPORT } from "./arrows.ts";
 /** Why an import is refused, or undefined when it is in order. */
 export function judgeImport(filename: string, specifier: string): { message: string; hint: string } | undefined {
   const room = /\/lib\/([a-z_]+)\//.exec(filename)?.[1];
-  const path = /^@\/([a-z_]+)\/(.+)$/.exec(specifier) ?? /^(?:\.\.\/)+([a-z_]+)\/(.+)$/.exec(specifier);
-  const [, target, rest] = path ?? [];
+  const [, target, rest] = /\/lib\/([a-z_]+)\/(.+)$/.exec(pathOf(filename, specifier)) ?? [];
   if (target === undefined || !(target in MAY_IMPORT) || target === room) return undefined;
   const test = /_(test|bench)\.ts$/.test(filename);
   if (room !== undefined && !test && !MAY_IMPORT[room]?.includes(target)) {
@@ -20,6 +19,12 @@ export function judgeImport(filename: string, specifier: string): { message: str
     return { message: `lib/${target} is entered by its mod.ts`, hint: `Import "@/${target}/mod.ts"` };
   }
   return undefined;
+}
+
+/** The file that an import names; a package's name as it is. */
+function pathOf(filename: string, specifier: string): string {
+  if (specifier.startsWith("@/")) return `/lib/${specifier.slice("@/".length)}`;
+  return specifier.startsWith(".") ? new URL(specifier, `file://${filename}`).pathname : specifier;
 }
 
 const plugin: Deno.lint.Plugin = {

@@ -18,6 +18,18 @@ const CASES: { name: string; file: string; source: string; want: string[] }[] = 
     want: ["lib/pod may not import lib/kube"],
   },
   {
+    name: "a folder of the room that has the name of another room",
+    file: "lib/capture/namespace/x.ts",
+    source: 'import "../dns/answer.ts";',
+    want: [],
+  },
+  {
+    name: "round the door, from outside of the rooms",
+    file: "tests/e2e/x_test.ts",
+    source: 'import "../../lib/util/duplex.ts";',
+    want: ["lib/util is entered by its mod.ts"],
+  },
+  {
     name: "a re-export",
     file: "lib/util/x.ts",
     source: 'export * from "@/log/mod.ts";',

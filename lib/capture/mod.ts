@@ -21,3 +21,4 @@ export { type NamespaceVerdict, probeNamespace, type ProbeOptions } from "./name
 export type { TcpSettings } from "./inject/plug.ts";
 export { type InjectOptions, startInject } from "./inject/inject.ts";
 export { injectTcp } from "./inject/inject_tcp.ts";
+export { MACHINES, readElf } from "./inject/elf.ts";

@@ -1,5 +1,5 @@
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
-import { MACHINES, readElf } from "../../lib/capture/inject/elf.ts";
+import { MACHINES, readElf } from "@/capture/mod.ts";
 import { buildShim, hasProgram, runToEnd } from "./harness.ts";
 
 /** The youngest glibc whose symbols the shim may need: RHEL 7 has it, and everything after. */
