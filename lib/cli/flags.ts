@@ -54,6 +54,8 @@ export interface Flags {
   readonly logfile?: string;
   /** Whether the log tells everything. */
   readonly verbose: boolean;
+  /** Whether the user hears only what went wrong or has to be known. */
+  readonly quiet: boolean;
   /** What the command's environment has otherwise than the pod's. */
   readonly environment: EnvironmentWanted;
   /** Files that the pod's environment is written to. */
@@ -134,6 +136,7 @@ export const FLAGS = [
   { long: "--help", short: "-h", help: "Show this help and exit." },
   { long: "--version", help: "Show the version and exit." },
   { long: "--verbose", help: "Log everything, for looking into a problem." },
+  { long: "--quiet", short: "-q", help: "Say only what goes wrong: no steps, no notices, no line at the end." },
   {
     long: "--logfile",
     value: "PATH",
@@ -463,6 +466,7 @@ export function readFlags(typed: Typed): Flags {
     run: command === undefined ? { kind: "shell" } : { kind: "command", words: [command, ...args] },
     ...(logfile !== undefined && { logfile }),
     verbose: typed.last("--verbose") !== undefined,
+    quiet: typed.last("--quiet") !== undefined,
     environment: {
       set: Object.fromEntries(typed.all("--env").map((given) => cut(given))),
       unset: typed.all("--env-unset"),

@@ -9,6 +9,7 @@ export function systemHost(own: Pick<Host, "version" | "reportTo" | "exit" | "ru
     home: homedir(),
     cwd: Deno.cwd,
     stderrIsTerminal: Deno.stderr.isTerminal(),
+    canErase: Deno.stderr.isTerminal() && !["", "dumb"].includes(Deno.env.get("TERM") ?? ""),
     ...(Deno.stdin.isTerminal() && Deno.stderr.isTerminal() && { readLine }),
     columns: columnsOfTerminal,
     writeStdout: (text) => writeAllTo(Deno.stdout, text),
@@ -25,7 +26,7 @@ async function readLine(): Promise<string> {
 
 function columnsOfTerminal(): number | undefined {
   try {
-    return Deno.consoleSize().columns;
+    return Deno.consoleSize().columns || undefined; // a terminal that nobody gave a size has none
   } catch {
     return undefined; // none of our three streams is a terminal
   }

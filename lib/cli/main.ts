@@ -1,4 +1,5 @@
 import { type Log, silentLog } from "@/log/mod.ts";
+import type { Teller } from "@/session/mod.ts";
 import { type Command, readCommand } from "./commands.ts";
 import type { Flags } from "./flags.ts";
 import { help } from "./help.ts";
@@ -6,7 +7,7 @@ import { type Logfile, openLogfile } from "./logfile.ts";
 import { type Invocation, parse } from "./parse.ts";
 import { report, stacksOf } from "./report.ts";
 import { type SignalName, untilSignal } from "./signals.ts";
-import { makeTerminal, type Screen, type Teller, type Terminal } from "./terminal.ts";
+import { makeTerminal, type Screen, type Terminal } from "./terminal.ts";
 
 /** What the command line needs of the machine and of the program around it. */
 export interface Host extends Screen {
@@ -112,7 +113,7 @@ async function runFlags(
 ): Promise<number> {
   using logfile = openLog(flags, silent, host);
   const { log } = logfile;
-  const terminal = silent.heardBy(log);
+  const terminal = silent.heardBy(log, { quiet: flags.quiet });
   log.info(`telepresence ${host.version} (${Deno.build.os} ${Deno.build.arch}), ${JSON.stringify(masked(flags))}`);
   warnings.forEach(terminal.say);
   const { env, home } = host;
@@ -131,12 +132,16 @@ async function runFlags(
     const code = await untilSignal((signal) => host.run(flags, { ...around, signal }), {
       say: terminal.say,
       leftovers: () => leftovers(),
-      exit: host.exit,
+      exit(code) {
+        terminal.step(undefined);
+        host.exit(code);
+      },
       ...(host.listen && { listen: host.listen }),
     });
     log.info(`Ends with exit code ${code}`);
     return code;
   } catch (error) {
+    terminal.step(undefined);
     const code = report(error, terminal, { ...host, logfile });
     log.debug(stacksOf(error)); // after the report, which shows the end of the log
     log.info(`Ends with exit code ${code}`);

@@ -30,5 +30,5 @@ export { type Around, type CommandAround, type Host, main, type RunCommand, type
 export { type Invocation, parse } from "./parse.ts";
 export { EXIT } from "./report.ts";
 export { Interrupted, type SignalName, SIGNALS } from "./signals.ts";
-export { type Screen, type Teller } from "./terminal.ts";
+export { type Screen } from "./terminal.ts";
 export { UsageError } from "./usage_error.ts";

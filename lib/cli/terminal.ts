@@ -7,23 +7,21 @@
  * - Lines are wrapped between words at the terminal's width less one, each part marked; not where the standard error is
  *   no terminal, nor where it is narrower than 25. What is to be copied (hints, stacks) is never wrapped.
  * - Chatty notices, good to know and nothing that went wrong, are for people: only where it is a terminal.
+ * - What is waited for is one line that is written over with the time that it takes, and erased when it is over. Only the
+ *   carriage return and "erase to the end of the line" (ECMA-48, EL) are used, and only on a terminal that has them;
+ *   `TERM=dumb`, a narrow terminal, a file and a log get one plain line for each step, which is also what a screen reader
+ *   can follow. The line is gone before the command starts.
+ * - With `--quiet`, only what went wrong or has to be known.
  * - A usage error is the one exception to `T: `: it has the form that argparse gave it.
  * - What is said also goes to the session's log, wrapped or not, terminal or not.
  * - Words of others (a cluster's error text) cannot steer the terminal: control characters are shown, not sent.
- * - No colors, no cursor movement, no spinner: the command may own the screen at any time.
+ * - No colors (so NO_COLOR asks for nothing), no other cursor movement, no spinner: the command may own the screen.
  *
  * @module
  */
 import { type Log, silentLog } from "@/log/mod.ts";
+import type { Teller } from "@/session/mod.ts";
 import { wrap } from "./_wrap.ts";
-
-/** Who can tell the user something while a session runs. */
-export interface Teller {
-  /** What the user has to know. */
-  say(line: string): void;
-  /** What is good to know: only for people, not for scripts. */
-  chat(line: string): void;
-}
 
 /** The terminal, with what only this room says. */
 export interface Terminal extends Teller {
@@ -33,8 +31,8 @@ export interface Terminal extends Teller {
   print(text: string): void;
   /** Writes to the standard error without a mark, as argparse did. */
   complain(text: string): void;
-  /** The same terminal, which also tells this log what it says. */
-  heardBy(log: Log): Terminal;
+  /** The same terminal, which also tells this log what it says, and may be quiet. */
+  heardBy(log: Log, options?: { readonly quiet?: boolean }): Terminal;
 }
 
 /** Where a terminal writes. */
@@ -45,6 +43,8 @@ export interface Screen {
   writeStderr(text: string): void;
   /** Whether the standard error is a terminal. */
   readonly stderrIsTerminal: boolean;
+  /** Whether that terminal can write over a line. @default {false} */
+  readonly canErase?: boolean;
   /** The width of that terminal, now; undefined when nobody knows. */
   columns(): number | undefined;
 }
@@ -55,24 +55,112 @@ const NARROWEST = 25;
 const USUAL_COLUMNS = 80;
 const MARK = "T: ";
 
+/** Between two looks at the clock while something is waited for. */
+const TICK_MS = 1_000;
+
 /** The terminal on a screen. */
-export function makeTerminal(screen: Screen, log: Log = silentLog): Terminal {
+export function makeTerminal(screen: Screen, log: Log = silentLog, { quiet = false } = {}): Terminal {
   const room = log.room(">>>");
-  const write = (lines: readonly string[]) => screen.writeStderr(lines.map((line) => `${MARK}${line}\n`).join(""));
+  const line = quiet ? undefined : openStatusLine(screen);
+  const write = (lines: readonly string[]) => {
+    line?.erase();
+    screen.writeStderr(lines.map((line) => `${MARK}${line}\n`).join(""));
+    line?.draw();
+  };
   const say = (line: string) => {
     room.info(line);
     write(fit(visible(line), screen));
   };
+  const note = quiet ? (line: string) => room.info(line) : say;
   return {
     say,
-    chat: (line) => screen.stderrIsTerminal ? say(line) : room.info(line),
+    note,
+    chat: screen.stderrIsTerminal ? note : (line) => room.info(line),
+    step(doing) {
+      if (doing === undefined || line?.canErase) {
+        if (doing !== undefined) room.info(doing);
+        line?.show(doing && visible(doing));
+      } else note(doing);
+    },
+    because(why, whom) {
+      const words = `Still waiting for ${whom}: ${why}`;
+      if (!line?.canErase) return void (why === undefined || note(words));
+      if (why !== undefined) room.info(words);
+      line.because(why && visible(why));
+    },
+    pause() {
+      line?.erase();
+      line?.hold(true);
+      return { [Symbol.dispose]: () => line?.hold(false) };
+    },
     copy(lines) {
       room.info(lines);
       write(visible(lines).split("\n"));
     },
-    print: (text) => screen.writeStdout(text),
+    print(text) {
+      line?.erase();
+      screen.writeStdout(text);
+    },
     complain: (text) => screen.writeStderr(visible(text)),
-    heardBy: (other) => makeTerminal(screen, other),
+    heardBy: (other, options) => makeTerminal(screen, other, options),
+  };
+}
+
+/** The line that is written over. */
+interface StatusLine {
+  readonly canErase: boolean;
+  /** Shows what is waited for; undefined takes it away. */
+  show(doing: string | undefined): void;
+  because(why: string | undefined): void;
+  erase(): void;
+  draw(): void;
+  /** Whether it is to stay away. */
+  hold(held: boolean): void;
+}
+
+function openStatusLine(screen: Screen): StatusLine {
+  let waiting: { readonly doing: string; readonly since: number; why?: string } | undefined;
+  let timer: ReturnType<typeof setInterval> | undefined;
+  let isShown = false;
+  let held = false;
+  const erase = () => {
+    if (isShown) screen.writeStderr("\r\x1b[K");
+    isShown = false;
+  };
+  const draw = () => {
+    if (waiting === undefined || held) return;
+    const { doing, since, why } = waiting;
+    const seconds = Math.floor((performance.now() - since) / 1000);
+    const text = `${MARK}${doing} ...${seconds > 0 ? ` ${seconds} s` : ""}${why === undefined ? "" : `: ${why}`}`;
+    const columns = screen.columns() ?? USUAL_COLUMNS;
+    const [first = ""] = text.split("\n");
+    screen.writeStderr(`\r${first.length < columns ? first : `${first.slice(0, columns - 4)}...`}\x1b[K`);
+    isShown = true;
+  };
+  return {
+    get canErase() {
+      return screen.canErase === true && (screen.columns() ?? USUAL_COLUMNS) >= NARROWEST;
+    },
+    show(doing) {
+      clearInterval(timer);
+      timer = undefined;
+      if (doing === undefined) erase();
+      waiting = doing === undefined ? undefined : { doing, since: performance.now() };
+      if (waiting === undefined) return;
+      draw();
+      timer = setInterval(draw, TICK_MS);
+    },
+    because(why) {
+      if (waiting === undefined || waiting.why === why) return;
+      waiting = { doing: waiting.doing, since: waiting.since, ...(why !== undefined && { why }) };
+      draw();
+    },
+    erase,
+    draw,
+    hold(value) {
+      held = value;
+      if (!held) draw();
+    },
   };
 }
 

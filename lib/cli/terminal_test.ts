@@ -77,3 +77,64 @@ Deno.test("copy() never wraps, print() goes to the standard output as it is, com
     stderr: "T: telepresence --new-deployment web --expose 80\nT: second\nusage: telepresence\n",
   });
 });
+
+Deno.test("step() is one line that is erased, cut at the width, where the terminal can and is wide enough", async (t) => {
+  const steps = (screen: ReturnType<typeof makeScreen> & { canErase?: boolean }) => {
+    const terminal = makeTerminal(screen);
+    terminal.step("Waiting for the proxy");
+    terminal.because("Unschedulable: no node\nhas room", "the proxy");
+    terminal.say("Something else");
+    terminal.step(undefined);
+    return screen.written.stderr;
+  };
+  const line = "\rT: Waiting for the proxy ...";
+  await t.step("wide", () => {
+    const whole = `${line}: Unschedulable: no node\x1b[K`;
+    equals(
+      steps({ ...makeScreen({ columns: 80 }), canErase: true }),
+      `${line}\x1b[K${whole}\r\x1b[KT: Something else\n${whole}\r\x1b[K`,
+    );
+  });
+  await t.step("just wide enough", () => {
+    const cut = "\rT: Waiting for the proxy ...: Unsc...\x1b[K";
+    equals(
+      steps({ ...makeScreen({ columns: 38 }), canErase: true }),
+      `${line}\x1b[K${cut}\r\x1b[KT: Something else\n${cut}\r\x1b[K`,
+    );
+  });
+  const plain = "T: Waiting for the proxy\nT: Still waiting for the proxy: Unschedulable: no node\nT: has room\n" +
+    "T: Something else\n";
+  await t.step("too narrow", () => equals(steps({ ...makeScreen({ columns: 24 }), canErase: true }), plain));
+  await t.step("no terminal", () => equals(steps(makeScreen({ stderrIsTerminal: false })), plain));
+});
+
+Deno.test("a step stays away while somebody else asks on the terminal", () => {
+  const screen = { ...makeScreen({ columns: 80 }), canErase: true };
+  const terminal = makeTerminal(screen);
+  terminal.step("Waiting");
+  screen.written.stderr = "";
+  {
+    using _asking = terminal.pause();
+    equals(screen.written.stderr, "\r\x1b[K");
+    terminal.say("Password:");
+    terminal.because("still", "it");
+    equals(screen.written.stderr, "\r\x1b[KT: Password:\n");
+  }
+  equals(screen.written.stderr, "\r\x1b[KT: Password:\n\rT: Waiting ...: still\x1b[K");
+  terminal.step(undefined);
+});
+
+Deno.test("quiet: what is said goes to the screen, notices and steps to the log alone", () => {
+  const lines: string[] = [];
+  const log = makeLog((line) => lines.push(line.slice(14)), { now: () => 0 });
+  const screen = { ...makeScreen(), canErase: true };
+  const terminal = makeTerminal(screen).heardBy(log, { quiet: true });
+  terminal.step("Waiting");
+  terminal.because("so", "it");
+  terminal.note("Started");
+  terminal.chat("Good to know");
+  terminal.say("Error: no");
+  terminal.step(undefined);
+  equals(screen.written.stderr, "T: Error: no\n");
+  equals(lines, ["Waiting", "Still waiting for it: so", "Started", "Good to know", "Error: no"]);
+});

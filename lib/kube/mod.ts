@@ -77,5 +77,5 @@ export {
   type StatusCause,
 } from "./status.ts";
 export { type ContainerEnd, lastEnd, type PodState, podState, type PodTrouble } from "./pod_state.ts";
-export { newestPod, type PodWait, podWarnings, waitForPod } from "./wait_for_pod.ts";
+export { newestPod, podEvents, type PodWait, waitForPod } from "./wait_for_pod.ts";
 export type { Selection, WatchEvent, WatchSelection } from "./watch.ts";

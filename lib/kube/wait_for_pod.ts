@@ -66,21 +66,21 @@ async function tellWarnings(
   tell: (words: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const { involvedObject, reason, message } of podWarnings(kube, { namespace, signal })) {
-    if (known.has(involvedObject.uid)) tell(`${reason}: ${message}`);
+  for await (const { involvedObject, type, reason, message } of podEvents(kube, { namespace, signal })) {
+    if (type === "Warning" && known.has(involvedObject.uid)) tell(`${reason}: ${message}`);
   }
 }
 
 /**
- * Warnings about the pods of a namespace, the ones that are stored first: they alone tell of a volume that cannot be
- * mounted or a sandbox that cannot be made. What fails here fails nobody, as events are an extra: it ends when `signal`
- * aborts, and when we may not see them.
+ * Events of the pods of a namespace, the ones that are stored first: they alone tell of an image that is being pulled, a
+ * volume that cannot be mounted or a sandbox that cannot be made. What fails here fails nobody, as events are an extra:
+ * it ends when `signal` aborts, and when we may not see them.
  */
-export async function* podWarnings(
+export async function* podEvents(
   kube: KubeClient,
   { namespace, signal }: { namespace: string; signal: AbortSignal },
 ): AsyncGenerator<KubeEvent, void, void> {
-  const fieldSelector = "involvedObject.kind=Pod,type=Warning";
+  const fieldSelector = "involvedObject.kind=Pod";
   const changes = kube.watch(events, { namespace, fieldSelector }, { signal })[Symbol.asyncIterator]();
   for (;;) {
     const next = await changes.next().catch(() => undefined);

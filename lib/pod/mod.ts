@@ -54,3 +54,4 @@ export {
   type Status,
 } from "./sftp.ts";
 export { decodeSftpRequest, type SftpChange, type SftpRequest } from "./sftp_request.ts";
+export { type Flow, LiveFlow, type Observer } from "./observer.ts";

@@ -7,8 +7,10 @@ export interface Address {
   readonly port: number;
 }
 
-/** What a wait can be given up by. */
+/** What a wait can be given up by, and who it is for. */
 export interface Waiting {
+  /** Whose end of the connection it is on the host, for who watches; asked for when it matters. */
+  readonly caller?: () => Address | undefined;
   readonly signal?: AbortSignal;
 }
 

@@ -1,3 +1,4 @@
+import { RCODES } from "@/dns/mod.ts";
 import { type Log, silentLog } from "@/log/mod.ts";
 import { type Incoming, Link, type Mux, type MuxStream, openLink, openMux, StreamReset } from "@/transport/mod.ts";
 import { type Duplex, messageOf, writeAll } from "@/util/mod.ts";
@@ -29,6 +30,7 @@ import {
   type PodListener,
   type Waiting,
 } from "./pod.ts";
+import { aboutAccepted, aboutRequest, LiveFlow, type Observer } from "./observer.ts";
 
 /** A pod at the other end of a link. Disposing it ends the link. */
 export interface LinkedPod extends Pod, AsyncDisposable {
@@ -40,23 +42,26 @@ export interface LinkedPod extends Pod, AsyncDisposable {
  * The pod whose agent is at the other end of a link, which it owns from here. A lone carrier, its handshake done, is
  * taken for a link that ends with it.
  */
-export function openPod(over: Link | Duplex, options: { log?: Log } = {}): LinkedPod {
-  const { log = silentLog } = options;
-  if (over instanceof Link) return new PodClient(over, log);
+export function openPod(over: Link | Duplex, options: { log?: Log; observer?: Observer } = {}): LinkedPod {
+  const { log = silentLog, observer } = options;
+  if (over instanceof Link) return new PodClient(over, log, observer);
   const link = openLink({ log, graceMs: 0 });
   link.attach(0, over);
-  return new PodClient(link, log);
+  return new PodClient(link, log, observer);
 }
 
 class PodClient implements LinkedPod {
   readonly closed: Promise<void>;
   readonly #mux: Mux;
   readonly #log: Log;
+  readonly #observer: Observer | undefined;
   readonly #listeners = new Map<number, Listener>();
   #nextListener = 1;
+  #nextFlow = 1;
 
-  constructor(link: Link, log: Log) {
+  constructor(link: Link, log: Log, observer: Observer | undefined) {
     this.#log = log;
+    this.#observer = observer;
     this.#mux = openMux(link, { role: "host", onOpen: (incoming) => this.#accept(incoming) });
     this.closed = this.#mux.closed;
   }
@@ -67,14 +72,17 @@ class PodClient implements LinkedPod {
 
   async dial(address: Address, options: Waiting = {}): Promise<Duplex> {
     const { host, port } = address;
-    return await this.#ask({ ask: "dial", host, port }, options);
+    return await this.#openFlow({ ask: "dial", host, port }, options);
   }
 
   async lookup(name: string, options: LookupOptions = {}): Promise<Answer> {
     const { family = "any" } = options;
-    const stream = await this.#ask({ ask: "lookup", name, family }, options);
+    const flow = this.#observe({ ask: "lookup", name, family }, options);
+    const stream = await this.#ask({ ask: "lookup", name, family }, options, flow);
     await stream.closeWrite();
-    return decodeMessage(LookupReply, stream.reply);
+    const answer = decodeMessage(LookupReply, stream.reply);
+    flow?.answered(answer.addresses);
+    return answer;
   }
 
   async listen(port: number, options: ListenOptions = {}): Promise<PodListener> {
@@ -92,13 +100,17 @@ class PodClient implements LinkedPod {
   }
 
   async resolve(name: string, type: number, options: Waiting = {}): Promise<DnsAnswer> {
-    const stream = await this.#ask({ ask: "resolve", name, type }, options);
+    const flow = this.#observe({ ask: "resolve", name, type }, options);
+    const stream = await this.#ask({ ask: "resolve", name, type }, options, flow);
     await stream.closeWrite();
-    return decodeAnswer(await readToEnd(stream));
+    const answer = decodeAnswer(await readToEnd(stream));
+    if (answer.rcode === RCODES.NOERROR) flow?.answered([]);
+    else flow?.failed(answer.rcode === RCODES.NXDOMAIN ? "NXDOMAIN" : `RCODE ${answer.rcode}`);
+    return answer;
   }
 
   async datagrams({ host, port }: Address, options: Waiting = {}): Promise<DatagramFlow> {
-    return flowOver(await this.#ask({ ask: "datagrams", host, port }, options));
+    return flowOver(await this.#openFlow({ ask: "datagrams", host, port }, options));
   }
 
   async environment(options: Waiting = {}): Promise<Record<string, string>> {
@@ -112,20 +124,42 @@ class PodClient implements LinkedPod {
     return { mounts: decodeMessage(FilesReply, stream.reply).mounts, duplex: stream };
   }
 
-  async #ask(request: HostRequest, options: Waiting): Promise<MuxStream> {
+  /** Asks for a stream that is a connection, or datagrams. */
+  async #openFlow(request: HostRequest, options: Waiting): Promise<MuxStream> {
+    const flow = this.#observe(request, options);
+    const stream = await this.#ask(request, options, flow);
+    flow?.opened(stream);
+    return stream;
+  }
+
+  async #ask(request: HostRequest, options: Waiting, flow?: LiveFlow): Promise<MuxStream> {
     try {
       return await this.#mux.open(encodeMessage(request), options);
     } catch (error) {
-      throw toPodError(error);
+      const known = toPodError(error);
+      flow?.failed(known);
+      throw known;
     }
+  }
+
+  #observe(request: HostRequest, { caller }: Waiting): LiveFlow | undefined {
+    const observer = this.#observer;
+    const about = observer && aboutRequest(request);
+    return about && new LiveFlow({ id: this.#nextFlow++, ...about, caller }, observer);
   }
 
   #accept(incoming: Incoming): void {
     try {
-      const { listener, from } = decodeMessage(AgentRequest, incoming.request);
+      const request = decodeMessage(AgentRequest, incoming.request);
+      const { listener, from } = request;
       const taker = this.#listeners.get(listener);
       if (taker === undefined) return incoming.refuse({ code: "ECONNREFUSED", message: "Nobody listens any more" });
-      taker.push({ duplex: incoming.accept(), from });
+      const duplex = incoming.accept();
+      if (this.#observer) {
+        const about = aboutAccepted(request, taker.port);
+        new LiveFlow({ id: this.#nextFlow++, ...about }, this.#observer).opened(duplex);
+      }
+      taker.push({ duplex, from });
     } catch (error) {
       this.#log.info(`A request of the agent was not understood: ${messageOf(error)}`);
       incoming.refuse({ code: "EINVAL", message: `The host did not understand the request: ${messageOf(error)}` });

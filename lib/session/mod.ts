@@ -13,4 +13,5 @@ export { recover, type RecoverOptions, type RecoverWanted } from "./safety/recov
 export { showStatus, type StatusWanted } from "./safety/status.ts";
 export { type Needs, optionalRights, type Right, rightsFor, rulesOf } from "./rights.ts";
 export { type Around, runSession } from "./session.ts";
+export type { Teller } from "./teller.ts";
 export { type Original, WORKLOAD_KINDS, type WorkloadKind, type WorkloadName } from "./workload/original.ts";

@@ -10,6 +10,7 @@ import {
 import type { Log } from "@/log/mod.ts";
 import { deadline, UserError } from "@/util/mod.ts";
 import type { Manifest } from "./manifest.ts";
+import type { Teller } from "./teller.ts";
 import type { Journal } from "./safety/journal.ts";
 import { type DeleteStep, titleOf } from "./safety/record.ts";
 import { type CleanUp, undoStep } from "./safety/undo.ts";
@@ -30,6 +31,8 @@ export interface MakeOptions {
   readonly signal: AbortSignal;
   /** Tells the user why the clean-up takes time. */
   readonly say: (line: string) => void;
+  /** Tells the user what is waited for. */
+  readonly teller: Pick<Teller, "step" | "because">;
   /** How much time the clean-up has left, shared by all that a session gives back. */
   readonly cleanUp: CleanUp;
   /** @default {30 s} */
@@ -67,7 +70,7 @@ export async function acquireObject<T extends Made>(
   } catch (error) {
     if (error instanceof KubeError && error.status >= 400 && error.status < 500) {
       stack.move(); // refused: it is not there, or it is somebody else's, so nothing is to be undone
-      await journal.strike(step);
+      await journal.forget(step);
       throw isAlreadyExists(error) ? nameTaken(resource, manifest, error) : error;
     }
     throw error;

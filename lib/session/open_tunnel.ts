@@ -1,6 +1,6 @@
 import { isNotFound, type KubeClient, KubeError, pods } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
-import { type LinkedPod, openPod } from "@/pod/mod.ts";
+import { type LinkedPod, type Observer, openPod } from "@/pod/mod.ts";
 import {
   type CarrierName,
   greetAgent,
@@ -29,6 +29,8 @@ export interface TunnelOptions {
   readonly version: string;
   readonly log: Log;
   readonly signal: AbortSignal;
+  /** Hears of every connection. */
+  readonly observer?: Observer;
   /** @default {30 s} */
   readonly connectMs?: number;
 }
@@ -55,7 +57,7 @@ export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions
   });
   const link = openLink({ log, graceMs: plan.graceMs });
   void keepCarriers(link, { name, duplex }, { dial, key, version, log, gone: () => findLoss(kube, run) });
-  return openPod(link, { log });
+  return openPod(link, { log, ...(options.observer && { observer: options.observer }) });
 }
 
 /** The first carrier, its handshake done: tried until the agent listens. */

@@ -10,6 +10,7 @@ import { type Child, type Launcher, placeLauncher } from "@/process/mod.ts";
 import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
 import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
 import { openVolumes } from "@/volumes/mod.ts";
+import { tellAccount } from "./account.ts";
 import { announce } from "./announce.ts";
 import { chooseCapture } from "./choose_capture.ts";
 import { exposePorts } from "./expose.ts";
@@ -19,18 +20,21 @@ import { explainLoss } from "./loss.ts";
 import { openTunnel } from "./open_tunnel.ts";
 import type { ExposedPort, Plan, Wanted } from "./plan.ts";
 import { prepare } from "./prepare.ts";
+import type { Journal } from "./safety/journal.ts";
 import { healBefore } from "./safety/recover.ts";
 import { openSafety } from "./safety/safety.ts";
 import { makeCleanUp } from "./safety/undo.ts";
 import { shareTerminal } from "./share_terminal.ts";
 import { showPlan } from "./show_plan.ts";
+import type { Teller } from "./teller.ts";
+import { type Traffic, watchTraffic } from "./traffic/traffic.ts";
 import { acquireWorkload } from "./workload/acquire.ts";
 
 /** What a session is given by the program around it. */
 export interface Around {
   readonly log: Log;
   /** Tells the user: `say` what must be known, `chat` what is good to know. */
-  readonly teller: { say(line: string): void; chat(line: string): void };
+  readonly teller: Teller;
   /** Ends the session early; its reason is what {@linkcode runSession} throws. Clean-up does not listen to it. */
   readonly signal: AbortSignal;
   readonly env: Readonly<Record<string, string>>;
@@ -80,15 +84,40 @@ export interface Around {
  */
 export async function runSession(wanted: Wanted, around: Around): Promise<number> {
   let chosen: number | undefined;
+  const { teller } = around;
+  const life: Life = { began: performance.now(), traffic: watchTraffic(), choose: (code) => chosen = code };
   try {
-    await session(wanted, around, (code) => chosen = code);
+    await session(wanted, around, life);
   } catch (error) {
     if (chosen === undefined) throw error;
+    teller.step(undefined);
     tellLeft(error, around); // the command has ended: what its caller waits for is its own code
+  } finally {
+    teller.step(undefined);
+    const { began, traffic, journal } = life;
+    const isChanged = journal !== undefined && journal.undone.length + journal.record.steps.length > 0;
+    if (isChanged) {
+      const { undone, record: { steps: left } } = journal;
+      tellAccount(teller, { ms: performance.now() - began, totals: traffic.totals(), undone, left });
+    }
   }
   if (chosen === undefined) throw new TypeError("The session ended without an exit code");
   return chosen;
 }
+
+/** What a session leaves for its end. */
+interface Life {
+  /** When it began, on the clock of `performance.now`. */
+  readonly began: number;
+  readonly traffic: Traffic;
+  /** Takes the exit code. */
+  readonly choose: (code: number) => void;
+  /** There from the first change on. */
+  journal?: Journal;
+}
+
+/** What the user sees while the session goes. */
+const GIVING_BACK = "Giving back what the session has in the cluster";
 
 /** As Telepresence 1 did, a clean-up that failed is told, and does not change the exit code. */
 function tellLeft(error: unknown, { teller, log }: Around): void {
@@ -107,13 +136,15 @@ function failuresIn(error: unknown): unknown[] {
   return [...failuresIn(error.suppressed), ...failuresIn(error.error)];
 }
 
-async function session(wanted: Wanted, around: Around, choose: (code: number) => void): Promise<void> {
-  const { log, teller: { say, chat }, signal } = around;
+async function session(wanted: Wanted, around: Around, life: Life): Promise<void> {
+  const { log, teller, signal } = around;
+  const { say, note, chat, step } = teller;
+  const { choose, traffic: { observer } } = life;
 
   // Intent.
   const cluster = await loadKubeconfig({ ...around, ...(wanted.context && { context: wanted.context }) });
   around.chooseAuthorities?.(cluster.tls.caCerts === undefined ? "system" : "kubeconfig");
-  const terminal = shareTerminal({ say });
+  const terminal = shareTerminal({ say, pause: () => teller.pause() });
   await using kube = openKubeClient(cluster, { log: log.room("API"), pluginRunner: terminal.pluginRunner });
   const namespace = wanted.namespace ?? cluster.namespace;
   const image = imageFor(around);
@@ -123,39 +154,55 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
   const key = await makeSessionKey();
   const asking = { ...around, kube, say, namespace, image, publicKey: key.publicKey };
   if (wanted.show === undefined) await healBefore(wanted, around);
+  step(`Asking ${cluster.server} what may be done in namespace "${namespace}"`);
   const prepared = await prepare(wanted, asking);
+  step(undefined);
   const { plan } = prepared;
   if (wanted.show !== undefined) return choose(showPlan(prepared, wanted.show, around.print));
-  announce(prepared, capturing.announcement, say, chat);
+  announce(prepared, capturing.announcement, teller);
 
   // Action.
   await using safety = await openSafety({ plan, cluster, around });
   const { journal } = safety;
+  life.journal = journal;
+  // Whatever is awaited from here on: when it fails, what is waited for is the way back.
+  const orBack = async <T>(promise: Promise<T>) => {
+    try {
+      return await promise;
+    } catch (error) {
+      step(GIVING_BACK);
+      throw error;
+    }
+  };
+  const orLoss = <T>(promise: Promise<T>) => orBack(explained(promise, why));
   const cleanUp = makeCleanUp(around.cleanUpMs);
-  await using workload = await acquireWorkload(plan, { ...asking, ...prepared, journal, cleanUp });
-  await using pod = await openTunnel(plan, workload.pod, { ...around, kube, key });
+  await using workload = await orBack(acquireWorkload(plan, { ...asking, ...prepared, journal, cleanUp }));
+  step(`Connecting to the agent in pod ${workload.pod}`);
+  await using pod = await orBack(openTunnel(plan, workload.pod, { ...around, kube, key, observer }));
   const why = (error: unknown) => explainLoss(plan, workload.pod, kube, error);
   // Without the signal: a command that is told to end still has the pod's network while it does.
-  await using capture = await capturing.start(pod, {
+  await using capture = await orBack(capturing.start(pod, {
     neverProxy: await addressesOf(cluster.server),
     podName: workload.pod,
     publish: [...plan.expose.map(({ host }) => host), ...(wanted.publish ?? [])],
     log: log.room("CAP"),
-  });
+  }));
   const exposing = { log, signal, say, connect: capture.connect };
-  await using exposed = await orLoss(exposePorts(pod, listenersOf(plan), exposing), why);
+  await using exposed = await orLoss(exposePorts(pod, listenersOf(plan), exposing));
   await using _toPod = forwardToPod(pod, plan.toPod, { log, signal });
-  await using _place = await workload.takePlace();
-  const facts = await orLoss(readContainer(kube, plan, workload, signal), why);
+  await using _place = await orBack(workload.takePlace());
+  const facts = await orLoss(readContainer(kube, plan, workload, signal));
   const opening = openVolumes(pod, facts.mounts, wanted.volumes, {
     title: workload.pod,
     say,
+    note,
     log: log.room("VOL"),
     signal,
   });
-  await using volumes = await orLoss(opening, why);
+  await using volumes = await orLoss(opening);
   const preparing = prepareEnvironment(pod, wanted, { ...around, facts, volumes, workload, say });
-  const environment = await orLoss(preparing, why);
+  const environment = await orLoss(preparing);
+  step(undefined);
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
   await using launcher = await placeLauncherFor(around);
   await terminal.handOver(signal);
@@ -166,7 +213,9 @@ async function session(wanted: Wanted, around: Around, choose: (code: number) =>
     log,
   });
   await safety.guardian?.tellChild(child.pid);
-  choose(await untilEnd(child, [pod.closed, exposed.closed, capture.closed], { ...around, why }));
+  const code = await orBack(untilEnd(child, [pod.closed, exposed.closed, capture.closed], { ...around, why }));
+  choose(code);
+  step(GIVING_BACK);
 }
 
 /** What the agent listens on: exposed ports for everybody, the others for the pod's own containers. */
@@ -199,7 +248,7 @@ async function untilEnd(
 }
 
 /** What `promise` gives; that the tunnel was lost meanwhile is told as that. */
-async function orLoss<T>(promise: Promise<T>, why: (error: unknown) => Promise<UserError>): Promise<T> {
+async function explained<T>(promise: Promise<T>, why: (error: unknown) => Promise<UserError>): Promise<T> {
   try {
     return await promise;
   } catch (error) {

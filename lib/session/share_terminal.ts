@@ -18,6 +18,8 @@ export interface SharedTerminal {
 export interface SharedTerminalOptions {
   /** Tells the user a line. */
   readonly say: (line: string) => void;
+  /** Keeps what is said of itself off the terminal while a plugin asks there. */
+  readonly pause?: () => Disposable;
   /** Whether our standard input is a terminal. @default {what the system says} */
   readonly isTerminal?: () => boolean;
   /** How long a line may stay without its end before it is shown as it is: a question waits behind its colon. */
@@ -29,7 +31,7 @@ const PATIENCE_MS = 300;
 
 /** Shares the terminal between credential plugins and the user's command. */
 export function shareTerminal(options: SharedTerminalOptions): SharedTerminal {
-  const { say, isTerminal = () => Deno.stdin.isTerminal(), patienceMs = PATIENCE_MS } = options;
+  const { say, pause, isTerminal = () => Deno.stdin.isTerminal(), patienceMs = PATIENCE_MS } = options;
   let handedOver = false;
   let asking: Promise<unknown> = Promise.resolve();
   const pluginRunner: PluginRunner = {
@@ -38,6 +40,7 @@ export function shareTerminal(options: SharedTerminalOptions): SharedTerminal {
     },
     async run(command, { interactive, ...rest }) {
       using lines = showLines(say, patienceMs);
+      using _quiet = interactive ? pause?.() : undefined;
       const running = runProgram(command, { ...rest, inheritStdin: interactive, onStderr: lines.take });
       if (interactive) asking = Promise.allSettled([asking, running]);
       return await running;

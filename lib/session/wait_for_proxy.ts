@@ -6,14 +6,15 @@ import {
   type KubeEvent,
   newestPod,
   type Pod,
+  podEvents,
   pods,
-  podWarnings,
   type WatchEvent,
 } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { deadline, messageOf, sleep, UserError } from "@/util/mod.ts";
 import { SESSION_LABEL } from "./manifest.ts";
 import type { Plan } from "./plan.ts";
+import type { Teller } from "./teller.ts";
 import { type FailureCause, judgeProxy, type ProxyState } from "./proxy_state.ts";
 
 /** As Telepresence 1. */
@@ -22,7 +23,7 @@ const READY_MS = 120_000;
 const LOG_LINES = 10;
 
 /** A start that goes well is over before this, and does without the events. */
-const WARNINGS_AFTER_MS = 1_500;
+const EVENTS_AFTER_MS = 1_500;
 /** How long the events of a pod that is late may take. */
 const EVENTS_MS = 5_000;
 
@@ -31,8 +32,8 @@ export interface WaitOptions {
   readonly kube: KubeClient;
   readonly log: Log;
   readonly signal: AbortSignal;
-  /** Tells the user about an obstacle that may pass. */
-  readonly say: (line: string) => void;
+  /** Tells the user what it waits for, and about an obstacle that may pass. */
+  readonly teller: Pick<Teller, "because">;
   /** @default {120 s} */
   readonly readyMs?: number;
 }
@@ -44,7 +45,7 @@ export interface WaitOptions {
  * @throws {UserError} that says why it does not run, in the API's own words, with a next step
  */
 export async function waitForProxy(plan: Plan, options: WaitOptions): Promise<string> {
-  const { readyMs = READY_MS, log, say } = options;
+  const { readyMs = READY_MS, log, teller } = options;
   let state: ProxyState = { kind: "waiting" };
   let told: string | undefined;
   using late = deadline(readyMs, () => new UserError("The proxy did not start in time"));
@@ -55,7 +56,7 @@ export async function waitForProxy(plan: Plan, options: WaitOptions): Promise<st
       log.debug(`The proxy is ${state.kind}${"why" in state ? `: ${state.why}` : ""}`);
       if (state.kind === "running") return state.pod;
       if (state.kind === "failed") throw await failure(plan, state, options);
-      if (state.why !== undefined && state.why !== told) say(`Still waiting for the proxy: ${told = state.why}`);
+      if (state.why !== told) teller.because(told = state.why, "the proxy");
     }
     throw await tooLate(plan, state, readyMs, options);
   } catch (error) {
@@ -69,7 +70,7 @@ export async function waitForProxy(plan: Plan, options: WaitOptions): Promise<st
 type Change =
   | { readonly pod: WatchEvent<Pod> }
   | { readonly deployment: WatchEvent<Deployment> }
-  | { readonly warning: KubeEvent };
+  | { readonly event: KubeEvent };
 
 /** Each change of the proxy's state. Three watches, one loop: the Deployment tells why there is no pod. */
 async function* proxyStates(plan: Plan, kube: KubeClient, signal: AbortSignal): AsyncIterable<ProxyState> {
@@ -77,16 +78,16 @@ async function* proxyStates(plan: Plan, kube: KubeClient, signal: AbortSignal): 
   const ours = kube.watch(pods, { namespace, labelSelector: `${SESSION_LABEL}=${sessionId}` }, { signal });
   const its = kube.watch(deployments, { namespace, fieldSelector: `metadata.name=${name}` }, { signal });
   let deployment: Deployment | undefined;
-  let warning: KubeEvent | undefined;
+  let event: KubeEvent | undefined;
   const known = new Map<string, Pod>();
   const changes: AsyncIterable<Change>[] = [
     mapped(ours, (pod) => ({ pod })),
     mapped(its, (event) => ({ deployment: event })),
-    mapped(lateWarnings(kube, namespace, signal), (warning) => ({ warning })),
+    mapped(lateEvents(kube, namespace, signal), (event) => ({ event })),
   ];
   for await (const change of merge(changes)) {
-    if ("warning" in change) {
-      warning = change.warning;
+    if ("event" in change) {
+      if (event === undefined || isNewer(change.event, event)) event = change.event;
     } else if ("deployment" in change) {
       deployment = change.deployment.object;
     } else {
@@ -97,16 +98,28 @@ async function* proxyStates(plan: Plan, kube: KubeClient, signal: AbortSignal): 
     const pod = newestPod(known.values());
     const state = judgeProxy(deployment, pod, plan.container);
     const unexplained = state.kind === "waiting" && state.why === undefined && pod !== undefined;
-    yield unexplained && warning?.involvedObject.uid === pod.metadata.uid
-      ? { ...state, why: `${warning.reason}: ${warning.message}` }
-      : state;
+    const why = unexplained && event?.involvedObject.uid === pod.metadata.uid ? reasonIn(event) : undefined;
+    yield why === undefined ? state : { kind: "waiting", why };
   }
 }
 
-/** Warnings, where the pod is late: what nothing else tells, as a volume that cannot be mounted. */
-async function* lateWarnings(kube: KubeClient, namespace: string, signal: AbortSignal): AsyncIterable<KubeEvent> {
-  await sleep(WARNINGS_AFTER_MS, signal);
-  yield* podWarnings(kube, { namespace, signal });
+/** Events, where the pod is late: what nothing else tells, as an image that is pulled, a volume that cannot be mounted. */
+async function* lateEvents(kube: KubeClient, namespace: string, signal: AbortSignal): AsyncIterable<KubeEvent> {
+  await sleep(EVENTS_AFTER_MS, signal);
+  yield* podEvents(kube, { namespace, signal });
+}
+
+/** Whether an event tells more of now than another one; of one second, as it is stored, a warning tells more. */
+function isNewer(event: KubeEvent, known: KubeEvent): boolean {
+  const [time, before] = [event, known].map((one) => one.lastTimestamp ?? one.metadata.creationTimestamp ?? "");
+  if (event.involvedObject.uid !== known.involvedObject.uid || time === undefined || before === undefined) return true;
+  return time === before ? event.type === "Warning" || known.type !== "Warning" : time > before;
+}
+
+/** Why a pod takes its time, as far as an event tells it. */
+function reasonIn({ type, reason, message }: KubeEvent): string | undefined {
+  if (type === "Warning") return `${reason}: ${message}`;
+  return reason === "Pulling" ? message : undefined;
 }
 
 async function* mapped<T, U>(source: AsyncIterable<T>, map: (value: T) => U): AsyncIterable<U> {

@@ -77,6 +77,8 @@ export class MuxStream implements Duplex {
   #error: Error | undefined;
   #reading: Reading | undefined;
   #wakeWriter: (() => void) | undefined;
+  #closedHere = false;
+  #onOver: ((error: Error | undefined) => void) | undefined;
 
   /** @param window how much the peer was told that it may send */
   constructor(port: StreamPort, window: number) {
@@ -87,6 +89,22 @@ export class MuxStream implements Duplex {
   /** The answer that came with ACCEPT; empty on the accepting side. */
   get reply(): Uint8Array {
     return this.#reply;
+  }
+
+  /** Bytes that were handed on. */
+  get sentBytes(): number {
+    return this.#sentAt;
+  }
+
+  /** Bytes that came. */
+  get receivedBytes(): number {
+    return this.#receivedAt;
+  }
+
+  /** Calls back once when the stream is over, with the error that ended it; an end that was ours is none. */
+  onOver(tell: (error: Error | undefined) => void): void {
+    if (this.#done) tell(this.#closedHere ? undefined : this.#error);
+    else this.#onOver = tell;
   }
 
   /** Reads what came. @throws {StreamReset} when the peer ended the stream, {LinkLost} when the link was lost */
@@ -131,6 +149,7 @@ export class MuxStream implements Duplex {
   /** Ends the stream abruptly and tells the peer why; after an orderly end it does nothing. */
   reset(reset: Reset): void {
     if (this.#done) return;
+    this.#closedHere = true;
     this.#port.reset(reset);
     this.fail(new StreamReset({ code: "ECONNABORTED", message: "Connection was closed here" }));
   }
@@ -269,5 +288,6 @@ export class MuxStream implements Duplex {
     this.#early.clear();
     this.#port.budget.release(this.#window - this.#firstWindow);
     this.#port.done();
+    this.#onOver?.(this.#closedHere ? undefined : this.#error);
   }
 }

@@ -20,8 +20,10 @@ export interface VolumesWanted {
 export interface VolumesOptions {
   /** What the table of mounts calls it: the pod's name, say. */
   readonly title: string;
-  /** Tells the user. */
+  /** Tells the user what has to be known. */
   readonly say: (line: string) => void;
+  /** Tells what is done. @default {`say`} */
+  readonly note?: (line: string) => void;
   readonly log: Log;
   readonly signal: AbortSignal;
 }
@@ -119,7 +121,8 @@ async function copyInstead(
   const copies = stack.use(await copyVolumes(pod, mounts, { ...options, path, made }));
   const left = mounts.filter((mount) => !copies.mounts.includes(mount));
   if (copies.mounts.length === 0) throw new UserError(`none of them can be copied (${left.join(", ")})${because}`);
-  options.say(
+  const { note = options.say } = options;
+  note(
     `Volumes are copies of the pod's${because}: changes in the pod are seen after some seconds, changes here stay here` +
       (left.length > 0 ? `. Not copied: ${left.join(", ")}` : ""),
   );

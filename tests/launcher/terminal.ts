@@ -53,9 +53,14 @@ const SHOWN_MS = 30_000;
 const AGAIN_MS = 1_000;
 
 /** Runs a program on a terminal, with exactly this environment. */
-export function openOnTerminal(command: readonly string[], env: Record<string, string>): OnTerminal {
+export function openOnTerminal(
+  command: readonly string[],
+  env: Record<string, string>,
+  columns = 200,
+): OnTerminal {
+  const sized = ["sh", "-c", `stty columns ${columns}; exec "$@"`, "sh", ...command];
   const process = new Deno.Command("python3", {
-    args: ["-c", PYTHON, ...command],
+    args: ["-c", PYTHON, ...sized],
     env: { PATH: Deno.env.get("PATH") ?? "", TERM: "dumb", ...env },
     clearEnv: true,
     stdin: "piped",

@@ -8,12 +8,7 @@ const STARTING = "T: Starting network proxy to cluster using new Deployment web"
 Deno.test("a session makes what it needs, runs the command, passes on its exit code and leaves nothing", async () => {
   await using cluster = await startFakeCluster();
   const ended = await run(cluster, ["-nweb", "--run", "sh", "-c", "exit 113"]);
-  equals(ended, {
-    code: 113,
-    stdout: "",
-    stderr: "T: Starting network proxy to cluster using new Deployment web\n",
-  }, readLog(cluster));
-  equals(await cluster.remaining(), []);
+  await endedWith(cluster, ended, 113, [STARTING]);
   const changes = cluster.requests.filter((line) => !line.startsWith("GET")).map((line) => {
     return line.replace(/telepresence-[0-9a-f]{10}-agent/, "AGENT");
   });

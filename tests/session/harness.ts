@@ -15,7 +15,19 @@ import type { FakeCluster } from "../testkit/mod.ts";
 export interface Ended {
   readonly code: number;
   readonly stdout: string;
+  /** What was said but for {@linkcode steps}. */
   readonly stderr: string;
+  /** The steps that were told, and the line at the end. */
+  readonly steps: readonly string[];
+}
+
+/** Lines that every session says the same way; `progress_test.ts` is about them, other tests about all others. */
+const STEPS =
+  /^T: (?:Asking https:\S+ what may be done in namespace "\S+"|Waiting for the proxy to run|Connecting to the agent in pod \S+|Giving back what the session has in the cluster|Ended after [\d.]+ s: \d+ connections?, [^\n]+)\r?\n/gm;
+
+/** What was said but for the steps and the line at the end. */
+export function withoutSteps(said: string): string {
+  return said.replace(STEPS, "");
 }
 
 /** A run under way. */
@@ -92,7 +104,8 @@ export function start(cluster: FakeCluster, args: readonly string[], options: St
   const ended = main(withoutVolumes(args), host).then((code) => {
     over = true;
     heard.resolve();
-    return { code, ...seen };
+    const steps = seen.stderr.match(STEPS)?.map((line) => line.slice("T: ".length, -1)) ?? [];
+    return { code, stdout: seen.stdout, stderr: withoutSteps(seen.stderr), steps };
   });
   return {
     ended,

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-control-regex -- a line that is erased on a terminal is a part of this
 /**
  * Credential plugins that talk to the user, under the built program, on a terminal of their own (Python's `pty`) and
  * without one. The plugin is as those of device codes are: it says where to go, asks, and gives a certificate.
@@ -68,11 +69,14 @@ Deno.test("on a terminal a plugin asks the user before the command has the input
   const { code, stdout } = await runProgram(["python3", "-c", ON_TERMINAL, PROGRAM, ...words], {
     input: "T: Code:=1234\nLaunching your command.=for the command\n",
     cwd: cluster.directory,
-    env: environmentOf(cluster),
+    env: { ...environmentOf(cluster), TERM: "xterm" },
     signal: AbortSignal.timeout(60_000),
   });
   equal(code, 0, stdout);
-  match(stdout, /^T: To sign in, open https:\/\/example\.test\/device\r\nT: Code:\r\n1234\r\n/);
+  // The step that is shown meanwhile is erased before the question, and stays away until it is answered.
+  const [asking, ...rest] = stdout.split("T: To sign in");
+  match(asking ?? "", /^\rT: Asking [^\n]*\x1b\[K\r\x1b\[K$/);
+  match(rest.join(), /^, open https:\/\/example\.test\/device\r\nT: Code:\r\n1234\r\n/);
   match(stdout, /the command got for the command\r\n/);
   equals(await interactiveOf(cluster), [true]);
   equals(await cluster.remaining(), []);

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { runProgram } from "@/process/mod.ts";
 import { type FakeCluster, startFakeCluster } from "../testkit/mod.ts";
-import { appears } from "./harness.ts";
+import { appears, withoutSteps } from "./harness.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../build/telepresence", import.meta.url));
 const STARTING = "T: Starting network proxy to cluster using new Deployment web\n";
@@ -28,7 +28,7 @@ async function outcome(child: Deno.ChildProcess) {
   if (!child.stdin.locked) await child.stdin.close();
   const { code, stdout, stderr } = await child.output();
   const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  return { code, stdout: decoder.decode(stdout), stderr: withoutSteps(decoder.decode(stderr)) };
 }
 
 Deno.test("100 MB of binary through --run cat come out equal, and nothing else with them", async () => {
@@ -53,7 +53,7 @@ Deno.test("100 MB of binary through --run cat come out equal, and nothing else w
     }
   })();
   const [stderr, { code }] = await Promise.all([new Response(child.stderr).text(), child.status, feeding, reading]);
-  equals({ code, stderr, bytes }, { code: 0, stderr: STARTING, bytes: 1600 * 64 * 1024 });
+  equals({ code, stderr: withoutSteps(stderr), bytes }, { code: 0, stderr: STARTING, bytes: 1600 * 64 * 1024 });
   equal(received.digest("hex"), sent.digest("hex"));
   equals(await cluster.remaining(), []);
 });
@@ -97,7 +97,10 @@ Deno.test("real signals: 130, 143 and 129, unless the command chooses a code; no
         new Response(child.stderr).text(),
       ]);
       equal(stdout, "");
-      match(stderr, /^T: Starting [^\n]+\nT: (Keyboard interrupt|Received signal) [^\n]*Cleaning up \.\.\.\n$/);
+      match(
+        withoutSteps(stderr),
+        /^T: Starting [^\n]+\nT: (Keyboard interrupt|Received signal) [^\n]*Cleaning up \.\.\.\n$/,
+      );
       equals(await cluster.remaining(), []);
     });
   }

@@ -133,7 +133,7 @@ Deno.test("a volume that cannot be mounted is told in the words of the pod's eve
   cluster.relieve();
   const ended = await running.ended;
   equals(ended.code, 0, ended.stderr);
-  equals(ended.stderr.match(/Still waiting/g)?.length, 1);
+  equals(ended.stderr.match(/Still waiting for the proxy: FailedMount/g)?.length, 1);
 });
 
 Deno.test("events that we may not see are no reason to give up a pod that is late", async () => {

@@ -4,14 +4,18 @@ import { parseRecord, type PlaceStep, type SessionRecord, type Step, titleOf } f
 /** Steps written ahead. Disposing it removes its file when nothing is left to undo. */
 export interface Journal extends AsyncDisposable {
   readonly record: SessionRecord;
+  /** What was undone so far, in that order. */
+  readonly undone: readonly Step[];
   /**
    * Writes a step down, or again with what is known by now. The change may be made once this has returned.
    *
    * @throws {UserError} when it cannot be written: then nothing is to be changed
    */
   add(step: Step): Promise<void>;
-  /** Takes out a step that has been undone, or that was refused. */
+  /** Takes out a step that has been undone. */
   strike(step: Step): Promise<void>;
+  /** Takes out a step that was refused, so that there is nothing to undo. */
+  forget(step: Step): Promise<void>;
 }
 
 /** The place that a session has taken, or is about to take. */
@@ -37,6 +41,7 @@ export function openJournal(directory: string, first: SessionRecord, onChange?: 
   let record = first;
   let writing: Promise<void> = Promise.resolve();
   const made: string[] = [];
+  const undone: Step[] = [];
   // One after another: a later state never comes before an earlier one.
   const put = (change: (steps: readonly Step[]) => Step[]): Promise<void> => {
     const next = writing.catch(() => {}).then(async () => {
@@ -49,16 +54,22 @@ export function openJournal(directory: string, first: SessionRecord, onChange?: 
     return next;
   };
   const others = (steps: readonly Step[], step: Step) => steps.filter((one) => titleOf(one) !== titleOf(step));
+  const forget = (step: Step) => put((steps) => others(steps, step));
   return {
     get record() {
       return record;
     },
+    undone,
     add: (step) =>
       put((steps) => {
         const known = steps.findIndex((one) => titleOf(one) === titleOf(step));
         return known < 0 ? [...steps, step] : steps.with(known, step); // its place is the order of undoing
       }),
-    strike: (step) => put((steps) => others(steps, step)),
+    async strike(step) {
+      await forget(step);
+      undone.push(step);
+    },
+    forget,
     async [Symbol.asyncDispose]() {
       await writing.catch(() => {});
       if (record.steps.length > 0) return;

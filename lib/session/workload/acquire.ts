@@ -63,11 +63,13 @@ export async function acquireWorkload(plan: Plan, options: AcquireOptions): Prom
   await using stack = new AsyncDisposableStack();
   if (original !== undefined) stack.use(await claim(placeOf(original, originalFirst !== undefined), options));
   if (original !== undefined && originalFirst !== undefined) {
+    options.teller.step(`Waiting for ${original.kind}/${original.name} to go`);
     await displace(options);
     await waitUntilAway(original, { ...options, namespace: plan.namespace });
   }
   const configMap = stack.use(await acquireObject(configMaps, agentConfigMap(plan, agentSource), options));
   const deployment = stack.use(await acquireObject(deployments, proxy, options));
+  options.teller.step("Waiting for the proxy to run");
   const [pod] = await Promise.all([
     waitForProxy(plan, options),
     giveTo(deployment, configMap.metadata.name, { ...options, namespace: plan.namespace }),
@@ -135,6 +137,8 @@ async function takePlaceOf(
   plan: Plan,
   options: AcquireOptions,
 ): Promise<AsyncDisposable> {
+  const title = `${original.kind}/${original.name}`;
+  options.teller.step(`Taking the place of ${title}`);
   await using stack = new AsyncDisposableStack();
   stack.defer(() => leave(original, pod, plan, options));
   await enter(original, pod, plan, options);
@@ -156,6 +160,7 @@ async function giveBackServing(plan: Plan, options: AcquireOptions): Promise<voi
     log.info(`To be tried again at the end: ${messageOf(error)}`); // by the claim, which also tells it
   }
   if (place === undefined || !await isServing(plan.expose)) return;
+  options.teller.step(`Serving until ${titleOf(place)} is back`);
   const isBack = await waitUntilBack(place, {
     ...options,
     namespace: plan.namespace,
