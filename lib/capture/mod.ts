@@ -20,5 +20,6 @@ export { type NamespaceOptions, startNamespace } from "./namespace/namespace.ts"
 export { type NamespaceVerdict, probeNamespace, type ProbeOptions } from "./namespace/probe.ts";
 export type { TcpSettings } from "./inject/plug.ts";
 export { type InjectOptions, startInject } from "./inject/inject.ts";
+export { type InjectProbeOptions, probeInject } from "./inject/probe.ts";
 export { injectTcp } from "./inject/inject_tcp.ts";
 export { MACHINES, readElf } from "./inject/elf.ts";

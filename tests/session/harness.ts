@@ -97,7 +97,14 @@ export function start(cluster: FakeCluster, args: readonly string[], options: St
       }),
     command(command, around) {
       const options = { ...around, say: (line: string) => around.teller.say(line) };
-      return command.kind === "recover" ? recover(command, options) : showStatus(command, options);
+      switch (command.kind) {
+        case "recover":
+          return recover(command, options);
+        case "status":
+          return showStatus(command, options);
+        default:
+          throw new TypeError(`Tests of the command line do not run ${command.kind}`);
+      }
     },
   };
   let over = false;
