@@ -14,6 +14,8 @@ TEST_PROGRAMS := curl=curl python3=python3 openssl=openssl git=git /etc/services
 CLUSTER := $(DENO) run --allow-all tests/cluster/cluster.ts
 # Where a kernel has no FUSE, or we are not root on Debian, tests of mounts are skipped, and say so.
 NEED_MOUNTS := [ ! -e /dev/fuse ] || tools/need sshfs=sshfs fusermount3=fuse3 pgrep=procps || true
+# A played machine needs root; without, tests of vpn-tcp are skipped, and say so.
+NEED_NETWORK := tools/need ip=iproute2 nft=nftables || true
 # A ConfigMap ends at 1 MiB, with all its other fields.
 AGENT_MAX_BYTES := 524288
 
@@ -50,14 +52,15 @@ build/main.js: $(SOURCES) build/agent.js build/shims.json build/netns.json
 	@$(DENO) bundle --quiet --minify --output $@ main.ts
 	@! grep -q createRequire $@ || { echo "build/main.js needs createRequire, so it cannot run by URL: a dependency is CommonJS" >&2; exit 1; }
 
-# Compiled where Deno's runtime for that can be had (DENORT_BIN names one), else with npm's Deno inside: one file both ways.
-build/telepresence: build/main.js $(wildcard onefile/* tools/delivery/*.ts) tools/build_onefile.ts
+# Compiled where Deno's runtime for that can be had (DENORT_BIN names one), else a launcher: the same flags and behavior.
+build/telepresence: build/main.js tools/launcher.sh
 	@rm -f $@
 	@if $(DENO) compile --quiet --allow-all --no-config --output $@ build/main.js 2>build/compile.log; then \
 		echo "Compiled $@"; \
 	else \
-		$(DENO) run --allow-all tools/build_onefile.ts build/main.js $@ && \
-		echo "Built $@ with npm's Deno inside: no denort here (build/compile.log; DENORT_BIN names one)"; \
+		deno=$$($(DENO) eval 'console.log(Deno.execPath())') && \
+		sed "s|@DENO@|$$deno|" tools/launcher.sh >$@ && chmod 755 $@ && \
+		echo "Built $@ as a launcher of build/main.js: no denort here (build/compile.log; DENORT_BIN names one)"; \
 	fi
 
 .PHONY: demo
@@ -78,6 +81,7 @@ endif
 test: build ## Runs every layer of tests, on the embedded cluster too
 	@tools/need $(TEST_PROGRAMS)
 	@$(NEED_MOUNTS)
+	@$(NEED_NETWORK)
 	@$(DENO) run --allow-all tools/run_tests.ts all
 
 .PHONY: test-fast
@@ -94,12 +98,14 @@ test-programs: build ## Runs the tests of what is written in C, in real programs
 test-machine: build ## Runs the tests that change this machine for their time (mounts) alone
 	@tools/need $(TEST_PROGRAMS)
 	@$(NEED_MOUNTS)
+	@$(NEED_NETWORK)
 	@$(DENO) run --allow-all tools/run_tests.ts machine
 
 .PHONY: test-e2e
 test-e2e: build ## Runs the tests on the embedded cluster alone; CONTEXT=name: on another (or kind)
 	@tools/need $(TEST_PROGRAMS)
 	@$(NEED_MOUNTS)
+	@$(NEED_NETWORK)
 	@TELEPRESENCE_TEST_IMAGES='$(IMAGES)' $(DENO) run --allow-all tools/run_tests.ts e2e '$(CONTEXT)'
 
 .PHONY: chaos

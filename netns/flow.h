@@ -12,6 +12,8 @@
 #define LINE_BYTES 128
 /* Largest read, and so the most that a direction ever holds. */
 #define READ_BYTES (256 * 1024)
+/* What is kept of a packet that is held: enough to quote it in an error. */
+#define HEAD_BYTES 68
 /* Largest frame: a length of two bytes and a datagram. */
 #define FRAME_BYTES (2 + 65535)
 
@@ -53,6 +55,8 @@ enum state {
  * @to:		Where it goes
  * @packet:	Its first packet in the queue, if @held
  * @held:	Whether the queue holds a packet of it
+ * @head:	The beginning of that packet
+ * @head_size:	How much of it
  * @again:	Whether there was more to read when its turn was over
  * @dead:	Whether it is to be freed after this turn
  * @touched:	When something last happened (CLOCK_MONOTONIC, seconds)
@@ -65,6 +69,8 @@ struct flow {
     int protocol;
     struct end_point from, to;
     uint32_t packet;
+    uint8_t head[HEAD_BYTES];
+    size_t head_size;
     bool held, again, dead;
     time_t touched;
     char line[LINE_BYTES];

@@ -1,5 +1,5 @@
 /*
- * main.c - one command in a network namespace of its own: from the words to the command
+ * main.c - one command in a network namespace of its own, or the machine: from the words to the work
  */
 #include "netns.h"
 
@@ -33,6 +33,11 @@ static void read_words(char **words, struct wanted *wanted)
             wanted->command = words + 1;
             break;
         }
+        if (!strcmp(word, "--machine")) {
+            wanted->machine = true;
+            words--;
+            continue;
+        }
         if (!value)
             usage();
         if (!strcmp(word, "--control")) {
@@ -50,7 +55,9 @@ static void read_words(char **words, struct wanted *wanted)
             usage();
         }
     }
-    if (wanted->command && (!wanted->command[0] || !wanted->control || !wanted->inside))
+    if ((wanted->command || wanted->machine) && (!wanted->control || !wanted->inside))
+        usage();
+    if (wanted->command && (!wanted->command[0] || wanted->machine))
         usage();
 }
 
@@ -98,8 +105,13 @@ int main(int count, char **words)
     const char *program;
     int failure;
 
-    (void)count;
+    if (count == 2 && !strcmp(words[1], "--give-back"))
+        return give_back();
+    if (count == 2 && !strcmp(words[1], "--routes"))
+        return print_routes();
     read_words(words, &wanted);
+    if (wanted.machine)
+        return run_machine(&wanted);
     /* The session's socket directory is made by now, whatever the mounts will be. */
     if (wanted.command) {
         sockets.inside = listen_unix(wanted.inside);
@@ -109,8 +121,8 @@ int main(int count, char **words)
     enter_namespaces();
     set_up_mounts(&wanted);
     set_up_addresses(&wanted);
-    open_gates(&sockets);
-    sockets.queue = open_queue();
+    open_gates(&wanted, &sockets);
+    sockets.queue = open_queue(QUEUE_INSIDE);
     set_up_rules(&wanted, &sockets);
     if (!wanted.command) {
         printf("%s\n", sockets.queue < 0 ? "ok without-queue" : "ok");

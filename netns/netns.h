@@ -45,6 +45,12 @@
  *  - No more is read from one side than the other side takes: a direction holds at most one read's bytes.
  *  - Packets and connections of the relay itself carry MARK_RELAY, and rules leave them alone.
  *  - An error in setting up ends the helper with a line on standard error, before the command has started.
+ *
+ * The whole machine
+ *
+ * With --machine the same relay works in the namespace in which it was started, as root, for every program of the
+ * machine, and for the ranges that the session names alone. machine.c tells what is changed there, and how it is given
+ * back whatever ends.
  */
 #ifndef TELEPRESENCE_NETNS_H
 #define TELEPRESENCE_NETNS_H
@@ -62,15 +68,23 @@
 #define MOST_ADDRESSES 8
 #define MOST_BINDS 16
 
-/* Marks on packets. Nothing of the program carries one, as setting it needs a capability. */
+/*
+ * Marks on packets. Nothing of the program carries one, as setting it needs a capability. On a machine others use marks
+ * as well, of some bits each: ours keep clear of those of kube-proxy (0xc000), Tailscale (0xff0000) and wg-quick.
+ */
 enum mark {
     MARK_NONE,
-    MARK_RELAY,         /* Sent by the relay: leave it alone */
+    MARK_RELAY = 0x74000001, /* Sent by the relay: leave it alone */
     MARK_INSIDE,        /* A socket of the inside wants it: leave it alone */
     MARK_RESET,         /* Refused: answer with a reset */
     MARK_NO_HOST,       /* Refused: answer with "host unreachable" */
     MARK_NO_NETWORK,    /* Refused: answer with "no route" */
+    MARK_OURS,          /* Of the machine's, and to a range that the session names */
 };
+
+/* Queues of the machine are everybody's: 0 is what others take. */
+#define QUEUE_INSIDE 0
+#define QUEUE_MACHINE 29808
 
 /* An address of either family and a port, both in network order; IPv4 in the first four bytes. */
 struct end_point {
@@ -88,6 +102,13 @@ struct wanted {
     struct { const char *from, *to; } binds[MOST_BINDS];
     unsigned bind_count;
     char **command;                             /* NULL to see only whether all of it is possible */
+    bool machine;                               /* Whether the machine is carried, and no command */
+};
+
+/* A range of addresses. */
+struct range {
+    struct end_point base; /* With port 0, or the only port that is meant */
+    unsigned bits;
 };
 
 /* The sockets of the namespace. -1 stands for none. */
@@ -106,14 +127,34 @@ void set_up_addresses(const struct wanted *wanted);
 
 /* rules.c */
 void set_up_rules(const struct wanted *wanted, struct sockets *sockets);
+int add_range_rule(const struct range *range);
+int delete_table(void);
+
+/* routing.c */
+void set_up_routing(void);
+int route_here(const struct range *range);
+int route_as_before(const struct range *range);
+int undo_routing(void);
+int print_routes(void);
+
+/* machine.c */
+int run_machine(const struct wanted *wanted);
+int give_back(void);
+void hear_session(int life);
+void hear_guardian(void) __attribute__((noreturn));
+extern int guardian;
 
 /* queue.c */
-int open_queue(void);
-bool read_queue(int queue, void (*held)(uint32_t id, const struct end_point *from, const struct end_point *to));
+int open_queue(uint16_t number);
+bool read_queue(int queue, void (*held)(uint32_t id, const struct end_point *from, const struct end_point *to,
+                                        const uint8_t *packet, size_t size));
 void answer_queue(int queue, uint32_t id, bool pass, enum mark mark);
 
+/* unreachable.c */
+void tell_unreachable(const uint8_t *packet, size_t size, uint8_t code);
+
 /* socket.c */
-void open_gates(struct sockets *sockets);
+void open_gates(const struct wanted *wanted, struct sockets *sockets);
 int listen_unix(const char *path);
 int connect_unix(const char *path);
 void prepare_socket(int fd);
@@ -121,6 +162,7 @@ socklen_t to_sockaddr(const struct end_point *point, struct sockaddr_storage *ou
 struct end_point from_sockaddr(const struct sockaddr_storage *in);
 int format_point(const struct end_point *point, char *into, size_t size);
 bool parse_address(const char *text, struct end_point *point);
+bool parse_range(const char *text, struct range *range);
 
 /* relay.c */
 void run_relay(const struct wanted *wanted, const struct sockets *sockets) __attribute__((noreturn));

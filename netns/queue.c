@@ -1,7 +1,7 @@
 /*
  * queue.c - the first packets of connections, held by the kernel until we say what becomes of them
  *
- * linux/netfilter/nfnetlink_queue.h. Queue 0 of this namespace is ours alone. When it is full, packets go on as if we
+ * linux/netfilter/nfnetlink_queue.h. Who has bound a queue has it alone. When it is full, packets go on as if we
  * had let them (NFQA_CFG_F_FAIL_OPEN): such a connection is accepted first and judged then.
  */
 #include "netns.h"
@@ -21,19 +21,23 @@
 #define COPY_BYTES 256
 #define MOST_HELD 4096
 
+/* Which queue is ours, once it is opened. */
+static uint16_t own_number;
+
 static void queue_begin(struct batch *batch, uint16_t type, uint16_t flags)
 {
-    struct nfgenmsg head = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0 };
+    struct nfgenmsg head = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons(own_number) };
 
     message_begin(batch, (uint16_t)(NFNL_SUBSYS_QUEUE << 8 | type), flags, &head, sizeof(head));
 }
 
 /**
  * open_queue() - Becomes the one who is asked
+ * @number:	The queue's number
  *
- * Return: the socket, or -1 where the kernel has no such queues
+ * Return: the socket, or -1 where the kernel has no such queues, or somebody else has this one
  */
-int open_queue(void)
+int open_queue(uint16_t number)
 {
     static struct batch batch;
     struct nfqnl_msg_config_cmd bind = { .command = NFQNL_CFG_CMD_BIND };
@@ -41,6 +45,7 @@ int open_queue(void)
     struct timeval no_limit = { 0 };
     int fd = netlink_open(NETLINK_NETFILTER);
 
+    own_number = number;
     if (fd < 0)
         return -1;
     queue_begin(&batch, NFQNL_MSG_CONFIG, NLM_F_ACK);
@@ -114,7 +119,8 @@ static bool read_ends(const uint8_t *packet, size_t length, struct end_point *fr
  *
  * Return: whether the queue can be used any longer
  */
-bool read_queue(int queue, void (*held)(uint32_t id, const struct end_point *from, const struct end_point *to))
+bool read_queue(int queue, void (*held)(uint32_t id, const struct end_point *from, const struct end_point *to,
+                                        const uint8_t *packet, size_t size))
 {
     union {
         char bytes[16384];
@@ -147,7 +153,7 @@ bool read_queue(int queue, void (*held)(uint32_t id, const struct end_point *fro
         if (!header)
             continue;
         if (packet && read_ends(packet, size, &from, &to))
-            held(ntohl(header->packet_id), &from, &to);
+            held(ntohl(header->packet_id), &from, &to, packet, size);
         else
             answer_queue(queue, ntohl(header->packet_id), false, MARK_NONE);
     }

@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/ip_icmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,9 +227,13 @@ static void refuse(struct flow *flow, const char *name)
     else if (!strcmp(name, "ENETUNREACH") || !strcmp(name, "EAFNOSUPPORT") || !strcmp(name, "EADDRNOTAVAIL"))
         mark = MARK_NO_NETWORK;
     if (flow->held) {
+        bool told = wanted->machine && mark != MARK_RESET && flow->to.family == AF_INET;
+
         /* ETIMEDOUT is what a program sees when nothing answers: so nothing does. */
-        answer_queue(sockets->queue, flow->packet, strcmp(name, "ETIMEDOUT") != 0, mark);
+        answer_queue(sockets->queue, flow->packet, !told && strcmp(name, "ETIMEDOUT") != 0, mark);
         flow->held = false;
+        if (told)
+            tell_unreachable(flow->head, flow->head_size, mark == MARK_NO_HOST ? ICMP_HOST_UNREACH : ICMP_NET_UNREACH);
     }
     flow_end(flow, true);
 }
@@ -250,10 +255,10 @@ static void hear_answer(struct flow *flow)
     flow->held = false;
 }
 
-/* "connect ADDRESS PORT": README.md, "To the inside" */
+/* "connect ADDRESS PORT" or "udp ADDRESS PORT": README.md, "To the inside" */
 static void hear_request(struct flow *flow)
 {
-    char address[INET6_ADDRSTRLEN];
+    char address[INET6_ADDRSTRLEN], kind[8];
     struct sockaddr_storage to;
     unsigned port;
     int heard = read_line(flow), mark = MARK_RELAY, fd;
@@ -261,14 +266,15 @@ static void hear_request(struct flow *flow)
 
     if (!heard)
         return;
-    if (heard < 0 || sscanf(flow->line, "connect %45s %u", address, &port) != 2 || port > 65535 ||
-        !parse_address(address, &flow->to)) {
+    if (heard < 0 || sscanf(flow->line, "%7s %45s %u", kind, address, &port) != 3 || port > 65535 ||
+        !parse_address(address, &flow->to) || (strcmp(kind, "connect") && strcmp(kind, "udp"))) {
         flow_end(flow, false);
         return;
     }
+    flow->protocol = strcmp(kind, "udp") ? IPPROTO_TCP : IPPROTO_UDP;
     flow->to.port = htons((uint16_t)port);
     size = to_sockaddr(&flow->to, &to);
-    fd = socket(flow->to.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fd = socket(flow->to.family, (flow->protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         flow_end(flow, false);
         return;
@@ -326,7 +332,8 @@ static void go_on(struct flow *flow)
 }
 
 /* A connection wants to begin: its packet is held until the session has an answer. */
-static void begin_held(uint32_t id, const struct end_point *from, const struct end_point *to)
+static void begin_held(uint32_t id, const struct end_point *from, const struct end_point *to, const uint8_t *packet,
+                       size_t size)
 {
     struct flow *flow = flow_find(IPPROTO_TCP, from, to);
 
@@ -345,6 +352,8 @@ static void begin_held(uint32_t id, const struct end_point *from, const struct e
     }
     flow->packet = id;
     flow->held = true;
+    flow->head_size = size < sizeof(flow->head) ? size : sizeof(flow->head);
+    memcpy(flow->head, packet, flow->head_size);
     if (!flow_ask(flow))
         flow_end(flow, false);
 }
@@ -459,6 +468,7 @@ static bool hear_socket(const void *key)
  */
 void run_relay(const struct wanted *for_whom, const struct sockets *with)
 {
+    const char *hello = for_whom->machine ? "machine\n" : "life\n";
     struct rlimit files;
     int life;
 
@@ -470,7 +480,7 @@ void run_relay(const struct wanted *for_whom, const struct sockets *with)
     }
     events = epoll_create1(EPOLL_CLOEXEC);
     life = connect_unix(wanted->control);
-    if (events < 0 || life < 0 || send(life, "life\n", 5, MSG_NOSIGNAL) != 5)
+    if (events < 0 || life < 0 || send(life, hello, strlen(hello), MSG_NOSIGNAL) != (ssize_t)strlen(hello))
         _exit(1);
     for (unsigned i = 0; i < 2; i++) {
         watch(sockets->tcp[i], &sockets->tcp[i]);
@@ -479,13 +489,20 @@ void run_relay(const struct wanted *for_whom, const struct sockets *with)
     watch(sockets->queue, &sockets->queue);
     watch(sockets->inside, &sockets->inside);
     watch(life, &life);
+    watch(guardian, &guardian);
     for (bool again = false;;) {
         struct epoll_event happened[MOST_EVENTS];
         int count = epoll_wait(events, happened, MOST_EVENTS, again ? 0 : (all.next == &all ? -1 : 1000));
 
         for (int i = 0; i < count; i++) {
-            if (happened[i].data.ptr == &life)
-                _exit(0); /* The session says nothing on it: whatever comes is its end */
+            if (happened[i].data.ptr == &guardian)
+                hear_guardian();
+            if (happened[i].data.ptr == &life) {
+                if (!wanted->machine)
+                    _exit(0); /* The session says nothing on it: whatever comes is its end */
+                hear_session(life);
+                continue;
+            }
             if (!hear_socket(happened[i].data.ptr))
                 go_on(((struct end *)happened[i].data.ptr)->flow);
         }

@@ -6,6 +6,11 @@
  *   steer   prerouting -150  marked: accept; TCP connections and datagrams: TPROXY to the gates
  *   refuse  input         0  marks that stand for a refusal: reset or ICMP error; echo requests that are not for the
  *                            inside: refused, because the kernel would answer them in the name of the whole world
+ *
+ * On a machine the table has a fourth chain, `wanted`, with a rule for each range, which marks what goes there as ours;
+ * only what came over the loopback is judged, so what programs of this machine send, and nobody else. What is ours and
+ * finds no gate (the relay is gone, and its rules not yet) is dropped: no other listener of the machine is to get it.
+ * Where the kernel can, the table belongs to our netlink socket (5.12 and later): nobody flushes it, and it goes with us.
  */
 #include "netns.h"
 #include "netlink.h"
@@ -29,8 +34,12 @@
 enum { V4_DESTINATION = 16, V6_DESTINATION = 24, TCP_FLAGS = 13 };
 enum { FLAG_FIN = 1, FLAG_SYN = 2, FLAG_RST = 4, FLAG_ACK = 16 };
 
+/* A flag of tables, which older headers do not have. */
+#define TABLE_OWNED 2
+
 static struct batch batch;
 static size_t rule_nest;
+static int machine_fd = -1; /* Our socket to the machine's rules */
 
 static void nft_begin(uint16_t type, uint16_t flags)
 {
@@ -143,17 +152,22 @@ static void compare(uint32_t operation, const void *bytes, size_t size)
     expression_end(expression);
 }
 
-static void mask_byte(uint8_t mask)
+static void mask_bytes(const uint8_t *mask, size_t size)
 {
+    static const uint8_t zeros[16];
     struct expression expression = expression_begin("bitwise");
-    uint8_t zero = 0;
 
     attribute_be32(&batch, NFTA_BITWISE_SREG, NFT_REG_1);
     attribute_be32(&batch, NFTA_BITWISE_DREG, NFT_REG_1);
-    attribute_be32(&batch, NFTA_BITWISE_LEN, 1);
-    value(NFTA_BITWISE_MASK, &mask, 1);
-    value(NFTA_BITWISE_XOR, &zero, 1);
+    attribute_be32(&batch, NFTA_BITWISE_LEN, (uint32_t)size);
+    value(NFTA_BITWISE_MASK, mask, size);
+    value(NFTA_BITWISE_XOR, zeros, size);
     expression_end(expression);
+}
+
+static void mask_byte(uint8_t mask)
+{
+    mask_bytes(&mask, 1);
 }
 
 static void match_byte(uint32_t operation, uint8_t byte)
@@ -217,7 +231,7 @@ static void match_socket(void)
     expression_end(expression);
 }
 
-static void verdict(uint32_t code)
+static void verdict_to(uint32_t code, const char *chain)
 {
     struct expression expression = expression_begin("immediate");
     size_t outer, inner;
@@ -226,9 +240,16 @@ static void verdict(uint32_t code)
     outer = nest_begin(&batch, NFTA_IMMEDIATE_DATA);
     inner = nest_begin(&batch, NFTA_DATA_VERDICT);
     attribute_be32(&batch, NFTA_VERDICT_CODE, code);
+    if (chain)
+        attribute_text(&batch, NFTA_VERDICT_CHAIN, chain);
     nest_end(&batch, inner);
     nest_end(&batch, outer);
     expression_end(expression);
+}
+
+static void verdict(uint32_t code)
+{
+    verdict_to(code, NULL);
 }
 
 static void tproxy(const struct end_point *gate)
@@ -254,25 +275,27 @@ static void reject(uint32_t type, uint8_t code)
 }
 
 /**
- * queue_native() - Holds the packet in queue 0, by nftables' own expression
+ * queue_native() - Holds the packet in a queue, by nftables' own expression
+ * @number:	The queue
  */
-static void queue_native(void)
+static void queue_native(uint16_t number)
 {
     struct expression expression = expression_begin("queue");
-    uint16_t number = 0, total = htons(1);
+    uint16_t first = htons(number), total = htons(1);
 
-    attribute(&batch, NFTA_QUEUE_NUM, &number, sizeof(number));
+    attribute(&batch, NFTA_QUEUE_NUM, &first, sizeof(first));
     attribute(&batch, NFTA_QUEUE_TOTAL, &total, sizeof(total));
     expression_end(expression);
 }
 
 /**
  * queue_compatible() - The same by the target of iptables, for kernels that were built without the former
+ * @number:	The queue
  */
-static void queue_compatible(void)
+static void queue_compatible(uint16_t number)
 {
     struct expression expression = expression_begin("target");
-    struct xt_NFQ_info queue = { .queuenum = 0 };
+    struct xt_NFQ_info queue = { .queuenum = number };
     uint8_t padded[XT_ALIGN(sizeof(queue))] = { 0 };
 
     memcpy(padded, &queue, sizeof(queue));
@@ -302,35 +325,69 @@ static void accept_inside(const struct end_point *point, size_t bytes)
     rule_end();
 }
 
-static void judge_rules(const struct wanted *wanted, void (*queue)(void))
+/* Goes on for what this machine's own programs send: all of it that goes to us comes over the loopback. */
+static void match_loopback(uint32_t operation)
+{
+    uint32_t loopback = 1;
+
+    load_meta(NFT_META_IIF);
+    compare(operation, &loopback, sizeof(loopback));
+}
+
+static void judge_inside(const struct wanted *wanted)
 {
     static const struct end_point loopback4 = { .family = AF_INET, .address = { 127 } };
     static const struct end_point loopback6 = { .family = AF_INET6, .address = { [15] = 1 } };
 
-    rule_begin("judge");
-    match_mark(NFT_CMP_EQ, MARK_RELAY);
-    verdict(NF_ACCEPT);
-    rule_end();
-    rule_begin("judge");
-    match_opening(NFT_CMP_NEQ);
-    verdict(NF_ACCEPT);
-    rule_end();
     accept_inside(&loopback4, 1);
     accept_inside(&loopback6, 16);
     for (unsigned i = 0; i < wanted->address_count; i++)
         accept_inside(&wanted->addresses[i], wanted->addresses[i].family == AF_INET ? 4 : 16);
+}
+
+static void judge_machine(void)
+{
+    rule_begin("judge");
+    verdict_to((uint32_t)NFT_JUMP, "wanted");
+    rule_end();
+    rule_begin("judge");
+    match_mark(NFT_CMP_NEQ, MARK_OURS);
+    verdict(NF_ACCEPT);
+    rule_end();
+}
+
+static void judge_rules(const struct wanted *wanted, void (*queue)(uint16_t number))
+{
+    rule_begin("judge");
+    match_mark(NFT_CMP_EQ, MARK_RELAY);
+    verdict(NF_ACCEPT);
+    rule_end();
+    if (wanted->machine) {
+        rule_begin("judge");
+        match_loopback(NFT_CMP_NEQ);
+        verdict(NF_ACCEPT);
+        rule_end();
+    }
+    rule_begin("judge");
+    match_opening(NFT_CMP_NEQ);
+    verdict(NF_ACCEPT);
+    rule_end();
+    if (wanted->machine)
+        judge_machine();
+    else
+        judge_inside(wanted);
     if (!queue)
         return;
     rule_begin("judge");
     match_protocol(IPPROTO_TCP);
-    queue();
+    queue(wanted->machine ? QUEUE_MACHINE : QUEUE_INSIDE);
     rule_end();
 }
 
-static void steer_rules(const struct sockets *sockets)
+static void steer_rules(const struct wanted *wanted, const struct sockets *sockets)
 {
     rule_begin("steer");
-    match_mark(NFT_CMP_NEQ, MARK_NONE);
+    match_mark(NFT_CMP_NEQ, wanted->machine ? MARK_OURS : MARK_NONE);
     verdict(NF_ACCEPT);
     rule_end();
     rule_begin("steer");
@@ -351,8 +408,27 @@ static void steer_rules(const struct sockets *sockets)
         match_family(gate.family);
         match_protocol(i < 2 ? IPPROTO_TCP : IPPROTO_UDP);
         tproxy(&gate);
+        verdict(NF_ACCEPT);
         rule_end();
     }
+    for (unsigned i = 0; wanted->machine && i < 2; i++) {
+        rule_begin("steer");
+        match_protocol(i ? IPPROTO_TCP : IPPROTO_UDP);
+        verdict(NF_DROP);
+        rule_end();
+    }
+}
+
+/* Whatever else goes to our ranges (echo requests, other protocols) would be answered by the kernel in their name. */
+static void refuse_others(void)
+{
+    rule_begin("refuse");
+    match_mark(NFT_CMP_EQ, MARK_OURS);
+    load_meta(NFT_META_L4PROTO);
+    match_byte(NFT_CMP_NEQ, IPPROTO_TCP);
+    match_byte(NFT_CMP_NEQ, IPPROTO_UDP);
+    reject(NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED);
+    rule_end();
 }
 
 static void refuse_echo(const struct wanted *wanted, uint8_t family)
@@ -390,53 +466,155 @@ static void refuse_rules(const struct wanted *wanted)
         reject(refusals[i].type, refusals[i].code);
         rule_end();
     }
-    refuse_echo(wanted, AF_INET);
-    refuse_echo(wanted, AF_INET6);
+    if (wanted->machine) {
+        refuse_others();
+    } else {
+        refuse_echo(wanted, AF_INET);
+        refuse_echo(wanted, AF_INET6);
+    }
+}
+
+static void add_plain_chain(const char *name)
+{
+    nft_begin(NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_ACK);
+    attribute_text(&batch, NFTA_CHAIN_TABLE, TABLE);
+    attribute_text(&batch, NFTA_CHAIN_NAME, name);
+    message_end(&batch);
 }
 
 /**
  * make_table() - Makes the table, all of it or nothing
+ * @fd:		Netlink socket
  * @wanted:	The addresses of the inside
  * @sockets:	The gates
  * @queue:	Writes the expression that holds a packet; NULL holds none
+ * @owned:	Whether the table is to go with the socket
  *
  * Return: 0, or -1 with errno
  */
-static int make_table(const struct wanted *wanted, const struct sockets *sockets, void (*queue)(void))
+static int make_table(int fd, const struct wanted *wanted, const struct sockets *sockets, void (*queue)(uint16_t number),
+                      bool owned)
 {
-    int fd = netlink_open(NETLINK_NETFILTER), refused;
-
-    if (fd < 0)
-        return -1;
     batch_edge(NFNL_MSG_BATCH_BEGIN);
-    nft_begin(NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ACK);
+    nft_begin(NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK);
     attribute_text(&batch, NFTA_TABLE_NAME, TABLE);
+    if (owned)
+        attribute_be32(&batch, NFTA_TABLE_FLAGS, TABLE_OWNED);
     message_end(&batch);
+    if (wanted->machine)
+        add_plain_chain("wanted");
     add_chain("judge", NF_INET_PRE_ROUTING, -160);
     add_chain("steer", NF_INET_PRE_ROUTING, -150);
     add_chain("refuse", NF_INET_LOCAL_IN, 0);
     judge_rules(wanted, queue);
-    steer_rules(sockets);
+    steer_rules(wanted, sockets);
     refuse_rules(wanted);
     batch_edge(NFNL_MSG_BATCH_END);
-    refused = netlink_send(fd, &batch);
-    close(fd);
-    return refused;
+    return netlink_send(fd, &batch);
 }
 
 /**
- * set_up_rules() - Makes the rules, with what this kernel has to hold packets
+ * make_some_table() - Makes it with what this kernel has to hold packets
+ * @fd:		Netlink socket
  * @wanted:	The addresses of the inside
  * @sockets:	The gates; the queue is closed where no rule can use it
+ * @owned:	Whether the table is to go with the socket
+ *
+ * Return: 0, or -1 with errno
+ */
+static int make_some_table(int fd, const struct wanted *wanted, struct sockets *sockets, bool owned)
+{
+    if (sockets->queue >= 0 && (!make_table(fd, wanted, sockets, queue_native, owned) ||
+                                !make_table(fd, wanted, sockets, queue_compatible, owned)))
+        return 0;
+    if (make_table(fd, wanted, sockets, NULL, owned))
+        return -1;
+    if (sockets->queue >= 0)
+        close(sockets->queue);
+    sockets->queue = -1;
+    return 0;
+}
+
+/**
+ * set_up_rules() - Makes the rules
+ * @wanted:	The addresses of the inside
+ * @sockets:	The gates; the queue is closed where no rule can use it
+ *
+ * The socket to a machine's rules stays open, as they belong to it.
  */
 void set_up_rules(const struct wanted *wanted, struct sockets *sockets)
 {
-    if (sockets->queue >= 0) {
-        if (!make_table(wanted, sockets, queue_native) || !make_table(wanted, sockets, queue_compatible))
-            return;
-        close(sockets->queue);
-        sockets->queue = -1;
-    }
-    if (make_table(wanted, sockets, NULL))
+    int fd = netlink_open(NETLINK_NETFILTER);
+
+    if (fd < 0)
+        die("netfilter");
+    if ((!wanted->machine || make_some_table(fd, wanted, sockets, true)) &&
+        make_some_table(fd, wanted, sockets, false))
         die("nftables");
+    if (wanted->machine)
+        machine_fd = fd;
+    else
+        close(fd);
+}
+
+/**
+ * add_range_rule() - Has what goes to a range marked as ours
+ * @range:	The range; with a port, only that one of TCP and UDP
+ *
+ * Return: 0, or -1 with errno
+ */
+int add_range_rule(const struct range *range)
+{
+    uint8_t mask[16] = { 0 }, masked[16];
+    size_t bytes = (range->bits + 7) / 8;
+
+    for (size_t i = 0; i < bytes; i++) {
+        mask[i] = range->bits >= 8 * (i + 1) ? 0xff : (uint8_t)(0xff << (8 * (i + 1) - range->bits));
+        masked[i] = range->base.address[i] & mask[i];
+    }
+    batch_edge(NFNL_MSG_BATCH_BEGIN);
+    rule_begin("wanted");
+    match_family(range->base.family);
+    if (range->base.port) {
+        load_meta(NFT_META_L4PROTO);
+        match_byte(NFT_CMP_NEQ, range->base.family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+        load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, 2, sizeof(range->base.port));
+        compare(NFT_CMP_EQ, &range->base.port, sizeof(range->base.port));
+    }
+    if (bytes > 0) {
+        load_payload(NFT_PAYLOAD_NETWORK_HEADER, range->base.family == AF_INET ? V4_DESTINATION : V6_DESTINATION,
+                     (uint32_t)bytes);
+        mask_bytes(mask, bytes);
+        compare(NFT_CMP_EQ, masked, bytes);
+    }
+    set_mark(MARK_OURS);
+    rule_end();
+    batch_edge(NFNL_MSG_BATCH_END);
+    return netlink_send(machine_fd, &batch);
+}
+
+/**
+ * delete_table() - Takes a machine's table away, whoever made it
+ *
+ * Return: 0 when there is none any more, or -1 with errno
+ */
+int delete_table(void)
+{
+    int fd = netlink_open(NETLINK_NETFILTER), refused, why;
+
+    if (machine_fd >= 0)
+        close(machine_fd);
+    machine_fd = -1;
+    if (fd < 0)
+        return -1;
+    batch_edge(NFNL_MSG_BATCH_BEGIN);
+    nft_begin(NFT_MSG_DELTABLE, NLM_F_ACK);
+    attribute_text(&batch, NFTA_TABLE_NAME, TABLE);
+    message_end(&batch);
+    batch_edge(NFNL_MSG_BATCH_END);
+    refused = netlink_send(fd, &batch);
+    why = errno;
+    close(fd);
+    errno = why;
+    return refused && why != ENOENT ? -1 : 0;
 }

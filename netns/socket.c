@@ -90,6 +90,22 @@ bool parse_address(const char *text, struct end_point *point)
 }
 
 /**
+ * parse_range() - Reads "ADDRESS/BITS"
+ * @text:	The text
+ * @range:	Filled
+ *
+ * Return: whether it is one
+ */
+bool parse_range(const char *text, struct range *range)
+{
+    char address[INET6_ADDRSTRLEN], extra;
+
+    if (sscanf(text, "%45[^/]/%u%c", address, &range->bits, &extra) != 2 || !parse_address(address, &range->base))
+        return false;
+    return range->bits <= (range->base.family == AF_INET ? 32U : 128U);
+}
+
+/**
  * prepare_socket() - What every connection of the relay is: not blocking, and without Nagle's wait where it is TCP
  * @fd:		Socket
  */
@@ -105,10 +121,11 @@ void prepare_socket(int fd)
  * open_gate() - A transparent socket, to which TPROXY can give packets of any destination
  * @family:	AF_INET or AF_INET6
  * @type:	SOCK_STREAM or SOCK_DGRAM
+ * @place:	Its address
  *
  * Return: the socket; -1 for IPv6 where the host has none
  */
-static int open_gate(uint8_t family, int type)
+static int open_gate(uint8_t family, int type, const char *place)
 {
     int on = 1, fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int level = family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
@@ -116,7 +133,7 @@ static int open_gate(uint8_t family, int type)
     struct end_point point;
     socklen_t size;
 
-    parse_address(family == AF_INET ? GATE4 : GATE6, &point);
+    parse_address(place, &point);
     size = to_sockaddr(&point, &address);
     /* What was accepted keeps it: a port to which the inside has talked can be listened on afterwards. */
     if (fd >= 0)
@@ -137,14 +154,17 @@ static int open_gate(uint8_t family, int type)
 
 /**
  * open_gates() - Opens the four of them
+ * @wanted:	Whether the machine has them, on its loopback, or a namespace of our own
  * @sockets:	Filled
  */
-void open_gates(struct sockets *sockets)
+void open_gates(const struct wanted *wanted, struct sockets *sockets)
 {
-    sockets->tcp[0] = open_gate(AF_INET, SOCK_STREAM);
-    sockets->tcp[1] = open_gate(AF_INET6, SOCK_STREAM);
-    sockets->udp[0] = open_gate(AF_INET, SOCK_DGRAM);
-    sockets->udp[1] = open_gate(AF_INET6, SOCK_DGRAM);
+    const char *place4 = wanted->machine ? "127.0.0.1" : GATE4, *place6 = wanted->machine ? "::1" : GATE6;
+
+    sockets->tcp[0] = open_gate(AF_INET, SOCK_STREAM, place4);
+    sockets->tcp[1] = open_gate(AF_INET6, SOCK_STREAM, place6);
+    sockets->udp[0] = open_gate(AF_INET, SOCK_DGRAM, place4);
+    sockets->udp[1] = open_gate(AF_INET6, SOCK_DGRAM, place6);
 }
 
 static int unix_socket(const char *path, struct sockaddr_un *address)

@@ -41,11 +41,11 @@ const LAYERS: readonly Layer[] = [
   },
   {
     name: "programs",
-    roots: ["tests/shim", "tests/launcher", "tests/netns", "tests/onefile", "tests/session/fault_table_test.ts"],
+    roots: ["tests/shim", "tests/launcher", "tests/netns", "tests/session/fault_table_test.ts"],
     parallel: 2,
     minutes: 5,
   },
-  { name: "machine", roots: ["tests/machine"], parallel: 1, minutes: 10 },
+  { name: "machine", roots: ["tests/machine", "tests/vpn"], parallel: 1, minutes: 10 },
   {
     name: "e2e",
     roots: ["tests/cluster", "tests/testkit/conformance_test.ts", "tests/e2e"],

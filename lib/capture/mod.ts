@@ -20,6 +20,9 @@ export { type NamespaceOptions, startNamespace } from "./namespace/namespace.ts"
 export { type NamespaceVerdict, probeNamespace, type ProbeOptions } from "./namespace/probe.ts";
 export type { TcpSettings } from "./inject/plug.ts";
 export { type InjectOptions, startInject } from "./inject/inject.ts";
-export { type InjectProbeOptions, probeInject } from "./inject/probe.ts";
+export { type Machine, type MachineOptions, openMachine, wordsOfRoot } from "./vpn/machine.ts";
+export { type MachineRoute, requireNoOverlap } from "./vpn/overlap.ts";
+export { coverOf, formatRange, parseRange, type Range } from "./vpn/ranges.ts";
+export { sortWords, startVpn, type VpnOptions } from "./vpn/vpn.ts";
 export { injectTcp } from "./inject/inject_tcp.ts";
 export { MACHINES, readElf } from "./inject/elf.ts";

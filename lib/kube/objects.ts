@@ -231,6 +231,7 @@ const serviceSchema = z.object({
   spec: z.looseObject({
     type: z._default(z.string(), "ClusterIP"),
     clusterIP: z.optional(z.string()),
+    clusterIPs: listOf(z.string()),
     selector: stringMapSchema,
     ports: listOf(z.looseObject({
       name: z.optional(z.string()),
@@ -289,6 +290,22 @@ const serviceAccountSchema = z.object({ metadata: metadataSchema });
 /** {@link https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/service-account-v1/} */
 export type ServiceAccount = z.infer<typeof serviceAccountSchema>;
 
+const nodeSchema = z.object({
+  metadata: metadataSchema,
+  spec: z._default(
+    z.object({ podCIDR: z.optional(z.string()), podCIDRs: listOf(z.string()) }),
+    { podCIDRs: [] },
+  ),
+});
+
+/** {@link https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/node-v1/} */
+export type Node = z.infer<typeof nodeSchema>;
+
+const serviceCidrSchema = z.object({ metadata: metadataSchema, spec: z.object({ cidrs: listOf(z.string()) }) });
+
+/** {@link https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/service-cidr-v1/} */
+export type ServiceCidr = z.infer<typeof serviceCidrSchema>;
+
 /** Pods. */
 export const pods: Resource<Pod> = define("", "v1", "pods", "Pod", podSchema);
 /** Deployments. */
@@ -337,6 +354,13 @@ export const serviceAccounts: Resource<ServiceAccount> = define(
   "ServiceAccount",
   serviceAccountSchema,
 );
+/** Nodes. */
+export const nodes: Resource<Node> = { ...define("", "v1", "nodes", "Node", nodeSchema), namespaced: false };
+/** Ranges of Services' addresses, from Kubernetes 1.33 on. */
+export const serviceCidrs: Resource<ServiceCidr> = {
+  ...define("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR", serviceCidrSchema),
+  namespaced: false,
+};
 /** Namespaces. */
 export const namespaces: Resource<Namespace> = {
   ...define("", "v1", "namespaces", "Namespace", namespaceSchema),

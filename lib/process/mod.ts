@@ -10,4 +10,5 @@ export { type Filter, type FilterOptions, startFilter } from "./filter.ts";
 export { type Child, type ChildExit, type ChildOptions, startChild } from "./child.ts";
 export { type Helper, startHelper } from "./helper.ts";
 export { type Launcher, placeLauncher, type PlaceOptions } from "./launcher.ts";
+export { type Attached, startAttached } from "./attached.ts";
 export { type Delivery, selfCommand } from "./self.ts";

@@ -38,7 +38,8 @@ export async function chooseCapture(
   { shim, env, netns = () => Promise.resolve(undefined) }: Pick<Around, "shim" | "env" | "netns">,
 ): Promise<ChosenCapture> {
   const refusal = await refusalOf(program, { path: env["PATH"] ?? "" });
-  const directories = placesFor(env);
+  const wantedDirectory = env["TMPDIR"]?.startsWith("/") ? [env["TMPDIR"]] : []; // the relay works in another directory
+  const directories = [...new Set([...wantedDirectory, "/tmp", "/var/tmp"])];
   const { method, reason } = await chooseMethod({
     ...(wanted && { wanted }),
     ...(refusal && { refusal }),
@@ -60,12 +61,6 @@ export async function chooseCapture(
       return await startNamespace(pod, { ...options, helper, directories });
     },
   };
-}
-
-/** Where programs and sockets of a session may be put, the most wanted first. */
-export function placesFor(env: Readonly<Record<string, string>>): string[] {
-  const wanted = env["TMPDIR"]?.startsWith("/") ? [env["TMPDIR"]] : []; // the relay works in another directory
-  return [...new Set([...wanted, "/tmp", "/var/tmp"])];
 }
 
 /** `a, b, and c`. */

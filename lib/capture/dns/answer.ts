@@ -9,16 +9,15 @@ import {
   DnsFormatError,
   type DnsMessage,
   type DnsRecord,
-  encodeMessage,
-  PLAIN_UDP_BYTES,
   type Question,
   RCODES,
-  SAFE_UDP_BYTES,
   TYPES,
 } from "@/dns/mod.ts";
 import { type Log, silentLog } from "@/log/mod.ts";
 import { LookupError, type Pod } from "@/pod/mod.ts";
 import { messageOf } from "@/util/mod.ts";
+import { keepRecords } from "./pod_records.ts";
+import { canBeAsked, encodeResponse, malformed, refusalOf, type Result } from "./respond.ts";
 
 /** How long an address may be kept, in seconds: that of CoreDNS for Services, since getaddrinfo tells none. */
 const TTL_SECONDS = 5;
@@ -54,6 +53,7 @@ type Found = { readonly addresses: readonly string[] } | { readonly rcode: numbe
 export function makeResponder(pod: Pick<Pod, "lookup" | "resolve">, options: ResponderOptions = {}): DnsResponder {
   const { log = silentLog, signal, now = () => performance.now(), ownNames = () => Promise.resolve(undefined) } =
     options;
+  const podRecords = keepRecords(pod, { now, ...(signal && { signal }) });
   const known = new Map<string, { readonly until: number; readonly found: Promise<Found> }>();
 
   const ask = async (name: string): Promise<Found> => {
@@ -96,7 +96,7 @@ export function makeResponder(pod: Pick<Pod, "lookup" | "resolve">, options: Res
 
   const resolveRecords = async ({ name, type }: Question): Promise<Result> => {
     try {
-      const { rcode, name: found, records, authority } = await pod.resolve(name, type, { ...(signal && { signal }) });
+      const { rcode, name: found, records, authority } = await podRecords.ask(name, type);
       // Where the search list gave the answer, it is the answer to what was asked all the same.
       const isFound = (record: DnsRecord) => record.name.toLowerCase() === found.toLowerCase();
       const renamed = (record: DnsRecord) => isFound(record) ? { ...record, name } : record;
@@ -115,56 +115,11 @@ export function makeResponder(pod: Pick<Pod, "lookup" | "resolve">, options: Res
         query = decodeMessage(bytes);
       } catch (error) {
         if (!(error instanceof DnsFormatError)) throw error;
-        return bytes.length >= 12 && ((bytes[2] ?? 0) & 0x80) === 0 ? malformed(bytes) : undefined;
+        return malformed(bytes);
       }
       if (query.isResponse) return undefined;
       const result = refusalOf(query) ?? await resolve(query.questions[0] ?? { name: "", type: 0, class: CLASS_IN });
-      const mostBytes = transport === "tcp"
-        ? 65535
-        : Math.min(SAFE_UDP_BYTES, Math.max(PLAIN_UDP_BYTES, query.edns?.udpBytes ?? PLAIN_UDP_BYTES));
-      return encodeMessage({ ...responseTo(query), ...result }, mostBytes);
+      return encodeResponse(query, result, transport);
     },
   };
-}
-
-/** What differs from one answer to the next. */
-type Result = Pick<DnsMessage, "rcode" | "answers"> & { readonly authorities?: readonly DnsRecord[] };
-
-/** Types from 128 to 255 are questions that are no records (RFC 6895, section 3.1): transfers, and "any" (RFC 8482). */
-function canBeAsked({ type, class: klass }: Question): boolean {
-  return klass === CLASS_IN && type !== 0 && type !== TYPES.OPT && (type < 128 || type > 255);
-}
-
-/** Why a query is not even looked at. */
-function refusalOf({ opcode, questions, edns }: DnsMessage): Result | undefined {
-  if (opcode !== 0) return { rcode: RCODES.NOTIMP, answers: [] };
-  if (edns && edns.version > 0) return { rcode: RCODES.BADVERS, answers: [] };
-  return questions.length === 1 ? undefined : { rcode: RCODES.FORMERR, answers: [] };
-}
-
-function responseTo({ id, opcode, recursionDesired, questions, edns }: DnsMessage): DnsMessage {
-  return {
-    id,
-    isResponse: true,
-    opcode,
-    isAuthoritative: false,
-    isTruncated: false,
-    recursionDesired,
-    recursionAvailable: true,
-    rcode: RCODES.NOERROR,
-    questions,
-    answers: [],
-    authorities: [],
-    additionals: [],
-    ...(edns && { edns: { udpBytes: SAFE_UDP_BYTES, version: 0, dnssecOk: false } }),
-  };
-}
-
-/** The header of a query that could not be read, as an answer that says so. */
-function malformed(query: Uint8Array): Uint8Array<ArrayBuffer> {
-  const answer = new Uint8Array(12);
-  answer.set(query.subarray(0, 2));
-  answer[2] = 0x80 | (query[2] ?? 0) & 0x79;
-  answer[3] = 0x80 | RCODES.FORMERR;
-  return answer;
 }

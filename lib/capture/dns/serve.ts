@@ -1,10 +1,16 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { type Duplex, messageOf, writeAll } from "@/util/mod.ts";
+import { closeQuietly, type Duplex, messageOf, writeAll } from "@/util/mod.ts";
 import { readFrames, toFrame } from "../frames.ts";
 import type { DnsResponder } from "./answer.ts";
 
 /** How many queries of one connection are answered at a time; the next one is read when one is done (RFC 7766, 6.2.1). */
 const MOST_AT_ONCE = 64;
+
+/**
+ * How long a socket of a program may ask nothing by UDP before we take it for closed, which nobody tells: each question
+ * of libc comes from a new one, asked twice at most.
+ */
+const IDLE_MS = 15_000;
 
 /**
  * Answers the queries of a connection until it ends: each with its size before it (RFC 1035, section 4.2.2), answered
@@ -28,8 +34,15 @@ export async function serveDns(
     writing = writing.then(() => writeAll(duplex, toFrame(answer)));
     await writing;
   };
+  let idle: ReturnType<typeof setTimeout> | undefined;
+  const wait = () => {
+    clearTimeout(idle);
+    if (transport === "udp") idle = setTimeout(() => running.size > 0 ? wait() : closeQuietly(duplex), IDLE_MS);
+  };
+  wait();
   try {
     for await (const query of readFrames(duplex)) {
+      wait();
       const call: Promise<void> = serve(query)
         .catch((error) => log.debug(`dns: ${messageOf(error)}`))
         .finally(() => running.delete(call));
@@ -40,5 +53,7 @@ export async function serveDns(
     await duplex.closeWrite();
   } catch (error) {
     log.debug(`dns connection: ${messageOf(error)}`);
+  } finally {
+    clearTimeout(idle);
   }
 }

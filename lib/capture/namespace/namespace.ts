@@ -1,9 +1,8 @@
 import { type Log, silentLog } from "@/log/mod.ts";
 import { DialError, type Pod } from "@/pod/mod.ts";
-import { acceptAll, closeQuietly, type Duplex, messageOf, splice, UserError, writeAll } from "@/util/mod.ts";
+import { acceptAll, closeQuietly, type Duplex, messageOf, UserError, writeAll } from "@/util/mod.ts";
 import { connectHost } from "../connect_host.ts";
 import { makeResponder } from "../dns/answer.ts";
-import { serveDns } from "../dns/serve.ts";
 import { connDuplex } from "../inject/conn_duplex.ts";
 import { type Place, placeProgram } from "../inject/place.ts";
 import { makePolicy } from "../inject/policy.ts";
@@ -11,11 +10,10 @@ import { interfaceAddresses, resolveOnHost } from "../host.ts";
 import type { Capture } from "../method.ts";
 import { nsswitchConf, resolvConf } from "./files.ts";
 import { takeFirstLine } from "./first_line.ts";
-import { formatAnswer, formatConnect, type Opening, parseAnswer, parseOpening } from "./protocol.ts";
-import { servePodDatagrams } from "./pod_datagrams.ts";
+import { formatConnect, parseAnswer, parseOpening } from "./protocol.ts";
 import { publishPorts } from "./publish.ts";
-import { connectTo, routeOf } from "./route.ts";
-import { serveHostDatagrams } from "./host_datagrams.ts";
+import { routeOf } from "./route.ts";
+import { closing, type FlowOptions, inLineTime, serveFlow } from "./serve_flow.ts";
 
 /** Options of {@linkcode startNamespace}. */
 export interface NamespaceOptions {
@@ -40,8 +38,6 @@ export interface NamespaceOptions {
 
 /** What the inside has for an address of its own where the pod's is not known (RFC 6333, section 5.7). */
 const NAMELESS = "192.0.0.2";
-/** How long an opening may take to be read: it is on its way on the same machine. */
-const LINE_MS = 10_000;
 
 /**
  * Starts carrying by a network namespace: the sockets at which the helper's relay will ask. The namespace itself comes
@@ -81,7 +77,7 @@ export async function startNamespace(pod: Pod, options: NamespaceOptions): Promi
 
   const serve = async (conn: Duplex) => {
     using _open = closing([conn], ending.signal);
-    const first = await inTime(conn, () => takeFirstLine(conn));
+    const first = await inLineTime(conn, () => takeFirstLine(conn));
     if (first === undefined) return;
     const opening = parseOpening(first.line);
     if (opening.kind === "life") {
@@ -89,35 +85,14 @@ export async function startNamespace(pod: Pod, options: NamespaceOptions): Promi
       if (!ending.signal.aborted) lose(new UserError("The relay of the command's network has ended"));
       return;
     }
-    await serveFlow(first.rest, opening);
+    if (opening.kind !== "machine") await serveFlow(first.rest, opening, flows);
   };
-  const serveFlow = async (conn: Duplex, { kind, to }: Opening & { kind: "tcp" | "udp" }) => {
-    const subject = `${kind} ${to.address} ${to.port}`;
-    const route = routeOf(to, policy, published.has);
-    log.debug(`${subject}: ${route.kind}${"reason" in route ? ` (${route.reason})` : ""}`);
-    const refuse = (code: Parameters<typeof formatAnswer>[0]) => writeAll(conn, formatAnswer(code));
-    if (route.kind === "nowhere") return await refuse(route.code);
-    if (route.kind === "resolver") {
-      await writeAll(conn, formatAnswer("ok"));
-      return await serveDns(conn, { responder, transport: kind, log });
-    }
-    if (kind === "udp") {
-      if (route.kind === "pod") {
-        const code = await servePodDatagrams(conn, route.to, { pod, signal: ending.signal });
-        return code === undefined ? undefined : await refuse(code);
-      }
-      await writeAll(conn, formatAnswer("ok"));
-      return await serveHostDatagrams(conn, route.to, ending.signal);
-    }
-    const connected = await connectTo(route, pod, ending.signal);
-    if (connected.code !== undefined) {
-      log.debug(`${subject}: ${connected.message}`);
-      return await refuse(connected.code);
-    }
-    using _peer = closing([connected.duplex], ending.signal);
-    await writeAll(conn, formatAnswer("ok"));
-    const reason = await splice(conn, connected.duplex);
-    log.debug(`${subject}: closed${reason === undefined ? "" : `: ${messageOf(reason)}`}`);
+  const flows: FlowOptions = {
+    pod,
+    route: (to) => routeOf(to, policy, published.has),
+    responder: () => responder,
+    log,
+    signal: ending.signal,
   };
 
   const serving = new Set<Promise<void>>();
@@ -207,26 +182,4 @@ async function addressWords(pod: Pod, podName: string | undefined, log: Log): Pr
 async function hostAddresses(name: string): Promise<string[]> {
   if (/^localhost\.?$/i.test(name)) return ["127.0.0.1", "::1"];
   return await resolveOnHost(name).catch(() => []);
-}
-
-async function inTime<T>(conn: Duplex, wait: () => Promise<T>): Promise<T> {
-  const timer = setTimeout(() => closeQuietly(conn), LINE_MS);
-  try {
-    return await wait();
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Closes connections at the end of a scope, and when `signal` says so. */
-function closing(connections: readonly Duplex[], signal: AbortSignal): Disposable {
-  const close = () => connections.forEach(closeQuietly);
-  signal.addEventListener("abort", close, { once: true });
-  if (signal.aborted) close();
-  return {
-    [Symbol.dispose]() {
-      signal.removeEventListener("abort", close);
-      close();
-    },
-  };
 }

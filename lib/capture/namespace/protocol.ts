@@ -17,6 +17,8 @@ export const LINE_BYTES = 128;
 export type Opening =
   /** The relay's life line: it says nothing more, and its end is the relay's. */
   | { readonly kind: "life" }
+  /** The same where the machine is carried: the session's orders go over it. */
+  | { readonly kind: "machine" }
   /** A connection of a program, or its datagrams to one destination. */
   | { readonly kind: "tcp" | "udp"; readonly to: Endpoint; readonly from: Endpoint };
 
@@ -33,7 +35,7 @@ export class HelperProtocolError extends Error {
  */
 export function parseOpening(line: string): Opening {
   const [kind, address, port, fromAddress, fromPort, ...more] = line.split(" ");
-  if (line === "life") return { kind: "life" };
+  if (line === "life" || line === "machine") return { kind: line };
   if ((kind !== "tcp" && kind !== "udp") || more.length > 0) throw new HelperProtocolError(`not an opening: "${line}"`);
   return { kind, to: parseEndpoint(address, port), from: parseEndpoint(fromAddress, fromPort) };
 }

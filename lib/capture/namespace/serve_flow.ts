@@ -1,0 +1,82 @@
+import type { Log } from "@/log/mod.ts";
+import type { Pod } from "@/pod/mod.ts";
+import { closeQuietly, type Duplex, messageOf, splice, writeAll } from "@/util/mod.ts";
+import type { DnsResponder } from "../dns/answer.ts";
+import { serveDns } from "../dns/serve.ts";
+import type { Endpoint } from "../inject/protocol.ts";
+import { serveHostDatagrams } from "./host_datagrams.ts";
+import { servePodDatagrams } from "./pod_datagrams.ts";
+import { formatAnswer, type Opening } from "./protocol.ts";
+import { connectTo, type Route } from "./route.ts";
+
+/** What a flow is served with. */
+export interface FlowOptions {
+  readonly pod: Pod;
+  /** Where a destination leads. */
+  route(to: Endpoint): Route;
+  /** Who answers queries to a name server that was at `to`. */
+  responder(to: Endpoint): DnsResponder;
+  readonly log: Log;
+  /** Ends every flow. */
+  readonly signal: AbortSignal;
+}
+
+/** Serves a connection of a program, or its datagrams to one destination, to its end (netns/README.md). */
+export async function serveFlow(
+  conn: Duplex,
+  { kind, to }: Opening & { kind: "tcp" | "udp" },
+  { pod, route: routeOf, responder, log, signal }: FlowOptions,
+): Promise<void> {
+  const subject = `${kind} ${to.address} ${to.port}`;
+  const route = routeOf(to);
+  log.debug(`${subject}: ${route.kind}${"reason" in route ? ` (${route.reason})` : ""}`);
+  const refuse = (code: Parameters<typeof formatAnswer>[0]) => writeAll(conn, formatAnswer(code));
+  if (route.kind === "nowhere") return await refuse(route.code);
+  if (route.kind === "resolver") {
+    await writeAll(conn, formatAnswer("ok"));
+    return await serveDns(conn, { responder: responder(to), transport: kind, log });
+  }
+  if (kind === "udp") {
+    if (route.kind === "pod") {
+      const code = await servePodDatagrams(conn, route.to, { pod, signal });
+      return code === undefined ? undefined : await refuse(code);
+    }
+    await writeAll(conn, formatAnswer("ok"));
+    return await serveHostDatagrams(conn, route.to, signal);
+  }
+  const connected = await connectTo(route, pod, signal);
+  if (connected.code !== undefined) {
+    log.debug(`${subject}: ${connected.message}`);
+    return await refuse(connected.code);
+  }
+  using _peer = closing([connected.duplex], signal);
+  await writeAll(conn, formatAnswer("ok"));
+  const reason = await splice(conn, connected.duplex);
+  log.debug(`${subject}: closed${reason === undefined ? "" : `: ${messageOf(reason)}`}`);
+}
+
+/** Closes connections at the end of a scope, and when `signal` says so. */
+export function closing(connections: readonly Duplex[], signal: AbortSignal): Disposable {
+  const close = () => connections.forEach(closeQuietly);
+  signal.addEventListener("abort", close, { once: true });
+  if (signal.aborted) close();
+  return {
+    [Symbol.dispose]() {
+      signal.removeEventListener("abort", close);
+      close();
+    },
+  };
+}
+
+/** How long an opening may take to be read: it is on its way on the same machine. */
+const LINE_MS = 10_000;
+
+/** What `wait` gives, unless the connection takes too long to say it: then it is closed. */
+export async function inLineTime<T>(conn: Duplex, wait: () => Promise<T>): Promise<T> {
+  const timer = setTimeout(() => closeQuietly(conn), LINE_MS);
+  try {
+    return await wait();
+  } finally {
+    clearTimeout(timer);
+  }
+}

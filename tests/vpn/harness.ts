@@ -1,0 +1,166 @@
+/**
+ * What the tests of vpn-tcp share: a played machine whose pod is a table in this process. Where no machine can be played
+ * they are skipped, and one line says why.
+ *
+ * @module
+ */
+import { deepStrictEqual as equals } from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { type Capture, openMachine, startVpn, type VpnOptions } from "@/capture/mod.ts";
+import type { DnsRecord } from "@/dns/mod.ts";
+import { makeLog } from "@/log/mod.ts";
+import { type DatagramFlow, type DnsAnswer, LookupError, type Pod } from "@/pod/mod.ts";
+import { makeFakePod } from "../shim/fake_pod.ts";
+import { greeter } from "../netns/harness.ts";
+import { type Machine, type Played, playMachine, whyNot } from "./played_machine.ts";
+
+const HELPER = await Deno.readFile(fileURLToPath(new URL("../../build/netns/telepresence-netns", import.meta.url)));
+const reason = await whyNot();
+if (reason !== undefined) {
+  await Deno.stderr.write(new TextEncoder().encode(`tests/vpn are skipped: ${reason}\n`));
+}
+
+/** The machine that is played now, for pods that reach it. */
+export const playing: Machine[] = [];
+
+const hello = greeter("Hello from the pod\n");
+
+/** The cluster of these tests: addresses by name; every address answers on port 80. */
+export const NAMES: Readonly<Record<string, readonly string[]>> = {
+  "kubernetes.default.svc.cluster.local": ["10.96.0.1"],
+  "helloworld.default.svc.cluster.local": ["10.96.7.7"],
+  "both.default.svc.cluster.local": ["10.96.7.8", "fd00:96::7"],
+  "far.default.svc.cluster.local": ["10.200.1.1"],
+  "web.other.svc.cluster.local": ["10.96.8.8"],
+  "db.private.example": ["10.77.0.5"],
+  "db.cloud.example": ["203.0.113.5", "203.0.113.6", "2001:db8:5::1"],
+};
+
+/** What a test has. */
+export interface OnMachine {
+  readonly machine: Machine;
+  readonly capture: Capture;
+  readonly pod: Pod & { readonly dials: string[]; readonly asked: string[] };
+  readonly log: string[];
+}
+
+/** Options of a test. */
+export interface VpnTest {
+  readonly played?: Played;
+  readonly options?: Partial<VpnOptions>;
+  /** What the pod is asked, where it is not the table. */
+  readonly resolve?: (name: string, type: number) => Promise<DnsAnswer> | undefined;
+}
+
+/** A test of a session on a played machine. */
+export function vpnTest(name: string, body: (on: OnMachine) => Promise<void>, test: VpnTest = {}): void {
+  machineTest(name, async (machine) => {
+    const log: string[] = [];
+    const pod = makePod(test);
+    playing[0] = machine;
+    const before = await machine.state();
+    {
+      await using capture = await start(machine, pod, log, test.options);
+      await body({ machine, capture, pod, log }).catch((error) => {
+        throw new Error(`${error instanceof Error ? error.message : error}\n${log.join("\n")}`, { cause: error });
+      });
+    }
+    equals(await machine.state(), before, "the machine is as it was");
+  }, test.played);
+}
+
+/** A test on a played machine. */
+export function machineTest(name: string, body: (machine: Machine) => Promise<void>, played: Played = {}): void {
+  Deno.test({
+    name: reason === undefined ? name : `${name} (skipped: ${reason})`,
+    ignore: reason !== undefined,
+    async fn() {
+      await using machine = await playMachine(played);
+      await body(machine);
+    },
+  });
+}
+
+/** Starts carrying a played machine. */
+export async function start(
+  machine: Machine,
+  pod: Pod,
+  log: string[] = [],
+  options: Partial<VpnOptions> = {},
+): Promise<Capture> {
+  const told = makeLog((line) => void log.push(line), { verbose: true });
+  const helper = await openMachine({ helper: HELPER, asRoot: [], enter: machine.enter, log: told });
+  return await startVpn(pod, {
+    machine: helper,
+    ranges: ["10.96.0.0/16", "fd00:96::/112"],
+    namespace: "default",
+    hostname: "developer",
+    ownAddresses: () => ["127.0.0.1", "192.168.77.2"],
+    resolve: (name) => Promise.resolve(name === "kept.example" ? ["10.96.9.9"] : []),
+    resolvConf: machine.path("/etc/resolv.conf"),
+    nsswitchConf: machine.path("/etc/nsswitch.conf"),
+    log: told,
+    ...options,
+  });
+}
+
+/** A pod whose cluster is the table. */
+export function makePod({ resolve }: VpnTest = {}): OnMachine["pod"] {
+  const asked: string[] = [];
+  const services = new Proxy({}, { get: (_, key) => String(key).endsWith(" 80") ? hello.port : "ECONNREFUSED" });
+  const fake = makeFakePod({ services, names: {} });
+  return {
+    ...fake,
+    dials: fake.dials,
+    asked,
+    resolve(name, type) {
+      asked.push(`${name} ${type}`);
+      return resolve?.(name, type) ?? Promise.resolve(lookUp(name, type));
+    },
+    datagrams: () => Promise.resolve(echoFlow()),
+  };
+}
+
+/** An answer of the table. */
+export function lookUp(name: string, type: number): DnsAnswer {
+  const searched = [name.replace(/\.$/, ""), ...(name.endsWith(".") ? [] : [`${name}.cluster.local`])];
+  const found = searched.find((each) => NAMES[each] !== undefined);
+  if (found === undefined) return { rcode: 3, name: searched[0] ?? "", records: [], authority: [] };
+  const records = (NAMES[found] ?? []).filter((address) => address.includes(":") === (type === 28))
+    .map((address): DnsRecord => ({
+      name: found,
+      ttl: 5,
+      data: { type: address.includes(":") ? "AAAA" : "A", address },
+    }));
+  return { rcode: 0, name: found, records: type === 1 || type === 28 ? records : [], authority: [] };
+}
+
+/** The pod's name servers do not answer. */
+export function noAnswer(): Promise<never> {
+  return Promise.reject(new LookupError("EAI_AGAIN", "No name server answers"));
+}
+
+/** Datagrams come back in capitals. */
+function echoFlow(): DatagramFlow {
+  const waiting: Uint8Array[] = [];
+  let wake = () => {};
+  let over = false;
+  return {
+    send(payload) {
+      waiting.push(new TextEncoder().encode(new TextDecoder().decode(payload).toUpperCase()));
+      wake();
+      return Promise.resolve();
+    },
+    async *received() {
+      while (!over) {
+        for (let next; (next = waiting.shift()) !== undefined;) yield next;
+        await new Promise<void>((resolve) => wake = resolve);
+      }
+    },
+    [Symbol.asyncDispose]() {
+      over = true;
+      wake();
+      return Promise.resolve();
+    },
+  };
+}
