@@ -15,6 +15,7 @@
  *
  * @module
  */
+import ipaddr from "ipaddr.js";
 import { WORKLOAD_KINDS, type WorkloadKind, type WorkloadName } from "@/session/mod.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -46,6 +47,8 @@ export interface Flags {
   readonly show?: "text" | "json";
   /** Ports of the command that are to be on the host's loopback, beside the exposed ones. */
   readonly publish: readonly number[];
+  /** Addresses, ranges (CIDR) and names whose connections stay on the host. */
+  readonly neverProxy: readonly string[];
   /** How many seconds a lost connection to the pod is waited for; a minute when absent. */
   readonly graceSeconds?: number;
   /** What runs on the host. */
@@ -279,6 +282,15 @@ export const FLAGS = [
     later: later("leave it out, as --method inject-tcp sends all connections of the command through the cluster"),
   },
   {
+    long: "--never-proxy",
+    value: "HOST",
+    repeats: true,
+    help: "Leave connections to this host, address or range (CIDR) on this machine. May be repeated. localhost, this " +
+      "machine's own name and addresses, and the API server are left there anyhow.",
+    check: (value) =>
+      isHostOrRange(value) ? undefined : `invalid host: '${value}' (expected a name, an address or a range)`,
+  },
+  {
     long: "--local-cluster",
     help: "Work around the name server of a cluster on this machine.",
     later: later("leave it out, as --method inject-tcp has names resolved in the pod wherever the cluster is"),
@@ -462,6 +474,7 @@ export function readFlags(typed: Typed): Flags {
     recover: typed.last("--recover") !== undefined,
     ...(isShown && { show: shown === "json" ? "json" : "text" }),
     publish: [...new Set(typed.all("--publish").map(Number))],
+    neverProxy: [...new Set(typed.all("--never-proxy"))],
     ...(grace !== undefined && { graceSeconds: Number(grace) }),
     run: command === undefined ? { kind: "shell" } : { kind: "command", words: [command, ...args] },
     ...(logfile !== undefined && { logfile }),
@@ -562,6 +575,19 @@ function isTrue(value: string): boolean {
 
 function isPort(text: string | undefined): boolean {
   return /^\d{1,5}$/.test(text ?? "") && Number(text) >= 1 && Number(text) <= 65535;
+}
+
+/** Whether it is an address, a range of addresses, or what a name of the DNS may look like. */
+function isHostOrRange(text: string): boolean {
+  const [address = "", bits] = text.split("/", 2);
+  if (bits !== undefined) return isAddress(address) && ipaddr.isValidCIDR(text);
+  const label = "[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?";
+  const isName = new RegExp(`^${label}(\\.${label})*\\.?$`, "i").test(text) && !/^[\d.]+$/.test(text);
+  return isAddress(text) || (isName && text.length <= 254);
+}
+
+function isAddress(text: string): boolean {
+  return ipaddr.IPv6.isValid(text) || ipaddr.IPv4.isValidFourPartDecimal(text);
 }
 
 function isFalse(value: string): boolean {

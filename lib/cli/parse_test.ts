@@ -12,6 +12,7 @@ const NOTHING_GIVEN: Flags = {
   initContainers: true,
   recover: false,
   publish: [],
+  neverProxy: [],
   run: { kind: "shell" },
   verbose: false,
   quiet: false,
@@ -67,6 +68,8 @@ Deno.test("parse() gives the meaning of each form that argparse takes", async (t
     ["--env A=b=c --env B= --env A=d", { environment: { set: { A: "d", B: "" }, unset: [] } }],
     ["--env-unset *_PORT_* --env-unset=X", { environment: { set: {}, unset: ["*_PORT_*", "X"] } }],
     ["--publish 3000 --publish=80 --publish 3000", { publish: [3000, 80] }],
+    ["--never-proxy db.example.com --never-proxy=10.0.0.0/8", { neverProxy: ["db.example.com", "10.0.0.0/8"] }],
+    ["--never-proxy 2001:db8::/32 --never-proxy my_host.", { neverProxy: ["2001:db8::/32", "my_host."] }],
     ["--logfile -", { logfile: "-" }],
     ["--logfile=-", { logfile: "-" }],
     ["--verbose --verbose", { verbose: true }],
@@ -190,6 +193,9 @@ Deno.test("parse() reads what is swapped, and with what", async (t) => {
     ["--give-back-timeout soon", /invalid number of seconds: 'soon'/],
     ["--serviceaccount Bob", /invalid name: 'Bob'/],
     ["--to-pod 0", /invalid port: '0'/],
+    ...["10", "1.2.3", "10.0.0.0/33", "10/8", "a_,b", "-x", "http://a", "a..b", "a/8", "::1/129", ""].map((host) =>
+      [`--never-proxy=${host}`, /argument --never-proxy: invalid host: /] as [string, RegExp]
+    ),
     ["--from-pod 70000", /invalid port: '70000'/],
     ["--expose 8080:80 --from-pod 80", /argument --from-pod: --expose has the pod's port 80 already$/],
   ];

@@ -31,6 +31,8 @@ export interface Wanted {
   readonly graceSeconds?: number;
   /** Ports of the command that are to be on the host's loopback, beside those that are exposed. */
   readonly publish?: readonly number[];
+  /** Addresses, ranges (CIDR) and names whose connections stay on the host, beside the API server's. */
+  readonly neverProxy?: readonly string[];
   readonly run: { readonly kind: "command"; readonly words: readonly [string, ...string[]] } | {
     readonly kind: "shell";
   };

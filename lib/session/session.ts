@@ -182,7 +182,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   const why = (error: unknown) => explainLoss(plan, workload.pod, kube, error);
   // Without the signal: a command that is told to end still has the pod's network while it does.
   await using capture = await orBack(capturing.start(pod, {
-    neverProxy: await addressesOf(cluster.server),
+    neverProxy: [...await addressesOf(cluster.server), ...(wanted.neverProxy ?? [])],
     podName: workload.pod,
     publish: [...plan.expose.map(({ host }) => host), ...(wanted.publish ?? [])],
     log: log.room("CAP"),
