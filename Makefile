@@ -12,6 +12,8 @@ NETNS := build/netns/telepresence-netns
 # What the tests run beside our own program.
 TEST_PROGRAMS := curl=curl python3=python3 openssl=openssl git=git /etc/services=netbase
 CLUSTER := $(DENO) run --allow-all tests/cluster/cluster.ts
+# By which client libraries are installed that the tests on a cluster run; without them those are skipped by name.
+NEED_CLIENTS := tools/need npm=npm pip3=python3-pip || true
 # Where a kernel has no FUSE, or we are not root on Debian, tests of mounts are skipped, and say so.
 NEED_MOUNTS := [ ! -e /dev/fuse ] || tools/need sshfs=sshfs fusermount3=fuse3 pgrep=procps || true
 # A played machine needs root; without, tests of vpn-tcp are skipped, and say so.
@@ -82,6 +84,7 @@ test: build ## Runs every layer of tests, on the embedded cluster too
 	@tools/need $(TEST_PROGRAMS)
 	@$(NEED_MOUNTS)
 	@$(NEED_NETWORK)
+	@$(NEED_CLIENTS)
 	@$(DENO) run --allow-all tools/run_tests.ts all
 
 .PHONY: test-fast
@@ -106,6 +109,7 @@ test-e2e: build ## Runs the tests on the embedded cluster alone; CONTEXT=name: o
 	@tools/need $(TEST_PROGRAMS)
 	@$(NEED_MOUNTS)
 	@$(NEED_NETWORK)
+	@$(NEED_CLIENTS)
 	@TELEPRESENCE_TEST_IMAGES='$(IMAGES)' $(DENO) run --allow-all tools/run_tests.ts e2e '$(CONTEXT)'
 
 .PHONY: chaos

@@ -56,7 +56,7 @@ static int ask(int control, const char *verb, const struct endpoint *to, const c
     line_number(&line, to->port);
     if (control_send(control, &line))
         return -1;
-    if (control_receive(control, answer, sizeof(answer)) < 0) {
+    if (control_receive(control, answer, sizeof(answer), TELL) < 0) {
         if (errno == EAGAIN)
             errno = EINPROGRESS; /* SO_SNDTIMEO has passed */
         return -1;

@@ -98,13 +98,14 @@ int control_send(int fd, struct line *line)
  * @fd:		Descriptor from control_open()
  * @answer:	Room for it; ended by a zero byte in place of the newline
  * @size:	Its size, ANSWER_BYTES for any answer
+ * @tone:	QUIET for questions whose answer the program can do without
  *
  * A signal whose handler was installed without SA_RESTART ends the wait with EINTR, as it would end connect().
  *
  * Return: length of the answer, or -1 with errno set: ECONNREFUSED when the session went away, EPROTO for an answer that
  *	   is none
  */
-ssize_t control_receive(int fd, char *answer, size_t size)
+ssize_t control_receive(int fd, char *answer, size_t size, enum tone tone)
 {
     size_t length = 0;
 
@@ -115,7 +116,8 @@ ssize_t control_receive(int fd, char *answer, size_t size)
         if (count < 0 && errno != ECONNRESET)
             return -1;
         if (count <= 0) {
-            log_once("Cannot reach the pod: the session went away");
+            if (tone == TELL)
+                log_once("Cannot reach the pod: the session went away");
             errno = ECONNREFUSED;
             return -1;
         }
@@ -145,7 +147,7 @@ int control_ask(struct line *line, char *answer, size_t size)
 
     if (fd < 0)
         return -1;
-    result = control_send(fd, line) || control_receive(fd, answer, size) < 0 ? -1 : 0;
+    result = control_send(fd, line) || control_receive(fd, answer, size, QUIET) < 0 ? -1 : 0;
     close(fd);
     return result;
 }

@@ -209,6 +209,7 @@ static void warn_along_path(const char *file)
 EXPORT int execve(const char *path, char *const words[], char *const environment[])
 {
     KEEP(environment)
+    AT(AT_FDCWD, path);
     warn(path);
     return real.execve(path, words, kept);
 }
@@ -232,6 +233,8 @@ EXPORT int execv(const char *path, char *const words[])
 EXPORT int execvpe(const char *file, char *const words[], char *const environment[])
 {
     KEEP(environment)
+    if (strchr(file, '/'))
+        AT(AT_FDCWD, file);
     warn_along_path(file);
     return real.execvpe(file, words, kept);
 }
@@ -269,6 +272,7 @@ EXPORT int fexecve(int fd, char *const words[], char *const environment[])
 EXPORT int execveat(int fd, const char *path, char *const words[], char *const environment[], int flags)
 {
     KEEP(environment)
+    AT(fd, path);
     if (real.execveat)
         return real.execveat(fd, path, words, kept, flags);
     errno = ENOSYS; /* glibc has it since 2.34 */
@@ -290,6 +294,7 @@ EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_acti
                        const posix_spawnattr_t *attributes, char *const words[], char *const environment[])
 {
     KEEP(environment)
+    AT(AT_FDCWD, path);
     warn(path);
     return real.posix_spawn(pid, path, actions, attributes, words, kept);
 }
@@ -309,6 +314,8 @@ EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_act
                         const posix_spawnattr_t *attributes, char *const words[], char *const environment[])
 {
     KEEP(environment)
+    if (strchr(file, '/'))
+        AT(AT_FDCWD, file);
     warn_along_path(file);
     return real.posix_spawnp(pid, file, actions, attributes, words, kept);
 }

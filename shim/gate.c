@@ -84,19 +84,11 @@ bool take_gates(char **cursor, struct gates *gates)
 static bool find_gates(struct gates *gates)
 {
     uint32_t known = atomic_load_explicit(&known_gates, memory_order_relaxed);
-    char answer[SHORT_ANSWER_BYTES], *cursor = answer;
-    struct line line;
-    const char *verb;
 
-    if (known) {
-        *gates = (struct gates){ (uint16_t)(known >> 16), (uint16_t)known };
-        return true;
-    }
-    line_begin(&line, "hello");
-    if (control_ask(&line, answer, sizeof(answer)))
-        return false;
-    verb = answer_word(&cursor);
-    return verb && !strcmp(verb, "hello") && take_gates(&cursor, gates);
+    if (!known && be_known())
+        known = atomic_load_explicit(&known_gates, memory_order_relaxed);
+    *gates = (struct gates){ (uint16_t)(known >> 16), (uint16_t)known };
+    return known;
 }
 
 /**

@@ -26,19 +26,43 @@ static const char *own_path = "";
 /* Where libc was entered by us: shim_enter(). Initial-exec: a preloaded library has its place in the static block, where access never allocates. */
 static __thread const char *libc_frame __attribute__((tls_model("initial-exec")));
 
+/* Whether this thread is in set_up(). */
+static __thread bool setting_up __attribute__((tls_model("initial-exec")));
+
 /**
  * find() - Looks a real function up
  * @name:	Name of the function
  * @ours:	Our own hook, which must not come back
  * @place:	Set to the function; a void pointer and a function pointer have the same form on POSIX systems
+ *
+ * On 64-bit machines the functions for large files are the plain ones, and a libc may have those alone.
  */
 static void find(const char *name, const void *ours, void *place)
 {
+    size_t length = strlen(name);
     void *found = dlsym(RTLD_NEXT, name);
+    char plain[32];
 
     if (found == ours)
         found = NULL;
+    if (!found && length > 2 && length < sizeof(plain) && !strcmp(name + length - 2, "64")) {
+        memcpy(plain, name, length - 2);
+        plain[length - 2] = '\0';
+        found = dlsym(RTLD_NEXT, plain);
+    }
     memcpy(place, &found, sizeof(found));
+}
+
+/**
+ * find_early() - Looks a real function up for a hook that set_up() itself has brought about: dlsym() may allocate, and an
+ *		  allocator may read a file
+ * @name:	Name of the function
+ * @place:	Set to the function
+ */
+void find_early(const char *name, void *place)
+{
+    if (setting_up)
+        find(name, NULL, place);
 }
 
 /**
@@ -64,7 +88,7 @@ static void set_up(void)
     const char *wanted = getenv(LOG_VARIABLE);
     Dl_info us;
 
-#define HOOK(type, name, parameters, arguments) \
+#define HOOK(type, name, parameters, ...) \
     { \
         type(*ours) parameters = name; \
         find(#name, address_of(&ours), &real.name); \
@@ -84,22 +108,37 @@ static void set_up(void)
  *
  * Called by the loader, and by each hook, since a constructor of another library can come before ours. No pthread_once:
  * its symbol changed its version, and this needs no more than two flags.
+ *
+ * Return: false in the middle of set_up() alone
  */
-__attribute__((constructor)) static void shim_ready(void)
+bool shim_ready(void)
 {
     enum { FRESH, RUNNING, DONE };
     static _Atomic int state = FRESH;
     int expected = FRESH;
 
     if (atomic_load_explicit(&state, memory_order_acquire) == DONE)
-        return;
+        return true;
+    if (setting_up)
+        return false;
     if (atomic_compare_exchange_strong(&state, &expected, RUNNING)) {
+        setting_up = true;
         set_up();
+        setting_up = false;
         atomic_store_explicit(&state, DONE, memory_order_release);
-        return;
+        return true;
     }
     while (atomic_load_explicit(&state, memory_order_acquire) != DONE)
         sched_yield();
+    return true;
+}
+
+/**
+ * loaded() - Has the loader run set_up()
+ */
+__attribute__((constructor)) static void loaded(void)
+{
+    shim_ready();
 }
 
 /**
@@ -116,7 +155,8 @@ bool shim_enter(void)
 {
     const char *here = __builtin_frame_address(0);
 
-    shim_ready();
+    if (!shim_ready())
+        return false;
     if (libc_frame && here > libc_frame)
         libc_frame = NULL;
     return !libc_frame;

@@ -93,7 +93,7 @@ bool line_end(struct line *line)
  *
  * Return: the word, or NULL at the end of the answer
  */
-const char *answer_word(char **cursor)
+char *answer_word(char **cursor)
 {
     char *word = *cursor;
     char *end;

@@ -34,7 +34,7 @@ void line_word(struct line *line, const char *word);
 void line_number(struct line *line, uint32_t number);
 bool line_end(struct line *line);
 
-const char *answer_word(char **cursor);
+char *answer_word(char **cursor);
 bool answer_number(const char *word, uint32_t most, uint32_t *number);
 
 #endif

@@ -67,7 +67,7 @@ int lookup(const char *call, const char *name, int family, struct found *found)
     control = control_open(TELL);
     if (control < 0)
         return EAI_AGAIN;
-    if (!control_send(control, &line) && control_receive(control, found->answer, sizeof(found->answer)) >= 0)
+    if (!control_send(control, &line) && control_receive(control, found->answer, sizeof(found->answer), TELL) >= 0)
         result = take_answer(found);
     close(control);
     if (result == LOOKUP_LOCAL)
@@ -101,7 +101,7 @@ int reverse(const struct endpoint *endpoint)
         return EAI_AGAIN;
     line_begin(&line, "reverse");
     line_word(&line, text);
-    if (!control_send(control, &line) && control_receive(control, answer, sizeof(answer)) >= 0) {
+    if (!control_send(control, &line) && control_receive(control, answer, sizeof(answer), TELL) >= 0) {
         verb = answer_word(&cursor);
         result = verb && !strcmp(verb, "local") ? LOOKUP_LOCAL : EAI_NONAME;
     }

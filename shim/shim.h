@@ -43,18 +43,31 @@
 #ifndef TELEPRESENCE_SHIM_H
 #define TELEPRESENCE_SHIM_H
 
+#include <alloca.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <glob.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/time.h>
 #include <sys/types.h>
+#include <sys/xattr.h>
 #include <unistd.h>
+#include <utime.h>
 
 #include "hooks.h"
 #include "line.h"
+#include "paths.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -63,18 +76,36 @@
 /* "1": one line on standard error for each verdict, with its reason. */
 #define LOG_VARIABLE "TELEPRESENCE_SHIM_LOG"
 
-/* What only younger libcs declare. */
+/* What only younger libcs declare, only older ones, or no header of theirs. */
+int __open_2(const char *path, int flags);
+int __open64_2(const char *path, int flags);
+int __openat_2(int directory, const char *path, int flags);
+int __openat64_2(int directory, const char *path, int flags);
+int __xstat(int version, const char *path, struct stat *into);
+int __xstat64(int version, const char *path, struct stat64 *into);
+int __lxstat(int version, const char *path, struct stat *into);
+int __lxstat64(int version, const char *path, struct stat64 *into);
+int __fxstatat(int version, int directory, const char *path, struct stat *into, int flags);
+int __fxstatat64(int version, int directory, const char *path, struct stat64 *into, int flags);
+ssize_t __readlink_chk(const char *path, char *room, size_t size, size_t all);
+ssize_t __readlinkat_chk(int directory, const char *path, char *room, size_t size, size_t all);
+char *__getcwd_chk(char *room, size_t size, size_t all);
+char *__realpath_chk(const char *path, char *room, size_t size);
+int statx(int directory, const char *path, int flags, unsigned int mask, struct statx *into);
+int renameat2(int directory, const char *path, int other_directory, const char *other, unsigned int flags);
 int execveat(int fd, const char *path, char *const words[], char *const environment[], int flags);
 
 /* struct real - the functions we stand before, as the next library in line has them */
 struct real {
-#define HOOK(type, name, parameters, arguments) type(*name) parameters;
+#define HOOK(type, name, parameters, ...) type(*name) parameters;
     HOOKS(HOOK)
 #undef HOOK
 };
 
 /* init.c */
 extern struct real real;
+bool shim_ready(void);
+void find_early(const char *name, void *place);
 bool shim_enter(void);
 void libc_begin(void);
 void libc_end(void);
@@ -155,8 +186,30 @@ enum tone { TELL, QUIET };
 /* control.c */
 int control_open(enum tone tone);
 int control_send(int fd, struct line *line);
-ssize_t control_receive(int fd, char *answer, size_t size);
+ssize_t control_receive(int fd, char *answer, size_t size, enum tone tone);
 int control_ask(struct line *line, char *answer, size_t size);
+
+/* mounts.c */
+bool be_known(void);
+size_t host_path(int directory, const char *path, char *into);
+char *pod_path(char *path);
+bool host_paths_exist(void);
+
+/*
+ * Has @path, a parameter, name the file on the host. A macro, since the text lives on the stack of the function that
+ * hands it on, and only where there is one.
+ */
+#define AT(directory, path) \
+    do { \
+        size_t at_size = host_path(directory, path, NULL); \
+\
+        if (at_size) { \
+            char *at_host = alloca(at_size); \
+\
+            if (host_path(directory, path, at_host) == at_size) \
+                path = at_host; \
+        } \
+    } while (0)
 
 /* More addresses than a program can use; a lookup that gives more is cut. */
 #define MOST_ADDRESSES 64

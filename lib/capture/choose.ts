@@ -32,6 +32,7 @@ export const METHOD_FACTS: Readonly<Record<MethodName, MethodFacts>> = {
       "TCP over IPv4 and IPv6 of dynamically linked programs, with the pod's own errno for each connect",
       "Names, as libc's functions resolve them",
       "Listeners of the command are the host's own",
+      "Volumes of the pod at their paths in the pod",
     ],
     announced: ["Go programs", "static binaries", "suid programs", "custom DNS implementations"],
     limits: INJECT_LIMITS,

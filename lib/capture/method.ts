@@ -29,10 +29,23 @@ export interface ProgramOptions {
   readonly cwd?: string;
 }
 
+/** A file or directory of the pod: its path there, and where it is on the host. Absolute, no slash at their ends. */
+export interface FilePath {
+  readonly pod: string;
+  readonly host: string;
+}
+
 /** A method at work. Disposing it ends every connection that goes through it. */
 export interface Capture extends AsyncDisposable {
   /** The environment for the process that is to be carried: what it would be launched with, and what makes it ours. */
   environment(inherited: Readonly<Record<string, string>>): Record<string, string>;
+  /**
+   * Has processes that are launched from now on find files of the pod at their paths in the pod, where the method can.
+   * Those that programs of the host need for themselves stay the host's.
+   *
+   * @returns the paths that are not the pod's, with the reason; all of them where the method cannot
+   */
+  showFiles(files: readonly FilePath[]): Promise<readonly { readonly path: string; readonly reason: string }[]>;
   /** The words that launch a command so that it is carried: itself, or a program that becomes it. */
   command(words: readonly [string, ...string[]]): readonly [string, ...string[]];
   /**

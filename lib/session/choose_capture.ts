@@ -1,6 +1,7 @@
 import {
   type Capture,
   chooseMethod,
+  type InjectOptions,
   METHOD_FACTS,
   type MethodName,
   type NamespaceOptions,
@@ -14,7 +15,9 @@ import { UserError } from "@/util/mod.ts";
 import type { Around } from "./session.ts";
 
 /** What a session tells its method. */
-export type CaptureOptions = Omit<NamespaceOptions, "helper" | "directories">;
+export type CaptureOptions =
+  & Omit<NamespaceOptions, "helper" | "directories">
+  & Pick<InjectOptions, "neededDirectories">;
 
 /** A method that was chosen and not yet started. */
 export interface ChosenCapture {
@@ -35,11 +38,10 @@ export interface ChosenCapture {
 export async function chooseCapture(
   program: string,
   wanted: MethodName | undefined,
-  { shim, env, netns = () => Promise.resolve(undefined) }: Pick<Around, "shim" | "env" | "netns">,
+  { shim, env, home, netns = () => Promise.resolve(undefined) }: Pick<Around, "shim" | "env" | "home" | "netns">,
 ): Promise<ChosenCapture> {
   const refusal = await refusalOf(program, { path: env["PATH"] ?? "" });
-  const wantedDirectory = env["TMPDIR"]?.startsWith("/") ? [env["TMPDIR"]] : []; // the relay works in another directory
-  const directories = [...new Set([...wantedDirectory, "/tmp", "/var/tmp"])];
+  const directories = placesFor(env);
   const { method, reason } = await chooseMethod({
     ...(wanted && { wanted }),
     ...(refusal && { refusal }),
@@ -55,12 +57,29 @@ export async function chooseCapture(
     method,
     announcement,
     async start(pod, options) {
-      if (method === "inject-tcp" && shim !== undefined) return await startInject(pod, { ...options, shim });
+      if (method === "inject-tcp" && shim !== undefined) {
+        return await startInject(pod, { ...options, shim, directories: shimPlaces(env, home) });
+      }
       const helper = await netns();
       if (helper === undefined) throw new UserError(`Cannot use --method ${method}: its program is not here`);
       return await startNamespace(pod, { ...options, helper, directories });
     },
   };
+}
+
+/** Where programs and sockets of a session may be put, the most wanted first. */
+export function placesFor(env: Readonly<Record<string, string>>): string[] {
+  const wanted = env["TMPDIR"]?.startsWith("/") ? [env["TMPDIR"]] : []; // the relay works in another directory
+  return [...new Set([...wanted, "/tmp", "/var/tmp"])];
+}
+
+/**
+ * The same for the preload library and its socket: the user's cache comes first, which survives who cleans /tmp in the
+ * middle of a session. A directory that is mounted noexec, has no room or too long a path is passed over.
+ */
+export function shimPlaces(env: Readonly<Record<string, string>>, home: string): string[] {
+  const cache = env["XDG_CACHE_HOME"] || `${home}/.cache`;
+  return [...new Set([...(cache.startsWith("/") ? [cache] : []), ...placesFor(env)])];
 }
 
 /** `a, b, and c`. */

@@ -184,6 +184,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   await using capture = await orBack(capturing.start(pod, {
     neverProxy: [...await addressesOf(cluster.server), ...(wanted.neverProxy ?? [])],
     podName: workload.pod,
+    neededDirectories: [Deno.cwd(), around.home],
     publish: [...plan.expose.map(({ host }) => host), ...(wanted.publish ?? [])],
     log: log.room("CAP"),
   }));
@@ -200,6 +201,9 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
     signal,
   });
   await using volumes = await orLoss(opening);
+  for (const { path, reason } of await capture.showFiles(volumes.paths)) {
+    log.info(`"${path}" of the pod is below TELEPRESENCE_ROOT alone: ${reason}`);
+  }
   const preparing = prepareEnvironment(pod, wanted, { ...around, facts, volumes, workload, say });
   const environment = await orLoss(preparing);
   step(undefined);

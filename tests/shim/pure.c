@@ -1,7 +1,7 @@
 /*
  * pure.c - the parts of the shim that need no libc tricks, fed with what they should never see
  *
- * Linked with line.c and judge.c, and made with the address and undefined behaviour sanitizers.
+ * Linked with line.c, judge.c and paths.c, and made with the address and undefined behaviour sanitizers.
  */
 #include "../../shim/shim.h"
 
@@ -161,8 +161,100 @@ static void codes(void)
     assert(eai_of("EAI_AGAIN") == EAI_AGAIN && eai_of(NULL) == EAI_FAIL && eai_of("x") == EAI_FAIL);
 }
 
+static void joined(const char *directory, const char *path, const char *want)
+{
+    char room[64];
+
+    strcpy(room, directory);
+    assert(path_append(room, sizeof(room), path));
+    if (strcmp(room, want))
+        printf("%s + %s = %s, not %s\n", directory, path, room, want);
+    assert(!strcmp(room, want) && path_is_plain(room));
+}
+
+static void paths(void)
+{
+    static const char *const plain[] = { "/", "/a", "/a/", "/a/b", "/...", "/.a", "/a.", "/a..", "/..a/b" };
+    static const char *const others[] = { "", "a", "//", "/a//b", "/.", "/..", "/a/.", "/a/..", "/a/./b", "/a/../b", "/./a" };
+    char room[8] = "/";
+
+    for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
+        assert(path_is_plain(plain[i]));
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+        assert(!path_is_plain(others[i]));
+    assert(path_climbs("..") && path_climbs("a/..") && path_climbs("../a") && path_climbs("/a/../b"));
+    assert(!path_climbs("") && !path_climbs("...") && !path_climbs("..a/b..") && !path_climbs("/a/./b"));
+    joined("/a", "b", "/a/b");
+    joined("/a/", "b/", "/a/b/");
+    joined("/a", "/b", "/b");
+    joined("/", "b", "/b");
+    joined("/a/b", "../c", "/a/c");
+    joined("/a/b", "../../../c", "/c");
+    joined("/a/b", "..", "/a/");
+    joined("/a/b", ".", "/a/b/");
+    joined("/a", "b//c/./d", "/a/b/c/d");
+    joined("/a", "../../..", "/");
+    joined("/a", "//b/.../..c", "/b/.../..c");
+    assert(path_append(room, sizeof(room), "12345/") && !strcmp(room, "/12345/"));
+    assert(!path_append(room, sizeof(room), "6") && !path_append(room, sizeof(room), "/123456/"));
+}
+
+static void mounts(void)
+{
+    char words[] = "/data /h%20%25%C3%A9/data /data/in /other /b";
+    const struct mount *found;
+    struct mount list[4];
+    char path[32];
+
+    assert(mounts_parse(words, list, 4) == 2);
+    assert(!strcmp(list[0].host, "/h %\xc3\xa9/data") && list[1].pod_length == 8 && list[1].host_length == 6);
+    assert(!mount_of(list, 2, SIDE_POD, "/") && !mount_of(list, 2, SIDE_POD, "/database"));
+    assert(mount_of(list, 2, SIDE_POD, "/data") == list && mount_of(list, 2, SIDE_POD, "/data/") == list);
+    assert(mount_of(list, 2, SIDE_POD, "/data/in/x") == list + 1 && mount_of(list, 2, SIDE_POD, "/data/inn") == list);
+    found = mount_of(list, 2, SIDE_HOST, "/other/x");
+    assert(found == list + 1);
+    strcpy(path, "/other/x");
+    assert(mount_swap(found, SIDE_HOST, path, sizeof(path)) == 10 && !strcmp(path, "/data/in/x"));
+    assert(mount_swap(found, SIDE_POD, path, sizeof(path)) == 8 && !strcmp(path, "/other/x"));
+    assert(!mount_swap(found, SIDE_HOST, path, 10) && !strcmp(path, "/other/x"));
+}
+
+/* Whatever the session sends, mounts are canonical paths; whatever the program names, what comes out is one. */
+static void random_paths(void)
+{
+    static const char *const parts[] = { "/", "a", "..", ".", "//", "%2F", "%00", "%", "%4", " ", "/data", "b" };
+
+    for (int round = 0; round < 200000; round++) {
+        size_t length = 0, size = 1 + chance(40);
+        char *words = malloc(size), *room = malloc(size + 1);
+        struct mount list[3];
+
+        while (chance(12)) {
+            const char *part = parts[chance(12)];
+
+            if (length + strlen(part) + 1 > size)
+                break;
+            memcpy(words + length, part, strlen(part));
+            length += strlen(part);
+        }
+        words[length] = '\0';
+        strcpy(room, size > 2 && chance(2) ? "/d" : "/");
+        if (path_append(room, size + 1, words)) {
+            assert(path_is_plain(room) && !path_climbs(room) && strlen(room) <= size);
+        }
+        for (size_t count = mounts_parse(words, list, 3); count--;)
+            assert(path_is_plain(list[count].pod) && path_is_plain(list[count].host) && list[count].pod_length > 1 &&
+                   strlen(list[count].pod) == list[count].pod_length);
+        free(words);
+        free(room);
+    }
+}
+
 int main(void)
 {
+    paths();
+    mounts();
+    random_paths();
     requests();
     broken_requests();
     answers();

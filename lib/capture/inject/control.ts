@@ -1,6 +1,7 @@
 import { type Log, silentLog } from "@/log/mod.ts";
 import { DialError, type ErrnoName, LookupError, type Pod } from "@/pod/mod.ts";
 import { abortable, type Duplex, messageOf, splice, writeAll } from "@/util/mod.ts";
+import type { FilePath } from "../method.ts";
 import type { Watch } from "./abandoned.ts";
 import type { Connections } from "./connections.ts";
 import type { Gate } from "./gate.ts";
@@ -20,6 +21,8 @@ export interface Control {
   readonly watch: Watch;
   /** Size of a plug; undefined where there cannot be one, so that every connect waits for the pod (plug.ts). */
   readonly plug: number | undefined;
+  /** What programs are to find at other paths than the host has it. */
+  readonly mounts: () => readonly FilePath[];
   /** What the user has to hear of a program that is about to be started. */
   readonly programs: (path: string) => Promise<Answer>;
   readonly log?: Log;
@@ -49,7 +52,7 @@ export async function serveControl(conn: Duplex, control: Control): Promise<void
       case "lookup":
         return await tell(conn, await lookup(request, control, endOf(next())));
       case "hello":
-        return await tell(conn, { verb: "hello", gates: control.gate });
+        return await tell(conn, { verb: "hello", gates: control.gate, mounts: control.mounts() });
       case "about":
         return await tell(conn, { verb: "about", connection: control.connections.about(request.from) });
       case "reverse":

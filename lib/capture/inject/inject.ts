@@ -3,12 +3,13 @@ import type { Pod } from "@/pod/mod.ts";
 import { acceptAll, messageOf } from "@/util/mod.ts";
 import { connectHost } from "../connect_host.ts";
 import { interfaceAddresses, resolveOnHost } from "../host.ts";
-import type { Capture } from "../method.ts";
+import type { Capture, FilePath } from "../method.ts";
 import { watchAbandoned } from "./abandoned.ts";
 import { connDuplex } from "./conn_duplex.ts";
 import { trackConnections } from "./connections.ts";
 import { type Control, serveControl } from "./control.ts";
 import { openGate } from "./gate.ts";
+import { chooseMounts } from "./mounts.ts";
 import { placeShim } from "./place.ts";
 import { watchPrograms } from "./programs.ts";
 import { plugBytes, type TcpSettings } from "./plug.ts";
@@ -28,6 +29,12 @@ export interface InjectOptions {
   readonly ownAddresses?: () => readonly string[];
   /** Resolves a name on the host. @default {with its libc} */
   readonly resolve?: (name: string) => Promise<readonly string[]>;
+  /**
+   * Directories that carried programs must find as the host has them, whatever is mounted there in the pod.
+   *
+   * @default {the working directory}
+   */
+  readonly neededDirectories?: readonly string[];
   /** The machine's TCP settings. @default {those of /proc/sys/net/ipv4} */
   readonly tcpSettings?: TcpSettings;
   readonly log?: Log;
@@ -47,6 +54,7 @@ export const SOCKET_VARIABLE = "TELEPRESENCE_SHIM_SOCKET";
 export async function startInject(pod: Pod, options: InjectOptions): Promise<Capture> {
   const { shim, directories = ["/tmp"], neverProxy = [], log = silentLog, signal } = options;
   const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses(), resolve = resolveOnHost } = options;
+  const { neededDirectories = [Deno.cwd()] } = options;
   signal?.throwIfAborted();
   await using stack = new AsyncDisposableStack();
   const place = stack.use(await placeShim(shim, directories));
@@ -54,11 +62,13 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
   const listener = stack.use(Deno.listen({ transport: "unix", path: place.socket }));
 
   const ending = new AbortController();
+  let mounts: readonly FilePath[] = [];
   const control: Control = {
     pod,
     gate,
     connections: trackConnections(),
     watch: stack.use(watchAbandoned()),
+    mounts: () => mounts,
     programs: watchPrograms(log),
     plug: plugBytes(options.tcpSettings ?? await readTcpSettings()),
     policy: makePolicy({ neverProxy, hostname, ownAddresses, resolve }),
@@ -96,6 +106,12 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
       LD_PRELOAD: inherited.LD_PRELOAD ? `${inherited.LD_PRELOAD}:${place.shim}` : place.shim,
       [SOCKET_VARIABLE]: place.socket,
     }),
+    async showFiles(files) {
+      const { shown, hidden } = await chooseMounts(files, { needed: [...neededDirectories, place.directory] });
+      mounts = shown;
+      for (const { pod, host } of shown) log.debug(`path ${pod}: ${host}`);
+      return hidden;
+    },
     command: (words) => words,
     connect: connectHost,
     published: [],

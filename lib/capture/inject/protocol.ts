@@ -5,6 +5,8 @@
  * Invariant: pure. What is malformed becomes a `ProtocolError`, whatever the bytes are.
  */
 import ipaddr from "ipaddr.js";
+import type { FilePath } from "../method.ts";
+import { mountWords } from "./mounts.ts";
 import type { EaiName, ErrnoName, Family } from "@/pod/mod.ts";
 
 /** The version word that every request begins with. */
@@ -13,7 +15,7 @@ export const PROTOCOL = "shim/1";
 /** Longest request, newline included (shim/README.md, "Lines"). */
 export const REQUEST_BYTES = 512;
 
-/** Longest answer, newline included. */
+/** Longest answer, newline included; that to "hello" is as long as its mounts need (mounts.ts). */
 export const ANSWER_BYTES = 4096;
 
 /** Largest plug that a claim may have (shim/README.md, "Gates"). */
@@ -50,7 +52,8 @@ export type Request =
 /** What it is told. */
 export type Answer =
   | { readonly verb: "local"; readonly reason: string }
-  | { readonly verb: "hello" | "connected"; readonly gates: Gates }
+  | { readonly verb: "hello"; readonly gates: Gates; readonly mounts: readonly FilePath[] }
+  | { readonly verb: "connected"; readonly gates: Gates }
   | { readonly verb: "pending"; readonly gates: Gates; readonly plug: number }
   | { readonly verb: "about"; readonly connection: Connection | undefined }
   | { readonly verb: "addresses"; readonly addresses: readonly string[] }
@@ -107,9 +110,10 @@ const WORDS: ReadonlyMap<string | undefined, number> = new Map([
   ["lookup", 2],
 ]);
 
-/** Writes an answer, newline included; addresses that do not fit are left out, the last ones first. */
+/** Writes an answer, newline included; its mounts must fit (mounts.ts), and addresses that do not fit are left out, the last ones first. */
 export function formatAnswer(answer: Answer): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(`${answerText(answer).slice(0, ANSWER_BYTES - 1)}\n`);
+  const text = answerText(answer);
+  return new TextEncoder().encode(`${answer.verb === "hello" ? text : text.slice(0, ANSWER_BYTES - 1)}\n`);
 }
 
 function answerText(answer: Answer): string {
@@ -117,8 +121,9 @@ function answerText(answer: Answer): string {
     case "local":
       return `local ${answer.reason}`;
     case "hello":
+      return `hello ${answer.gates.port4} ${answer.gates.port6}${answer.mounts.map(mountWords).join("")}`;
     case "connected":
-      return `${answer.verb} ${answer.gates.port4} ${answer.gates.port6}`;
+      return `connected ${answer.gates.port4} ${answer.gates.port6}`;
     case "pending":
       return `pending ${answer.gates.port4} ${answer.gates.port6} ${answer.plug}`;
     case "about":

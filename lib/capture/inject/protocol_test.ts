@@ -59,7 +59,12 @@ Deno.test("formatAnswer() writes one line, never longer than the shim reads", ()
   equal(text({ verb: "local", reason: "loopback" }), "local loopback\n");
   equal(text({ verb: "connected", gates: { port4: 1, port6: 0 } }), "connected 1 0\n");
   equal(text({ verb: "pending", gates: { port4: 1, port6: 2 }, plug: 3 }), "pending 1 2 3\n");
-  equal(text({ verb: "hello", gates: { port4: 1, port6: 2 } }), "hello 1 2\n");
+  equal(text({ verb: "hello", gates: { port4: 1, port6: 2 }, mounts: [] }), "hello 1 2\n");
+  const mounts = [{ pod: "/data", host: "/tmp/a b/data" }, { pod: "/é%", host: "/h" }];
+  equal(
+    text({ verb: "hello", gates: { port4: 1, port6: 2 }, mounts }),
+    "hello 1 2 /data /tmp/a%20b/data /%C3%A9%25 /h\n",
+  );
   equal(text({ verb: "about", connection: undefined }), "unknown\n");
   const to = { address: "::1", port: 5 };
   equal(text({ verb: "about", connection: { state: "pending", to } }), "pending ::1 5\n");

@@ -8,6 +8,7 @@ import { type Place, placeProgram } from "../inject/place.ts";
 import { makePolicy } from "../inject/policy.ts";
 import { interfaceAddresses, resolveOnHost } from "../host.ts";
 import type { Capture } from "../method.ts";
+import { showNoFiles } from "../show_no_files.ts";
 import { nsswitchConf, resolvConf } from "./files.ts";
 import { takeFirstLine } from "./first_line.ts";
 import { formatConnect, parseAnswer, parseOpening } from "./protocol.ts";
@@ -114,6 +115,7 @@ export async function startNamespace(pod: Pod, options: NamespaceOptions): Promi
   return {
     closed: Promise.race([accepting, lost]),
     environment: (inherited) => ({ ...inherited }),
+    showFiles: showNoFiles("--method namespace"),
     command: (command) => [place.shim, "--control", place.socket, "--inside", inside, ...words, "--", ...command],
     connect,
     published: published.ports,

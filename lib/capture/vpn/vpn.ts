@@ -20,6 +20,7 @@ import { connectHost } from "../connect_host.ts";
 import { keepRecords } from "../dns/pod_records.ts";
 import { interfaceAddresses, resolveOnHost } from "../host.ts";
 import { canonicalAddress, type Endpoint } from "../inject/protocol.ts";
+import { showNoFiles } from "../show_no_files.ts";
 import type { Capture } from "../method.ts";
 import { takeFirstLine } from "../namespace/first_line.ts";
 import { parseOpening } from "../namespace/protocol.ts";
@@ -156,6 +157,7 @@ export async function startVpn(pod: Pod, options: VpnOptions): Promise<Capture> 
   const owned = stack.move();
   return {
     closed: machine.closed,
+    showFiles: showNoFiles("--method vpn-tcp"),
     environment: (inherited) => ({ ...inherited }),
     command: (words) => words,
     connect: connectHost,
