@@ -54,15 +54,14 @@ build/main.js: $(SOURCES) build/agent.js build/shims.json build/netns.json
 	@$(DENO) bundle --quiet --minify --output $@ main.ts
 	@! grep -q createRequire $@ || { echo "build/main.js needs createRequire, so it cannot run by URL: a dependency is CommonJS" >&2; exit 1; }
 
-# Compiled where Deno's runtime for that can be had (DENORT_BIN names one), else a launcher: the same flags and behavior.
-build/telepresence: build/main.js tools/launcher.sh
+# Compiled where Deno's runtime for that can be had (DENORT_BIN names one), else with npm's Deno inside: one file both ways.
+build/telepresence: build/main.js $(wildcard onefile/* tools/delivery/*.ts) tools/build_onefile.ts
 	@rm -f $@
 	@if $(DENO) compile --quiet --allow-all --no-config --output $@ build/main.js 2>build/compile.log; then \
 		echo "Compiled $@"; \
 	else \
-		deno=$$($(DENO) eval 'console.log(Deno.execPath())') && \
-		sed "s|@DENO@|$$deno|" tools/launcher.sh >$@ && chmod 755 $@ && \
-		echo "Built $@ as a launcher of build/main.js: no denort here (build/compile.log; DENORT_BIN names one)"; \
+		$(DENO) run --allow-all tools/build_onefile.ts build/main.js $@ && \
+		echo "Built $@ with npm's Deno inside: no denort here (build/compile.log; DENORT_BIN names one)"; \
 	fi
 
 .PHONY: demo

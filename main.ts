@@ -5,7 +5,7 @@
  */
 import { chooseAuthorities, main, systemHost } from "@/cli/mod.ts";
 import { selfCommand } from "@/process/mod.ts";
-import { guard, GUARDIAN, recover, runSession, showStatus } from "@/session/mod.ts";
+import { doctor, guard, GUARDIAN, imageFor, recover, runSession, showStatus, thisMachine } from "@/session/mod.ts";
 import agentSource from "./build/agent.js" with { type: "text" };
 import helpers from "./build/netns.json" with { type: "json" };
 import shims from "./build/shims.json" with { type: "json" };
@@ -28,9 +28,21 @@ const host = systemHost({
       terminal: pathOfTerminal(),
       netns: () => helperFor(Deno.build),
     }),
-  command: (command, around) => {
+  command(command, around) {
     const options = { ...around, say: (line: string) => around.teller.say(line) };
-    return command.kind === "recover" ? recover(command, options) : showStatus(command, options);
+    switch (command.kind) {
+      case "recover":
+        return recover(command, options);
+      case "status":
+        return showStatus(command, options);
+      case "doctor": {
+        const machine = thisMachine(
+          { shim: embedded(Deno.build.arch), netns: () => helperFor(Deno.build) },
+          around.env,
+        );
+        return doctor(command, { ...options, machine, image: imageFor(around.env, AGENT_IMAGE), chooseAuthorities });
+      }
+    }
   },
 });
 

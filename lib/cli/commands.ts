@@ -1,32 +1,34 @@
 /**
- * The words behind a subcommand, read by the platform's own parser: each has a handful of options and no history to
- * keep to.
+ * The words behind a subcommand, read by the platform's own parser from the table of `subcommands.ts`.
  *
  * @module
  */
 import { parseArgs } from "node:util";
 import { messageOf } from "@/util/mod.ts";
-import { type Subcommand, SUBCOMMANDS } from "./flags.ts";
+import { type Option, type Subcommand, subcommandRow } from "./subcommands.ts";
+import { nearest } from "./_nearest.ts";
 import { UsageError } from "./usage_error.ts";
+
+/** Where a subcommand looks. */
+interface Where {
+  readonly context?: string;
+  readonly namespace?: string;
+}
+
+/** How it tells what it found. */
+interface Shown {
+  readonly output: "text" | "json";
+}
 
 /** What a subcommand is asked for. */
 export type Command =
   | {
     readonly kind: "recover";
-    readonly context?: string;
-    readonly namespace?: string;
     /** Beginnings of session ids; every session that is left over on this machine when empty. */
     readonly sessions: readonly string[];
-  }
-  | {
-    readonly kind: "status";
-    readonly context?: string;
-    readonly namespace?: string;
-    readonly allNamespaces: boolean;
-    readonly output: "text" | "json";
-  };
-
-const STRINGS = { context: { type: "string" }, namespace: { type: "string" } } as const;
+  } & Where
+  | { readonly kind: "status"; readonly allNamespaces: boolean } & Where & Shown
+  | { readonly kind: "doctor" } & Where & Shown;
 
 /**
  * Reads the words behind a subcommand.
@@ -34,42 +36,77 @@ const STRINGS = { context: { type: "string" }, namespace: { type: "string" } } a
  * @throws {UsageError} when they have no meaning, or the subcommand is not built yet
  */
 export function readCommand(name: Subcommand, args: readonly string[]): Command | "version" {
+  const { later } = subcommandRow(name);
+  if (later !== undefined) throw new UsageError(`${name}: not built yet: ${later}`);
+  const { one, has, operands } = read(name, args);
+  const [context, namespace] = [one("--context"), one("--namespace")];
+  const where = { ...(context !== undefined && { context }), ...(namespace !== undefined && { namespace }) };
+  const output = one("--output") === "json" ? "json" : "text";
   switch (name) {
+    case "recover":
+      return { kind: name, ...where, sessions: operands };
+    case "status":
+      return { kind: name, ...where, allNamespaces: has("--all-namespaces"), output };
+    case "doctor":
+      return { kind: name, ...where, output };
     case "version":
-      if (args.length > 0) throw new UsageError(`unrecognized arguments: ${args.join(" ")}`);
-      return "version";
-    case "recover": {
-      const { values, positionals } = read(name, args, STRINGS);
-      return { kind: "recover", ...where(values), sessions: positionals };
-    }
-    case "status": {
-      const { values, positionals } = read(name, args, {
-        ...STRINGS,
-        "all-namespaces": { type: "boolean", short: "A" },
-        output: { type: "string", short: "o" },
-      });
-      const { output = "text" } = values;
-      if (positionals.length > 0) throw new UsageError(`unrecognized arguments: ${positionals.join(" ")}`);
-      if (output !== "text" && output !== "json") {
-        throw new UsageError(`status: argument --output: invalid choice: '${output}' (choose from 'text', 'json')`);
-      }
-      return { kind: "status", ...where(values), allNamespaces: values["all-namespaces"] ?? false, output };
-    }
+      return name;
     default:
-      throw new UsageError(`${name}: not built yet: ${SUBCOMMANDS[name].later}`);
+      throw new TypeError(`Nobody reads the words of ${name}`);
   }
 }
 
-type Options = NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>["options"]>;
+/** The words behind a subcommand, by the flags of its row. */
+interface Words {
+  /** The value of a flag; the last one, where it was given more than once. */
+  one(long: Option["long"]): string | undefined;
+  has(long: Option["long"]): boolean;
+  readonly operands: readonly string[];
+}
 
-function read<const T extends Options>(name: Subcommand, args: readonly string[], options: T) {
+function read(name: Subcommand, args: readonly string[]): Words {
+  const row = subcommandRow(name);
+  const options = Object.fromEntries(row.options.map(({ long, short, value }) => [long.slice(2), {
+    type: value === undefined ? "boolean" as const : "string" as const,
+    ...(short !== undefined && { short: short.slice(1) }),
+  }]));
+  const { values, positionals } = cut(name, args, options);
+  if (row.operands === undefined && positionals.length > 0) {
+    throw new UsageError(`unrecognized arguments: ${positionals.join(" ")}`);
+  }
+  for (const { long, choices } of row.options) {
+    const value = values[long.slice(2)];
+    if (choices === undefined || value === undefined || choices.includes(String(value))) continue;
+    const known = choices.map((choice) => `'${choice}'`).join(", ");
+    throw new UsageError(`${name}: argument ${long}: invalid choice: '${value}' (choose from ${known})`);
+  }
+  const wrong = positionals.find((word) => row.choices?.includes(word) === false);
+  if (wrong !== undefined && row.choices !== undefined) {
+    const meant = nearest(wrong, row.choices);
+    const known = row.choices.map((choice) => `'${choice}'`).join(", ");
+    throw new UsageError(
+      `${name}: invalid choice: '${wrong}' (choose from ${known})`,
+      meant === undefined ? [] : [`did you mean telepresence ${name} ${meant}?`],
+    );
+  }
+  return {
+    one: (long) => typeof values[long.slice(2)] === "string" ? String(values[long.slice(2)]) : undefined,
+    has: (long) => values[long.slice(2)] === true,
+    operands: positionals,
+  };
+}
+
+function cut(
+  name: Subcommand,
+  args: readonly string[],
+  options: Record<string, { type: "boolean" | "string"; short?: string }>,
+) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
-    throw new UsageError(`${name}: ${messageOf(error).split(". ")[0]}`);
+    const [sentence = ""] = messageOf(error).split(". ");
+    const [, unknown] = /Unknown option '(--[^'=]+)/.exec(sentence) ?? [];
+    const meant = unknown && nearest(unknown, subcommandRow(name).options.map(({ long }) => long));
+    throw new UsageError(`${name}: ${sentence}`, meant ? [`did you mean ${meant}?`] : []);
   }
-}
-
-function where({ context, namespace }: { context?: string | undefined; namespace?: string | undefined }) {
-  return { ...(context !== undefined && { context }), ...(namespace !== undefined && { namespace }) };
 }

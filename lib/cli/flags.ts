@@ -398,27 +398,6 @@ export function nameOf(flag: Flag): string {
   return flag.short === undefined ? flag.long : `${flag.long}/${flag.short}`;
 }
 
-/** Subcommands, which stand as the first word alone: what each is for, and the sentence of one not built yet. */
-export const SUBCOMMANDS = {
-  recover: { help: "give back what killed sessions left" },
-  status: { help: "show the sessions of this machine and of others" },
-  "agent-manifest": {
-    help: "print the YAML of a proxy to install",
-    later: "--new-deployment NAME makes the proxy for the session",
-  },
-  doctor: { help: "look for what stands in the way", later: "--verbose has the log tell everything" },
-  completion: { help: "print the completions of a shell", later: "telepresence --help lists all options" },
-  version: { help: "show the version" },
-} as const satisfies Record<string, { help: string; later?: string }>;
-
-/** The name of a subcommand that exists. */
-export type Subcommand = keyof typeof SUBCOMMANDS;
-
-/** Whether a word is a subcommand. */
-export function isSubcommand(word: string | undefined): word is Subcommand {
-  return word !== undefined && Object.hasOwn(SUBCOMMANDS, word);
-}
-
 /** What was typed, before it has a meaning: each flag's values in order, a switch's as an empty word each time. */
 export interface Typed {
   /** Values of a flag that may be repeated. */

@@ -69,7 +69,7 @@ Deno.test("main() ends with 2 at a line without a meaning, before it touches any
     [["status", "x"], "unrecognized arguments: x"],
     [["status", "--output", "xml"], "status: argument --output: invalid choice: 'xml' (choose from 'text', 'json')"],
     [["agent-manifest"], "agent-manifest: not built yet: --new-deployment NAME makes the proxy for the session"],
-    [["doctor"], "doctor: not built yet: --verbose has the log tell everything"],
+    [["doctor", "-o", "xml"], "doctor: argument --output: invalid choice: 'xml' (choose from 'text', 'json')"],
     [["completion", "bash"], "completion: not built yet: telepresence --help lists all options"],
   ] as const;
   for (const [argv, message] of table) {
@@ -87,6 +87,8 @@ Deno.test("main() reads the words behind a subcommand, and runs it without a log
   const table: readonly (readonly [string, unknown])[] = [
     ["recover", { kind: "recover", sessions: [] }],
     ["recover --namespace shop 5e55 ab", { kind: "recover", namespace: "shop", sessions: ["5e55", "ab"] }],
+    ["doctor", { kind: "doctor", output: "text" }],
+    ["doctor --namespace n -o json", { kind: "doctor", namespace: "n", output: "json" }],
     ["status", { kind: "status", allNamespaces: false, output: "text" }],
     ["status -A -o json --context c", { kind: "status", context: "c", allNamespaces: true, output: "json" }],
   ];

@@ -21,9 +21,8 @@ export {
   type Operation,
   ROWS,
   type Run,
-  type Subcommand,
-  SUBCOMMANDS,
 } from "./flags.ts";
+export { type Subcommand, SUBCOMMANDS } from "./subcommands.ts";
 export { type Command } from "./commands.ts";
 export { systemHost } from "./host.ts";
 export { type Around, type CommandAround, type Host, main, type RunCommand, type RunSession } from "./main.ts";

@@ -126,6 +126,11 @@ export interface KubeClient extends AsyncDisposable {
    * authorizers may differ for the request itself.
    */
   mayI(access: AccessQuestion, options?: CallOptions): Promise<boolean>;
+  /**
+   * Tries whether connections can change to WebSocket, as port-forwards do; throws a `UserError` that says what kept
+   * them from it, a `KubeError` where we may not watch pods.
+   */
+  tryUpgrade(where?: { readonly namespace?: string }, options?: CallOptions): Promise<void>;
   /** Every namespaced resource that the server can list, in the version that it prefers. */
   discover(options?: CallOptions): Promise<Resource<KubeObject>[]>;
 }

@@ -3,6 +3,7 @@ import * as z from "zod/mini";
 import { type Api, type ApiOptions, type ApiRequest, openApi } from "./api.ts";
 import { closable } from "./closable.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
+import { tryUpgrade } from "./try_upgrade.ts";
 import { discoverResources } from "./discover.ts";
 import { execCommand } from "./exec.ts";
 import { openExecStream } from "./exec_stream.ts";
@@ -171,6 +172,9 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
         signal,
       );
       return status.allowed;
+    },
+    async tryUpgrade(where = {}, { signal } = {}) {
+      await tryUpgrade(api, namespaceOf(where), signal);
     },
     async discover({ signal } = {}) {
       return await discoverResources(api, signal);

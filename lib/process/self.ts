@@ -9,8 +9,9 @@ export interface Delivery {
 }
 
 /**
- * The command that starts this program again with other words, for every delivery: compiled, a launcher of a bundle, a
- * bundle or sources by file, a bundle by URL (which the runtime has in its cache, so the network is not asked again).
+ * The command that starts this program again with other words, for every delivery: compiled, one file
+ * that unpacked a runtime and a bundle (both stay where they are while it runs), a bundle or sources by file, a bundle by
+ * URL (which the runtime has in its cache, so the network is not asked again).
  */
 export function selfCommand(delivery: Delivery, args: readonly string[]): [string, ...string[]] {
   const { standalone, execPath, mainModule } = delivery;

@@ -6,7 +6,7 @@ Deno.test("selfCommand() starts the program again however it was delivered", asy
   const table: readonly (readonly [string, boolean, string, string])[] = [
     ["compiled", true, "file:///x/main.js", "/bin/tp guardian"],
     [
-      "a bundle by file, or a launcher of one",
+      "a bundle by file, or unpacked by the one file",
       false,
       "file:///x/main.js",
       `/bin/tp ${run} --no-config file:///x/main.js guardian`,

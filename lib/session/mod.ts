@@ -6,11 +6,16 @@
  *
  * @module
  */
+export { imageFor } from "./image.ts";
 export { type ExposedPort, makePlan, type Operation, type Plan, type PlanOptions, type Wanted } from "./plan.ts";
 export { guard, type GuardOptions } from "./safety/guardian.ts";
 export { GUARDIAN } from "./safety/safety.ts";
 export { recover, type RecoverOptions, type RecoverWanted } from "./safety/recover.ts";
 export { showStatus, type StatusWanted } from "./safety/status.ts";
+export { doctor, type DoctorOptions, type DoctorWanted } from "./doctor/doctor.ts";
+export { type Finding, type State } from "./doctor/finding.ts";
+export { thisMachine } from "./doctor/this_machine.ts";
+export { type Machine } from "./doctor/machine_checks.ts";
 export { type Needs, optionalRights, type Right, rightsFor, rulesOf } from "./rights.ts";
 export { type Around, runSession } from "./session.ts";
 export type { Teller } from "./teller.ts";

@@ -15,6 +15,7 @@ import { announce } from "./announce.ts";
 import { chooseCapture } from "./choose_capture.ts";
 import { exposePorts } from "./expose.ts";
 import { forwardToPod } from "./forward.ts";
+import { imageFor } from "./image.ts";
 import { launch, prepareEnvironment, readContainer } from "./launch.ts";
 import { explainLoss } from "./loss.ts";
 import { openTunnel } from "./open_tunnel.ts";
@@ -147,7 +148,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   const terminal = shareTerminal({ say, pause: () => teller.pause() });
   await using kube = openKubeClient(cluster, { log: log.room("API"), pluginRunner: terminal.pluginRunner });
   const namespace = wanted.namespace ?? cluster.namespace;
-  const image = imageFor(around);
+  const image = imageFor(around.env, around.agentImage);
   log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${namespace}, ${image}`);
   const program = wanted.run.kind === "shell" ? "bash" : wanted.run.words[0];
   const capturing = await chooseCapture(program, wanted.method, around);
@@ -273,11 +274,6 @@ function signalFor(reason: unknown, { hasOwnGroup }: Child): Deno.Signal | undef
   const name = reason instanceof Error && "signal" in reason ? reason.signal : undefined;
   if (name === "SIGINT") return !hasOwnGroup && Deno.stdin.isTerminal() ? undefined : "SIGINT";
   return name === "SIGHUP" ? "SIGHUP" : "SIGTERM";
-}
-
-function imageFor({ env, agentImage }: Around): string {
-  const registry = env["TELEPRESENCE_REGISTRY"];
-  return registry ? agentImage.replace(/^[^/]+(?=\/)/, registry.replace(/\/+$/, "")) : agentImage;
 }
 
 /** The API server's addresses: what is never proxied, so that kubectl works beside us and inside. */

@@ -53,7 +53,7 @@ clusterTest(
 
 clusterTest("the agent's image and runtime do not show in the command's environment", async (cluster) => {
   await check(cluster, [], async (environment) => {
-    const own = Deno.env.toObject(); // and what the harness and the launcher (tools/launcher.sh) add
+    const own = Deno.env.toObject(); // and what the harness and the front (onefile/front.c) add
     for (const name of Object.keys(environment).filter((one) => !(one in own))) {
       match(
         name,

@@ -4,6 +4,7 @@ import { load } from "js-yaml";
 import * as z from "zod/mini";
 import { deployments, namespaces, pods, type Resource, services, untyped } from "@/kube/mod.ts";
 import { type Cluster, clusterTest, run, withToken } from "./harness.ts";
+import { makeUser } from "./users.ts";
 import { templateOf } from "./swap_harness.ts";
 
 const Role = z.object({
@@ -113,7 +114,6 @@ interface Space extends AsyncDisposable {
   allow(rules: readonly Rule[]): Promise<void>;
 }
 
-const core = (plural: string, kind: string) => untyped({ ...pods, plural, kind });
 const rbac = (plural: string, kind: string) => untyped({ ...pods, group: "rbac.authorization.k8s.io", plural, kind });
 
 async function makeSpace(cluster: Cluster): Promise<Space> {
@@ -122,13 +122,7 @@ async function makeSpace(cluster: Cluster): Promise<Space> {
   await using stack = new AsyncDisposableStack();
   await kube.create(namespaces, { metadata: { name } });
   stack.defer(() => kube.delete(namespaces, { name }));
-  await kube.create(core("serviceaccounts", "ServiceAccount"), { metadata: { name: "user", namespace: name } });
-  const made = await kube.create(core("serviceaccounts/user/token", "TokenRequest"), {
-    apiVersion: "authentication.k8s.io/v1",
-    metadata: { name: "user", namespace: name },
-    spec: {},
-  });
-  const { token } = z.parse(z.object({ token: z.string() }), made["status"]);
+  const token = await makeUser(cluster, name);
   await kube.create(rbac("rolebindings", "RoleBinding"), {
     metadata: { name: "user", namespace: name },
     roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "user" },

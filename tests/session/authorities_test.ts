@@ -3,6 +3,7 @@ import { match, strictEqual as equal } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runProgram } from "@/process/mod.ts";
 import { type FakeCluster, kubeconfigFor, startFakeCluster } from "../testkit/mod.ts";
+import { CACHE } from "./harness.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../build/telepresence", import.meta.url));
 const AUTHORITY = fileURLToPath(new URL("../testkit/tls/authority.pem", import.meta.url));
@@ -15,6 +16,7 @@ async function run({ kubeconfigPath, directory }: FakeCluster, env: Record<strin
     env: {
       PATH: Deno.env.get("PATH") ?? "",
       HOME: directory,
+      ...CACHE,
       KUBECONFIG: kubeconfigPath,
       SSL_CERT_FILE: AUTHORITY,
       ...env,

@@ -11,6 +11,12 @@ import { type Host, main, type SignalName } from "@/cli/mod.ts";
 import { recover, runSession, showStatus } from "@/session/mod.ts";
 import type { FakeCluster } from "../testkit/mod.ts";
 
+/**
+ * For the built program in a test that gives it another home: where it unpacked its runtime already, so that not every
+ * test has a hundred megabytes of its own.
+ */
+export const CACHE = { XDG_CACHE_HOME: Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME") ?? "/root"}/.cache` };
+
 /** How a run ended. */
 export interface Ended {
   readonly code: number;
@@ -97,7 +103,14 @@ export function start(cluster: FakeCluster, args: readonly string[], options: St
       }),
     command(command, around) {
       const options = { ...around, say: (line: string) => around.teller.say(line) };
-      return command.kind === "recover" ? recover(command, options) : showStatus(command, options);
+      switch (command.kind) {
+        case "recover":
+          return recover(command, options);
+        case "status":
+          return showStatus(command, options);
+        default:
+          throw new TypeError(`Tests of the command line do not run ${command.kind}`);
+      }
     },
   };
   let over = false;

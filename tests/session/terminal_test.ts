@@ -3,14 +3,14 @@ import { deepStrictEqual as equals } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { openOnTerminal } from "../launcher/terminal.ts";
 import { type FakeCluster, startFakeCluster } from "../testkit/mod.ts";
-import { appears } from "./harness.ts";
+import { appears, CACHE } from "./harness.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../build/telepresence", import.meta.url));
 const PROMPT = /@fake\|[^\n]*[#$] /;
 
 function environmentOf({ kubeconfigPath, directory }: FakeCluster): Record<string, string> {
   const state = `${directory}/state`;
-  return { KUBECONFIG: kubeconfigPath, HOME: directory, XDG_STATE_HOME: state, NO_COLOR: "1" };
+  return { KUBECONFIG: kubeconfigPath, HOME: directory, XDG_STATE_HOME: state, NO_COLOR: "1", ...CACHE };
 }
 
 /** The program, told to log where the test can look. */

@@ -68,7 +68,10 @@ export function makePodNetwork(sandbox: string, routes: Routes): PodNetwork {
       const at = port === 0 ? listener.addr.port : port;
       ports.set(at, listener.addr.port);
       const close = listener.close.bind(listener);
+      let closed = false; // a pod may be killed while it ends: both close
       listener.close = () => {
+        if (closed) return;
+        closed = true;
         ports.delete(at);
         close();
       };

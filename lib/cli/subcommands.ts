@@ -1,0 +1,86 @@
+/**
+ * The subcommands as one table, as `flags.ts` is for the flags of a session: it drives their parsing, their help, the
+ * completions and the man page.
+ *
+ * @module
+ */
+import type { Flag } from "./flags.ts";
+
+/** A flag of a subcommand: its grammar and its words. */
+export type Option = Pick<Flag, "long" | "short" | "value" | "choices" | "help" | "repeats">;
+
+/** One subcommand. */
+export interface SubcommandRow {
+  /** What it does, as one clause. */
+  readonly help: string;
+  /** What stands behind its options, as usage shows it. */
+  readonly operands?: string;
+  /** What those may be, where they are of a fixed set. */
+  readonly choices?: readonly string[];
+  readonly options: readonly Option[];
+  /** More to say, in its own help and in the man page. */
+  readonly more?: string;
+  /** What works instead of one that is not built yet. */
+  readonly later?: string;
+}
+
+const CONTEXT: Option = { long: "--context", value: "CONTEXT", help: "The context of the kubeconfig to use." };
+const NAMESPACE: Option = { long: "--namespace", value: "NAMESPACE", help: "The namespace to look at." };
+const OUTPUT: Option = {
+  long: "--output",
+  short: "-o",
+  value: "FORM",
+  choices: ["text", "json"],
+  help: "For people or for programs. Default: text.",
+};
+
+/** All subcommands, which stand as the first word alone. */
+export const SUBCOMMANDS = {
+  status: {
+    help: "show the sessions of this machine and of others",
+    options: [
+      CONTEXT,
+      NAMESPACE,
+      { long: "--all-namespaces", short: "-A", help: "Look at every namespace." },
+      OUTPUT,
+    ],
+  },
+  recover: {
+    help: "give back what killed sessions left",
+    operands: "[SESSION ...]",
+    options: [CONTEXT, NAMESPACE],
+    more:
+      "Sessions are named by the beginning of their id, as status shows it; without one, all that are left over on " +
+      "this machine are given back.",
+  },
+  doctor: {
+    help: "look at everything that a session needs",
+    options: [CONTEXT, NAMESPACE, OUTPUT],
+    more: "Nothing is changed. Each line begins with ok, warning (some sessions need something else) or problem (no " +
+      "session works), and has the next step below it. The exit code is 255 when there is a problem.",
+  },
+  "agent-manifest": {
+    help: "print the YAML of a proxy to install",
+    options: [],
+    later: "--new-deployment NAME makes the proxy for the session",
+  },
+  completion: {
+    help: "print the completions of a shell",
+    options: [],
+    later: "telepresence --help lists all options",
+  },
+  version: { help: "show the version", options: [] },
+} as const satisfies Record<string, SubcommandRow>;
+
+/** The name of a subcommand that exists. */
+export type Subcommand = keyof typeof SUBCOMMANDS;
+
+/** Whether a word is a subcommand. */
+export function isSubcommand(word: string | undefined): word is Subcommand {
+  return word !== undefined && Object.hasOwn(SUBCOMMANDS, word);
+}
+
+/** The row of a subcommand. */
+export function subcommandRow(name: Subcommand): SubcommandRow {
+  return SUBCOMMANDS[name];
+}

@@ -1,0 +1,62 @@
+import type { KubeClient } from "@/kube/mod.ts";
+import { messageOf } from "@/util/mod.ts";
+import { type Occasion, type Right, RIGHTS } from "../rights.ts";
+import { type Finding, ok, problem, warning } from "./finding.ts";
+
+/** How many reviews are under way at a time: the server counts requests, and so does its patience. */
+const AT_ONCE = 6;
+
+const NEEDED_FOR: Readonly<Record<Exclude<Occasion, "always">, string>> = {
+  service: "needed with --expose",
+  swap: "needed with --swap-deployment",
+  serviceaccount: "needed with --serviceaccount",
+  optional: "nice to have",
+};
+
+/** Asks the server about every right of the table (docs/rbac.md): one finding for each of its rows. */
+export async function checkRights(
+  { kube, namespace, signal }: {
+    readonly kube: Pick<KubeClient, "mayI">;
+    readonly namespace: string;
+    readonly signal: AbortSignal;
+  },
+): Promise<Finding[]> {
+  const waiting = RIGHTS.map((right, index) => ({ right, index }));
+  const findings: Finding[] = [];
+  const work = async () => {
+    for (let next; (next = waiting.shift());) findings[next.index] = await checkRight(next.right);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return findings;
+
+  async function checkRight(right: Right): Promise<Finding> {
+    const { group, resource, verbs, when, why, kind } = right;
+    const [plural = "", subresource] = resource.split("/");
+    const named = `${group === "" ? plural : `${plural}.${group}`}${
+      subresource === undefined ? "" : `/${subresource}`
+    }`;
+    const check = `right to ${verbs.join(", ")} ${named}`;
+    const question = (verb: string) => ({
+      verb: verb as Parameters<KubeClient["mayI"]>[0]["verb"],
+      resource: { group, plural, namespaced: true },
+      namespace,
+      ...(subresource !== undefined && { subresource }),
+    });
+    const hint = (verbs: readonly string[]) =>
+      `Who may grant it: kubectl create role NAME --verb=${
+        verbs.join(",")
+      } --resource=${named} --namespace ${namespace}`;
+    const lacking: string[] = [];
+    try {
+      for (const verb of verbs) if (!await kube.mayI(question(verb), { signal })) lacking.push(verb);
+    } catch (error) {
+      signal.throwIfAborted();
+      return warning(check, `not known: ${messageOf(error)}`, [hint(verbs)]);
+    }
+    if (lacking.length === 0) return ok(check, why);
+    const occasion = when === "always" ? "every session needs it" : NEEDED_FOR[when];
+    const whom = kind === undefined ? "" : ` of a ${kind}`;
+    const says = `you may not ${lacking.join(", ")}: ${occasion}${whom}, to ${why}`;
+    return (when === "always" ? problem : warning)(check, says, [hint(lacking)]);
+  }
+}
