@@ -10,4 +10,4 @@ export type { AgentOptions } from "./serve.ts";
 export { type HostListener, listenForHosts } from "./listen_for_hosts.ts";
 export { type Flow, openFlow } from "./datagrams.ts";
 export { type Links, openLinks } from "./links.ts";
-export { serveStdio } from "./serve_stdio.ts";
+export { joinStdio } from "./join_stdio.ts";

@@ -4,7 +4,7 @@ import { ProtocolError } from "./byte_reader.ts";
 import { pods } from "./objects.ts";
 import { type ObjectName, pathOf } from "./resource.ts";
 import { KubeError, parseStatusText, type Status } from "./status.ts";
-import { MAX_SEND_BYTES, openWebSocket, type WebSocketStream } from "./websocket.ts";
+import { openWebSocket, type WebSocketStream } from "./websocket.ts";
 
 /** v5 is v4 with a signal that closes a channel; servers before 1.30 know v4 alone. */
 export const SUBPROTOCOLS = ["v5.channel.k8s.io", "v4.channel.k8s.io"] as const;
@@ -92,13 +92,7 @@ async function feed(socket: WebSocketStream, stdin: Uint8Array | string, action:
     throw new ProtocolError(`Cannot ${action}: the server cannot pass on the end of an input (Kubernetes before 1.30)`);
   }
   const bytes = typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin;
-  await writeAll({
-    async write(rest) {
-      const part = rest.subarray(0, MAX_SEND_BYTES);
-      await socket.send(STDIN, part);
-      return part.length;
-    },
-  }, bytes);
+  await writeAll({ write: (rest) => socket.sendSome(STDIN, rest) }, bytes);
   await socket.send(CLOSE_CHANNEL, new Uint8Array([STDIN]));
 }
 

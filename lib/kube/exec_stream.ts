@@ -1,9 +1,10 @@
 import { type Duplex, UserError } from "@/util/mod.ts";
 import type { Api } from "./api.ts";
 import { CLOSE_CHANNEL, execRequest, exitCode, STATUS, STDERR, STDIN, STDOUT, SUBPROTOCOLS } from "./exec.ts";
+import { pieceDuplex } from "./piece_duplex.ts";
 import type { ObjectName } from "./resource.ts";
 import { parseStatusText } from "./status.ts";
-import { MAX_SEND_BYTES, openWebSocket, type WebSocketStream } from "./websocket.ts";
+import { openWebSocket, type WebSocketStream } from "./websocket.ts";
 
 /** Status and error output that are kept for an error's message. */
 const MAX_TEXT_BYTES = 64 * 1024;
@@ -33,33 +34,31 @@ export class ExecError extends UserError {
  * Runs a command in a container of a pod, and gives its standard output to read and its standard input to write.
  *
  * A read gives `null` when the command has ended with exit code 0, and throws an {@linkcode ExecError} for any other.
- * `closeWrite` ends the command's input where the server can pass that on (Kubernetes 1.30 and later), and does nothing
- * where it cannot: whoever must rely on an end carries it inside. Closing does not end the command: it should end
- * itself when its input does.
+ * `closeWrite` ends the command's input where the server can pass that on (Kubernetes 1.30 and later); where it cannot,
+ * it does nothing, or ends both directions when `endsWhole` says so: whoever must rely on an end carries it inside.
+ * Closing does not end the command: it should end itself when its input does.
  *
  * @throws {KubeError} when it is refused
  */
 export async function openExecStream(
   api: Api,
   pod: Required<ObjectName>,
-  options: ExecStreamOptions,
+  options: ExecStreamOptions & { readonly endsWhole?: boolean },
 ): Promise<Duplex> {
   const request = execRequest(pod, { ...options, stdin: true });
   const socket = await openWebSocket(api, request, SUBPROTOCOLS, { signal: options.signal });
-  return execDuplex(socket, request.action, options.onStderr);
+  return execDuplex(socket, request.action, options);
 }
 
-function execDuplex(socket: WebSocketStream, action: string, onStderr: ExecStreamOptions["onStderr"]): Duplex {
-  let failure: Error | undefined;
-  let inOutput = false;
+function execDuplex(
+  socket: WebSocketStream,
+  action: string,
+  { onStderr, endsWhole = false }: Pick<ExecStreamOptions, "onStderr"> & { readonly endsWhole?: boolean },
+): Duplex {
+  const canEndInput = socket.protocol === SUBPROTOCOLS[0];
+  const channel = new Uint8Array(1);
   let stderr = "";
   let status = "";
-  const channel = new Uint8Array(1);
-  const fail = (error: unknown): never => {
-    failure ??= error instanceof Error ? error : new Error(String(error));
-    socket.close();
-    throw failure;
-  };
   const text = async () => new TextDecoder().decode(await socket.readMessage(MAX_TEXT_BYTES));
   /** Deals with one message. @returns whether it is output */
   const step = async (): Promise<boolean> => {
@@ -72,44 +71,26 @@ function execDuplex(socket: WebSocketStream, action: string, onStderr: ExecStrea
     }
     return channel[0] === STDOUT;
   };
-  /** How the command ended. */
-  const finish = (): null => {
+  /** @throws how the command ended, unless well */
+  const requireSuccess = (): void => {
     const ended = parseStatusText(status);
     if (ended === undefined) throw new ExecError(255, `Cannot ${action}: the server ended it without a status`);
     const code = exitCode(ended, action);
-    if (code === 0) return null;
+    if (code === 0) return;
     throw new ExecError(code, `Cannot ${action}: it ended with exit code ${code}${stderr && `: ${stderr.trim()}`}`);
   };
-  return {
-    async read(into) {
-      if (failure !== undefined) throw failure;
-      try {
-        for (;;) {
-          const count = inOutput ? await socket.read(into) : null;
-          if (count !== null) return count;
-          if (!await socket.next()) return finish();
-          inOutput = await step();
-        }
-      } catch (error) {
-        return fail(error);
-      }
+  return pieceDuplex({
+    async next() {
+      while (await socket.next()) if (await step()) return true;
+      requireSuccess();
+      return false;
     },
-    async write(bytes) {
-      if (failure !== undefined) throw failure;
-      const part = bytes.length > MAX_SEND_BYTES ? bytes.subarray(0, MAX_SEND_BYTES) : bytes;
-      try {
-        await socket.send(STDIN, part);
-      } catch (error) {
-        return fail(error);
-      }
-      return part.length;
-    },
+    read: (into) => socket.read(into),
+    write: (bytes) => socket.sendSome(STDIN, bytes),
     async closeWrite() {
-      if (socket.protocol === SUBPROTOCOLS[0]) await socket.send(CLOSE_CHANNEL, new Uint8Array([STDIN]));
+      if (canEndInput) await socket.send(CLOSE_CHANNEL, new Uint8Array([STDIN]));
+      else if (endsWhole) await socket.sendClose();
     },
-    close() {
-      failure ??= new Error("Connection was closed by us");
-      socket.close();
-    },
-  };
+    close: () => socket.close(),
+  });
 }

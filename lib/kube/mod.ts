@@ -54,7 +54,7 @@ export * from "./objects.ts";
 export { ExecError, type ExecStreamOptions } from "./exec_stream.ts";
 export { retryOnConflict } from "./retry_on_conflict.ts";
 export { PortForwardError } from "./port_forward.ts";
-export type { PortForwardOptions, PortForwardWay } from "./port_forwarder.ts";
+export type { PortForwardExec, PortForwardOptions, PortForwardWay } from "./port_forwarder.ts";
 export {
   apiVersionOf,
   type KeptObject,

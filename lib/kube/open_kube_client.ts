@@ -35,10 +35,11 @@ const reviewSchema = z.object({ status: z.object({ allowed: z.boolean() }) });
 /** Options of {@linkcode openKubeClient}. */
 export interface ClientOptions extends ApiOptions {
   /**
-   * Ways to try for port-forwards, in this order. By `spdy` a node moved half as much again down and twice as much up
-   * (measured with containerd 1.6, whose WebSockets unmask byte by byte); gateways that work on HTTP may not pass it on.
+   * Ways to try for port-forwards, in this order; `exec` where a port-forward brings a command for it. By `spdy` a node
+   * moved half as much again down and twice as much up (measured with containerd 1.6, whose WebSockets unmask byte by
+   * byte); gateways that work on HTTP may not pass it on.
    *
-   * @default {["websocket", "tunnel", "spdy"]}
+   * @default {["websocket", "exec", "tunnel", "spdy"]}
    */
   readonly portForwardWays?: readonly PortForwardWay[];
 }

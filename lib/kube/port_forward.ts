@@ -1,10 +1,11 @@
-import { type Duplex, messageOf, UserError } from "@/util/mod.ts";
+import { type Duplex, UserError } from "@/util/mod.ts";
 import type { Api, ApiRequest } from "./api.ts";
 import { ProtocolError } from "./byte_reader.ts";
 import type { Access } from "./hints.ts";
 import { type ObjectName, pathOf } from "./resource.ts";
 import { pods } from "./objects.ts";
-import { MAX_SEND_BYTES, openWebSocket, type WebSocketStream } from "./websocket.ts";
+import { pieceDuplex } from "./piece_duplex.ts";
+import { openWebSocket, type WebSocketStream } from "./websocket.ts";
 
 /** The subprotocol: one connection per port, two channels per port. */
 const SUBPROTOCOL = "v4.channel.k8s.io";
@@ -24,8 +25,8 @@ export class PortForwardError extends UserError {
  * `localhost` in the pod's network namespace. It resolves when that server has answered, **before** it has connected:
  * a port where nobody listens shows as a {@linkcode PortForwardError} of the first read.
  *
- * Reading has back-pressure: what nobody reads stays with the peer. A write takes {@linkcode MAX_SEND_BYTES} at most
- * and waits for the socket. The protocol has no half-close, so `closeWrite` sends what is under way and then ends
+ * Reading has back-pressure: what nobody reads stays with the peer. A write takes 128 KiB at most and waits for
+ * the socket. The protocol has no half-close, so `closeWrite` sends what is under way and then ends
  * both directions (bytes that are already on their way to us can be read until `null`); whoever needs a half-close
  * carries it inside.
  *
@@ -84,57 +85,26 @@ async function readPortFrames(socket: WebSocketStream, port: number): Promise<vo
 }
 
 function portDuplex(socket: WebSocketStream): Duplex {
-  let failure: Error | undefined;
-  let inData = false;
-  const fail = (error: unknown): never => {
-    failure ??= error instanceof Error ? error : new PortForwardError(messageOf(error));
-    socket.close();
-    throw failure;
-  };
   const channel = new Uint8Array(1);
-
-  return {
-    async read(into) {
-      if (failure !== undefined) throw failure;
-      try {
-        for (;;) {
-          if (inData) {
-            const count = await socket.read(into);
-            if (count !== null) return count;
-            inData = false;
-          }
-          if (!await socket.next()) {
-            if (socket.closed?.code === 1000 || socket.closed?.code === 1005) return null;
-            throw new PortForwardError(closeWords(socket));
-          }
-          if (await socket.read(channel) === null) continue;
-          inData = channel[0] === DATA;
-          if (channel[0] !== ERROR) continue;
-          const text = new TextDecoder().decode(await socket.readMessage(MAX_ERROR_BYTES)).trim();
-          if (text !== "") throw new PortForwardError(text);
+  return pieceDuplex({
+    async next() {
+      for (;;) {
+        if (!await socket.next()) {
+          if (socket.closed?.code === 1000 || socket.closed?.code === 1005) return false;
+          throw new PortForwardError(closeWords(socket));
         }
-      } catch (error) {
-        return fail(error);
+        if (await socket.read(channel) === null) continue;
+        if (channel[0] === DATA) return true;
+        if (channel[0] !== ERROR) continue;
+        const text = new TextDecoder().decode(await socket.readMessage(MAX_ERROR_BYTES)).trim();
+        if (text !== "") throw new PortForwardError(text);
       }
     },
-    async write(bytes) {
-      if (failure !== undefined) throw failure;
-      const part = bytes.length > MAX_SEND_BYTES ? bytes.subarray(0, MAX_SEND_BYTES) : bytes;
-      try {
-        await socket.send(DATA, part);
-      } catch (error) {
-        return fail(error);
-      }
-      return part.length;
-    },
-    async closeWrite() {
-      await socket.sendClose();
-    },
-    close() {
-      failure ??= new PortForwardError("Connection was closed by us");
-      socket.close();
-    },
-  };
+    read: (into) => socket.read(into),
+    write: (bytes) => socket.sendSome(DATA, bytes),
+    closeWrite: () => socket.sendClose(),
+    close: () => socket.close(),
+  });
 }
 
 function closeWords(socket: WebSocketStream): string {

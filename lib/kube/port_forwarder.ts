@@ -2,6 +2,7 @@ import { type Log, silentLog } from "@/log/mod.ts";
 import { type Duplex, messageOf } from "@/util/mod.ts";
 import type { Api } from "./api.ts";
 import { ProtocolError } from "./byte_reader.ts";
+import { openExecStream } from "./exec_stream.ts";
 import { openPortForward } from "./port_forward.ts";
 import type { ObjectName } from "./resource.ts";
 import { openSpdyPortForward } from "./spdy_port_forward.ts";
@@ -9,23 +10,37 @@ import { KubeError } from "./status.ts";
 
 /**
  * What carries a port-forward: `websocket` is `v4.channel.k8s.io`, which every server has and every proxy that knows
- * WebSockets passes on; `tunnel` is SPDY inside a WebSocket; `spdy` is SPDY by its own upgrade, which takes the right to
- * `create` `pods/portforward` where the other two take `get` as well.
+ * WebSockets passes on; `exec` runs a command in the pod that connects to the port, and so takes the rights of
+ * `pods/exec` instead; `tunnel` is SPDY inside a WebSocket; `spdy` is SPDY by its own upgrade, which takes the right to
+ * `create` `pods/portforward` where `websocket` and `tunnel` take `get` as well.
  */
-export type PortForwardWay = "websocket" | "tunnel" | "spdy";
+export type PortForwardWay = "websocket" | "exec" | "tunnel" | "spdy";
 
 /** How a port-forward is opened. */
 export interface PortForwardOptions {
   /** The way to take. @default {the first one that the server accepts, remembered from then on} */
   readonly via?: PortForwardWay;
+  /**
+   * The command of the way `exec`: it joins its standard input and output to the port (`nc 127.0.0.1 80`, for one), and
+   * ends when its input or the connection does. @default {none: that way is left out}
+   */
+  readonly exec?: PortForwardExec;
   readonly signal?: AbortSignal;
+}
+
+/** A command in the pod that connects to the port. */
+export interface PortForwardExec {
+  /** @default {the pod's first} */
+  readonly container?: string;
+  /** The program and its words; no shell is involved. */
+  readonly command: readonly [string, ...string[]];
 }
 
 /** Opens connections to ports of pods. */
 export type PortForwarder = (pod: Required<ObjectName>, port: number, options: PortForwardOptions) => Promise<Duplex>;
 
-/** The most widely passed on first. */
-const WAYS = ["websocket", "tunnel", "spdy"] as const;
+/** The most widely passed on first; those that SPDY has a part in last, as gateways drop support for it. */
+const WAYS = ["websocket", "exec", "tunnel", "spdy"] as const;
 
 /**
  * Opens port-forwards by the first way that the server accepts, and remembers it.
@@ -38,19 +53,22 @@ export function openPortForwarder(
 ): PortForwarder {
   const { log = silentLog, portForwardWays = WAYS } = options;
   let accepted: PortForwardWay | undefined;
-  return async (pod, port, { via = accepted, signal }) => {
-    if (via !== undefined) return await openBy(via, api, pod, port, signal);
+  return async (pod, port, { via, exec, signal }) => {
+    const openBy = (way: PortForwardWay) => WAY_OPENERS[way](api, pod, port, { exec, signal });
+    const known = via ?? (accepted === "exec" && exec === undefined ? undefined : accepted);
+    if (known !== undefined) return await openBy(known);
     const refusals: Refusal[] = [];
     for (const way of portForwardWays) {
+      if (way === "exec" && exec === undefined) continue;
       if (!refusals.every((refusal) => isWorthTrying(way, refusal))) continue;
       try {
-        const duplex = await openBy(way, api, pod, port, signal);
+        const duplex = await openBy(way);
         accepted = way;
-        log.debug(`port-forwards go by ${way}`);
+        if (refusals.length > 0) log.info(`Port-forwards go by ${way}`);
         return duplex;
       } catch (error) {
         signal?.throwIfAborted();
-        log.debug(`port-forward by ${way} failed: ${messageOf(error)}`);
+        log.info(`A port-forward by ${way} was refused: ${messageOf(error)}`);
         refusals.push({ way, error });
       }
     }
@@ -58,32 +76,40 @@ export function openPortForwarder(
   };
 }
 
+type WayOpener = (
+  api: Api,
+  pod: Required<ObjectName>,
+  port: number,
+  options: { exec: PortForwardExec | undefined; signal: AbortSignal | undefined },
+) => Promise<Duplex>;
+
+const WAY_OPENERS: Readonly<Record<PortForwardWay, WayOpener>> = {
+  websocket: (api, pod, port, { signal }) => openPortForward(api, pod, port, { signal }),
+  async exec(api, pod, port, { exec, signal }) {
+    if (exec === undefined) throw new TypeError(`Cannot forward port ${port} by exec: there is no command for it`);
+    // An end that the server cannot pass on is the end of both directions, as it is by `websocket`.
+    return await openExecStream(api, pod, { ...exec, ...(signal && { signal }), endsWhole: true });
+  },
+  tunnel: (api, pod, port, { signal }) => openSpdyPortForward(api, pod, port, { carrier: "tunnel", signal }),
+  spdy: (api, pod, port, { signal }) => openSpdyPortForward(api, pod, port, { carrier: "spdy", signal }),
+};
+
 /** A way that was not accepted, and why. */
 interface Refusal {
   readonly way: PortForwardWay;
   readonly error: unknown;
 }
 
-async function openBy(
-  way: PortForwardWay,
-  api: Api,
-  pod: Required<ObjectName>,
-  port: number,
-  signal: AbortSignal | undefined,
-): Promise<Duplex> {
-  if (way === "websocket") return await openPortForward(api, pod, port, { signal });
-  return await openSpdyPortForward(api, pod, port, { carrier: way, signal });
-}
-
 /** Whether `way` may be accepted after another one was not: only when the refusal is about the way. */
 function isWorthTrying(way: PortForwardWay, { way: refused, error }: Refusal): boolean {
   if (error instanceof ProtocolError) return true; // a server, or something before it, that speaks otherwise
   if (!(error instanceof KubeError)) return false;
-  if (error.status === 403 && error.reason === "Forbidden") return verbOf(way) !== verbOf(refused);
-  return error.reason === "" || error.reason === "BadRequest";
+  if (error.status === 403 && error.reason === "Forbidden") return rightOf(way) !== rightOf(refused);
+  return ["", "BadRequest", "MethodNotAllowed"].includes(error.reason);
 }
 
 /** The right that a way asks for first: a WebSocket begins with a GET, SPDY with a POST. */
-function verbOf(way: PortForwardWay): "get" | "create" {
-  return way === "spdy" ? "create" : "get";
+function rightOf(way: PortForwardWay): string {
+  if (way === "exec") return "get pods/exec";
+  return `${way === "spdy" ? "create" : "get"} pods/portforward`;
 }

@@ -5,15 +5,17 @@ import {
   type Answer,
   readAll,
   readClientFrame,
+  type SeenRequest,
   serverFrame,
   startServer,
   type TestServer,
   writeText,
 } from "./_test_server.ts";
 import { ByteReader } from "./byte_reader.ts";
+import { ExecError } from "./exec_stream.ts";
 import { openKubeClient } from "./open_kube_client.ts";
 import { PortForwardError } from "./port_forward.ts";
-import type { PortForwardWay } from "./port_forwarder.ts";
+import type { PortForwardExec, PortForwardWay } from "./port_forwarder.ts";
 import { KubeError } from "./status.ts";
 
 const PORT = 80;
@@ -30,19 +32,45 @@ function picky(accepts: readonly string[], refuse: (way: string) => Answer, pod:
     async answer(exchange) {
       const { request, conn, reader } = exchange;
       const protocol = request.headers.get("sec-websocket-protocol");
-      const way = protocol === null ? "spdy" : protocol.startsWith("v4") ? "websocket" : "tunnel";
+      const way = wayOf(request);
       if (!accepts.includes(way)) return refuse(way);
       if (way === "spdy") {
         await writeText(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n\r\n");
         await serveSpdy({ read: (into) => reader.read(into), write: (bytes) => conn.write(bytes) }, pod);
         return undefined;
       }
-      await acceptWebSocket(exchange, protocol ?? "");
-      if (way === "tunnel") await serveSpdy(tunnel(conn, reader), pod);
-      else await writeAll(conn, new Uint8Array([...serverFrame(2, [0, PORT, 0]), ...serverFrame(2, [1, PORT, 0])]));
+      await acceptWebSocket(exchange, protocol?.split(", ")[0] ?? "");
+      if (way === "exec") await serveExec(conn, reader);
+      else if (way === "tunnel") await serveSpdy(tunnel(conn, reader), pod);
+      else await serveChannels(conn, reader);
       return undefined;
     },
   });
+}
+
+function wayOf({ method, url, headers }: SeenRequest): PortForwardWay {
+  if (method === "POST") return "spdy";
+  if (url.pathname.endsWith("/exec")) return "exec";
+  return headers.get("sec-websocket-protocol") === "v4.channel.k8s.io" ? "websocket" : "tunnel";
+}
+
+/** The node's half of v4: gives back what comes, until the client closes. */
+async function serveChannels(conn: Duplex, reader: ByteReader): Promise<void> {
+  await writeAll(conn, new Uint8Array([...serverFrame(2, [0, PORT, 0]), ...serverFrame(2, [1, PORT, 0])]));
+  for (let frame; (frame = await readClientFrame(reader)) !== undefined && frame.opcode === 2;) {
+    await writeAll(conn, serverFrame(2, frame.payload));
+  }
+  await writeAll(conn, serverFrame(8, [3, 232])).catch(() => {}); // the client may have gone without a Close
+}
+
+/** A command that gives back its input until that ends. */
+async function serveExec(conn: Duplex, reader: ByteReader): Promise<void> {
+  await writeAll(conn, serverFrame(2, [0])); // "established"
+  for (let frame; (frame = await readClientFrame(reader)) !== undefined && frame.payload[0] === 0;) {
+    await writeAll(conn, serverFrame(2, [1, ...frame.payload.subarray(1)]));
+  }
+  await writeAll(conn, serverFrame(2, [3, ...new TextEncoder().encode('{"metadata":{},"status":"Success"}')]));
+  await writeAll(conn, serverFrame(8, [3, 232]));
 }
 
 /** The bytes of a client's messages; ours go out in fragments, as some servers send them. */
@@ -121,6 +149,7 @@ async function echo(conn: Pick<Duplex, "read" | "write">): Promise<void> {
 const CHOICES: {
   name: string;
   ways?: readonly PortForwardWay[];
+  exec?: PortForwardExec;
   accepts: string[];
   refuse: (way: string) => Answer;
   want: string[];
@@ -157,22 +186,57 @@ const CHOICES: {
     refuse: () => forbidden("cannot get"),
     want: ["websocket", "spdy", "spdy"],
   },
+  {
+    name: "exec where the role has no port-forward at all",
+    exec: { container: "c", command: ["nc", "127.0.0.1", "80"] },
+    accepts: ["exec"],
+    refuse: () => forbidden("cannot get"),
+    want: ["websocket", "exec", "exec"],
+  },
+  {
+    name: "exec where something on the way breaks port-forwards alone",
+    exec: { command: ["nc"] },
+    accepts: ["exec"],
+    refuse: () => ({ status: 404, body: "no such page" }),
+    want: ["websocket", "exec", "exec"],
+  },
+  {
+    name: "exec where a gateway does not let port-forwards be upgraded",
+    exec: { command: ["nc"] },
+    accepts: ["exec"],
+    refuse: () => ({
+      status: 400,
+      body: { status: "Failure", code: 400, reason: "BadRequest", message: "Upgrade request required" },
+    }),
+    want: ["websocket", "exec", "exec"],
+  },
+  {
+    name: "no exec where a port-forward is allowed",
+    exec: { command: ["nc"] },
+    accepts: ["websocket", "exec"],
+    refuse: () => ({ status: 500 }),
+    want: ["websocket", "websocket"],
+  },
+  {
+    name: "SPDY where neither port-forward nor exec may be got",
+    exec: { command: ["nc"] },
+    accepts: ["spdy"],
+    refuse: () => forbidden("cannot get"),
+    want: ["websocket", "exec", "spdy", "spdy"],
+  },
 ];
 
 function waysAsked({ seen }: TestServer): string[] {
-  return seen.map(({ method, headers }) => {
-    if (method === "POST") return "spdy";
-    return headers.get("sec-websocket-protocol") === "v4.channel.k8s.io" ? "websocket" : "tunnel";
-  });
+  return seen.map(wayOf);
 }
 
 Deno.test("portForward() finds the way that the server accepts, and remembers it:", async (t) => {
-  for (const { name, ways, accepts, refuse, want } of CHOICES) {
+  for (const { name, ways, exec, accepts, refuse, want } of CHOICES) {
     await t.step(name, async () => {
       await using server = picky(accepts, refuse);
       await using kube = openKubeClient(server.config(), ways && { portForwardWays: ways });
       for (let count = 0; count < 2; count++) {
-        const duplex = await kube.portForward({ name: "web" }, PORT);
+        const duplex = await kube.portForward({ name: "web" }, PORT, { ...(exec && { exec }) });
         const sent = crypto.getRandomValues(new Uint8Array(20_000));
         const writing = writeAll(duplex, sent).then(() => duplex.closeWrite());
         assert.deepEqual(await readAll(duplex), sent);
@@ -183,6 +247,67 @@ Deno.test("portForward() finds the way that the server accepts, and remembers it
     });
   }
 });
+
+Deno.test("portForward() by exec runs the command that it is given, and without one goes another way", async () => {
+  await using server = picky(["exec", "spdy"], () => forbidden("cannot get"));
+  await using kube = openKubeClient(server.config());
+  const exec = { container: "c", command: ["nc", "-N", "127.0.0.1", "80"] } as const;
+  (await kube.portForward({ name: "web" }, PORT, { exec })).close();
+  const query = server.seen.at(-1)?.url.searchParams;
+  assert.deepEqual([query?.get("container"), query?.getAll("command")], ["c", ["nc", "-N", "127.0.0.1", "80"]]);
+  (await kube.portForward({ name: "web" }, PORT)).close();
+  assert.deepEqual(waysAsked(server), ["websocket", "exec", "websocket", "spdy"]);
+  await assert.rejects(kube.portForward({ name: "web" }, PORT, { via: "exec" }), TypeError);
+});
+
+Deno.test("portForward() by exec tells a command that could not connect, in its words", async () => {
+  const answers = [serverFrame(2, [2, ...new TextEncoder().encode("nc: refused\n")]), FAILED, serverFrame(8, [3, 232])];
+  await using server = startServer({
+    async answer(exchange) {
+      await acceptWebSocket(exchange, "v4.channel.k8s.io");
+      for (const frame of answers) await writeAll(exchange.conn, frame);
+      return undefined;
+    },
+  });
+  await using kube = openKubeClient(server.config());
+  const duplex = await kube.portForward({ name: "web" }, PORT, { via: "exec", exec: { command: ["nc"] } });
+  await assert.rejects(duplex.read(new Uint8Array(9)), (error) => {
+    assert.ok(error instanceof ExecError);
+    assert.match(error.message, /^Cannot run "nc" in pod "web" .*: it ended with exit code 1: nc: refused$/);
+    return true;
+  });
+});
+
+Deno.test("portForward() by exec ends the whole where the server cannot pass on the end of an input", async () => {
+  const closed = Promise.withResolvers<number | undefined>();
+  await using server = startServer({
+    async answer(exchange) {
+      await acceptWebSocket(exchange, "v4.channel.k8s.io");
+      closed.resolve((await readClientFrame(exchange.reader))?.opcode);
+      return undefined;
+    },
+  });
+  await using kube = openKubeClient(server.config());
+  const duplex = await kube.portForward({ name: "web" }, PORT, { via: "exec", exec: { command: ["nc"] } });
+  await duplex.closeWrite();
+  assert.equal(await closed.promise, 8);
+  duplex.close();
+});
+
+/** A command that ended with exit code 1. */
+const FAILED = serverFrame(
+  2,
+  [
+    3,
+    ...new TextEncoder().encode(JSON.stringify({
+      metadata: {},
+      status: "Failure",
+      message: "command terminated with exit code 1",
+      reason: "NonZeroExitCode",
+      details: { causes: [{ reason: "ExitCode", message: "1" }] },
+    })),
+  ],
+);
 
 Deno.test("portForward() throws the first refusal when no way is accepted, and asks no more than it must", async () => {
   const notFound = {

@@ -1,6 +1,7 @@
-import { type Duplex, messageOf } from "@/util/mod.ts";
+import type { Duplex } from "@/util/mod.ts";
 import type { Api } from "./api.ts";
 import { ByteReader, ProtocolError } from "./byte_reader.ts";
+import { pieceDuplex } from "./piece_duplex.ts";
 import { PortForwardError, portForwardRequest } from "./port_forward.ts";
 import type { ObjectName } from "./resource.ts";
 import { SpdyConnection } from "./spdy.ts";
@@ -83,35 +84,21 @@ async function openTunnel(
 
 /** The bytes of a WebSocket's messages, in which boundaries mean nothing. */
 function socketDuplex(socket: WebSocketStream): Duplex {
-  let inside = false;
-  return {
-    async read(into) {
-      for (;;) {
-        const count = inside ? await socket.read(into) : null;
-        if (count !== null) return count;
-        inside = await socket.next();
-        if (!inside) return null;
-      }
-    },
+  return pieceDuplex({
+    next: () => socket.next(),
+    read: (into) => socket.read(into),
     async write(bytes) {
       await socket.send(undefined, bytes);
       return bytes.length;
     },
     closeWrite: () => socket.sendClose(),
     close: () => socket.close(),
-  };
+  });
 }
 
 function streamDuplex(spdy: SpdyConnection, data: number, errors: number): Duplex {
   const open = new Set([data, errors]);
-  let failure: Error | undefined;
-  let inData = false;
   let text = "";
-  const fail = (error: unknown): never => {
-    failure ??= error instanceof Error ? error : new PortForwardError(messageOf(error));
-    spdy.close();
-    throw failure;
-  };
   /** Deals with one event. @returns whether bytes of the data stream are there */
   const step = async (): Promise<boolean> => {
     const event = await spdy.next();
@@ -129,35 +116,17 @@ function streamDuplex(spdy: SpdyConnection, data: number, errors: number): Duple
     if (!open.has(errors) && text !== "") throw new PortForwardError(text.trim());
     return event.kind === "data" && event.stream === data;
   };
-  return {
-    async read(into) {
-      if (failure !== undefined) throw failure;
-      try {
-        for (;;) {
-          const count = inData ? await spdy.read(into) : null;
-          if (count !== null) return count;
-          // The end of the data may come before the reason for it: both streams are read to their ends.
-          if (open.size === 0) return null;
-          inData = await step();
-        }
-      } catch (error) {
-        return fail(error);
-      }
+  return pieceDuplex({
+    async next() {
+      // The end of the data may come before the reason for it: both streams are read to their ends.
+      while (open.size > 0) if (await step()) return true;
+      return false;
     },
-    async write(bytes) {
-      if (failure !== undefined) throw failure;
-      try {
-        return await spdy.write(data, bytes);
-      } catch (error) {
-        return fail(error);
-      }
-    },
+    read: (into) => spdy.read(into),
+    write: (bytes) => spdy.write(data, bytes),
     closeWrite: () => spdy.end(data),
-    close() {
-      failure ??= new PortForwardError("Connection was closed by us");
-      spdy.close();
-    },
-  };
+    close: () => spdy.close(),
+  });
 }
 
 async function readText(spdy: SpdyConnection, limit: number): Promise<string> {

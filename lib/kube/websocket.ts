@@ -153,6 +153,13 @@ export class WebSocketStream {
     await this.#write(BINARY, bytes, channel);
   }
 
+  /** Sends what one message takes of `bytes`. @returns how many that were */
+  async sendSome(channel: number, bytes: Uint8Array): Promise<number> {
+    const part = bytes.length > MAX_SEND_BYTES ? bytes.subarray(0, MAX_SEND_BYTES) : bytes;
+    await this.send(channel, part);
+    return part.length;
+  }
+
   /** Tells the peer that we are done, after all that was sent; what the peer still sends can be read. */
   async sendClose(): Promise<void> {
     if (this.#closing) return await this.#sent;

@@ -95,6 +95,10 @@ export function swappedDeployment(plan: Plan, original: Original, publicKey: str
   };
 }
 
+/** The agent's runtime, kept from all that it could look for elsewhere. */
+const RUNTIME = ["deno", "run", "--no-prompt", "--no-config", "--no-lock", "--no-npm", "--no-remote"] as const;
+const AGENT_FILE = `${AGENT_MOUNT}/agent.js`;
+
 /**
  * How the agent is started, with no more permissions than it needs: the network, the environment to tell it, and the
  * files of the volumes; it starts no program and loads no library.
@@ -105,24 +109,36 @@ export function swappedDeployment(plan: Plan, original: Original, publicKey: str
  */
 function agentCommand(plan: Plan, publicKey: string): string[] {
   return [
-    "deno",
-    "run",
-    "--no-prompt",
-    "--no-config",
-    "--no-lock",
-    "--no-npm",
-    "--no-remote",
+    ...RUNTIME,
     "--allow-net",
     "--allow-env",
     "--allow-read", // also how the pod's names are resolved: /etc/resolv.conf, /etc/hosts
     "--allow-write",
     "--allow-sys=statfs,uid,gid",
-    `${AGENT_MOUNT}/agent.js`,
+    AGENT_FILE,
     "--port",
     String(plan.agentPort),
     `--key=${publicKey}`, // one word: base64url may begin with a dash
     "--grace",
     String(plan.graceMs / 1000),
+  ];
+}
+
+/**
+ * How a process in the agent's container joins its standard input and output to the agent, for a carrier where
+ * port-forwards are not allowed. It may connect to the agent and nothing else; its heap is kept small, because the
+ * container's memory is the agent's.
+ */
+export function joinCommand({ agentPort }: Plan): [string, ...string[]] {
+  const allowed = `--allow-net=127.0.0.1:${agentPort}`;
+  return [
+    ...RUNTIME,
+    "--v8-flags=--max-old-space-size=24",
+    allowed,
+    AGENT_FILE,
+    "--stdio",
+    "--port",
+    String(agentPort),
   ];
 }
 

@@ -12,6 +12,7 @@ import {
 } from "@/transport/mod.ts";
 import { deadline, type Duplex, messageOf, sleep, UserError } from "@/util/mod.ts";
 import { podDeleted } from "./loss.ts";
+import { joinCommand } from "./manifest.ts";
 import type { Plan } from "./plan.ts";
 import { findAgentRun, findLoss } from "./pod_loss.ts";
 import { judgeProxy } from "./proxy_state.ts";
@@ -46,8 +47,9 @@ export interface TunnelOptions {
 export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions): Promise<LinkedPod> {
   const { kube, key: { privateKey: key }, version, signal } = options;
   const log = options.log.room("NET");
+  const exec = { container: plan.container, command: joinCommand(plan) };
   const dial = (waiting: { signal: AbortSignal }) =>
-    kube.portForward({ namespace: plan.namespace, name: pod }, plan.agentPort, waiting);
+    kube.portForward({ namespace: plan.namespace, name: pod }, plan.agentPort, { ...waiting, exec });
   const name = nameNewLink();
   const duplex = await openFirst(plan, pod, name, dial, options);
   const { namespace, container } = plan;

@@ -93,7 +93,8 @@ export const RIGHTS: readonly Right[] = [
     group: "",
     resource: "pods/exec",
     verbs: ["get", "create"],
-    why: "ask the running container as whom it runs, where template and kubelet do not say",
+    why: "reach the agent where port-forwards are refused; ask the running container as whom it runs, where template " +
+      "and kubelet do not say",
     when: "optional",
   },
   {

@@ -47,6 +47,28 @@ clusterTest(
 );
 
 clusterTest(
+  "pods/exec does in place of pods/portforward, and without either the rule is told",
+  async (cluster) => {
+    const rules = await rulesOfDocs();
+    await using space = await makeSpace(cluster);
+    const url = `http://helloworld.${cluster.namespace}`;
+    const words = ["--namespace", space.name, "--expose", "8096", "--run", "curl", "-sS", url];
+    const others = rules.filter(({ resources }) => !resources.includes("pods/portforward"));
+
+    await space.allow([...others, { apiGroups: [""], resources: ["pods/exec"], verbs: ["get", "create"] }]);
+    const ended = await run(space.cluster, ...words);
+    equals(ended.code, 0, ended.stderr);
+    match(ended.stdout, /Hello, world!/);
+
+    await space.allow(others);
+    const refused = await run(space.cluster, ...words);
+    equals(refused.code, 255, refused.stderr);
+    match(refused.stderr, /cannot (get|create) resource "pods\/portforward"/);
+    match(refused.stderr, /The rule that is missing: .*"pods\/portforward"\], verbs: \["get","create"\]/);
+  },
+);
+
+clusterTest(
   "the Role of docs/rbac.md for swaps is enough, and each right of it that a swap uses is told when it lacks",
   async (cluster) => {
     const rules = await rulesOfDocs("swap");

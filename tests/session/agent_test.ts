@@ -2,7 +2,7 @@
 import { deepStrictEqual as equals, match, rejects } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { openPod } from "@/pod/mod.ts";
-import { greetAgent, makeSessionKey } from "@/transport/mod.ts";
+import { greetAgent, makeSessionKey, nameNewLink, openLink } from "@/transport/mod.ts";
 import type { Duplex } from "@/util/mod.ts";
 
 const AGENT = fileURLToPath(new URL("../../agent.ts", import.meta.url));
@@ -29,17 +29,55 @@ function startAgent(...words: string[]) {
   return { child, said, port: listening.promise };
 }
 
-Deno.test("agent --stdio serves one host on its standard input and output, and ends with them", async () => {
+Deno.test("agent --stdio joins its standard input and output to the agent, whose link outlives it", async () => {
   const { privateKey, publicKey } = await makeSessionKey();
-  const { child, said } = startAgent("--stdio", `--key=${publicKey}`);
-  const carrier = duplexOf(child);
-  await greetAgent(carrier, privateKey, { version: "1" });
-  const pod = openPod(carrier);
-  equals((await pod.environment())["GREETING"], "hello");
-  await pod[Symbol.asyncDispose]();
-  const { code } = await child.status;
-  equals(code, 0, await said);
-  await said;
+  const agent = startAgent("--port", "0", `--key=${publicKey}`);
+  const port = String(await agent.port);
+  const name = nameNewLink();
+  const first = startAgent("--stdio", "--port", port);
+  const carrier = duplexOf(first.child);
+  await greetAgent(carrier, privateKey, { version: "1", name });
+  const link = openLink();
+  void link.attach(0, carrier);
+  {
+    await using pod = openPod(link);
+    equals((await pod.environment())["GREETING"], "hello");
+    first.child.kill("SIGKILL");
+    await first.child.status;
+
+    const second = startAgent("--stdio", "--port", port);
+    const another = duplexOf(second.child);
+    await greetAgent(another, privateKey, { version: "1", name: { ...name, fresh: false } });
+    void link.attach(0, another);
+    equals((await pod.environment())["GREETING"], "hello");
+    await pod[Symbol.asyncDispose]();
+    equals((await second.child.status).code, 0, await second.said);
+  }
+  await first.said;
+  agent.child.kill("SIGTERM");
+  await Promise.all([agent.child.stdin.close(), agent.child.stdout.cancel()]);
+  equals((await agent.child.status).code, 0, await agent.said);
+});
+
+Deno.test("agent --stdio ends with its input, with a signal, and with a sentence where no agent listens", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const port = String(listener.addr.port);
+  for (const end of ["input", "signal"] as const) {
+    const { child, said } = startAgent("--stdio", "--port", port);
+    using conn = await listener.accept(); // as an agent that never says anything
+    if (end === "input") await child.stdin.close();
+    else child.kill("SIGTERM");
+    equals(await conn.read(new Uint8Array(1)), null);
+    if (end === "input") conn.close();
+    await child.stdout.cancel();
+    equals((await child.status).code, 0, await said);
+    if (end === "signal") await child.stdin.close();
+  }
+  listener.close();
+  const { child, said } = startAgent("--stdio", "--port", port);
+  await Promise.all([child.stdin.close(), child.stdout.cancel()]);
+  equals((await child.status).code, 1);
+  match(await said, /^Cannot join standard input and output to the agent on port \d+: /);
 });
 
 Deno.test("agent --grace ends with 0 when no host comes, and without a word of an error", async () => {
@@ -66,7 +104,9 @@ Deno.test("an agent that is told to end says goodbye first", async () => {
 
 Deno.test("an agent with wrong words ends with 2 and says how it is used", async () => {
   for (
-    const words of [[], ["--port", "1"], ["--key=x"], ["--key=x", "--port", "1", "--stdio"], ["--key=x", "--port=x"]]
+    const words of [[], ["--port", "1"], ["--key=x"], ["--key=x", "--port", "1", "--stdio"], ["--key=x", "--port=x"], [
+      "--stdio",
+    ]]
   ) {
     const { child, said } = startAgent(...words);
     await Promise.all([child.stdin.close(), child.stdout.cancel()]);

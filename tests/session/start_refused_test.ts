@@ -151,6 +151,7 @@ Deno.test("what RBAC does not allow ends with 255, the API's words and the rule 
       const trouble = ["list", "watch"].includes(verb) ? TROUBLES.creating : undefined;
       await using cluster = await startFakeCluster({ webSocketNeedsCreate: true, trouble });
       cluster.faults.add({ verb, resource }, { kind: "forbid" });
+      cluster.faults.add({ resource: "pods/exec" }, { kind: "forbid" }); // which would do in place of port-forwards
       const ended = await run(cluster, args);
       equals({ code: ended.code, stdout: ended.stdout }, { code: 255, stdout: "" }, ended.stderr);
       const words =

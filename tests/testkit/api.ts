@@ -1,9 +1,10 @@
 /**
- * One request to its answer: discovery, objects, watches, logs, port-forwards.
+ * One request to its answer: discovery, objects, watches, logs, port-forwards, commands in pods.
  *
  * @module
  */
 import type { Connection } from "./connection.ts";
+import { serveExec } from "./exec.ts";
 import type { Asked, Faults } from "./faults.ts";
 import { type Answer, type Request, sendAnswer, startChunked } from "./http.ts";
 import { isRecord, type Json, type JsonObject, mergePatch, textAt } from "./json.ts";
@@ -45,12 +46,18 @@ export async function answerRequest(request: Request, connection: Connection, se
     const asked = askedFor(request, route, user);
     const fault = await seams.faults.meet(asked);
     if (fault?.kind === "cut") return false;
+    if (fault?.kind === "page") {
+      await sendAnswer(connection, { status: fault.status, body: fault.text });
+      return true;
+    }
     if (fault?.kind === "stall") {
       await new Promise<void>((resolve) => connection.whenGone(resolve));
       return false;
     }
     cut = fault?.kind === "cut-answer";
-    if (route.subresource === "portforward") return await forward(request, route, asked, connection, seams);
+    if (route.subresource === "portforward" || route.subresource === "exec") {
+      return await openStream(request, route, asked, connection, seams);
+    }
     if (asked.verb === "watch") return await watch(request, route, connection, cut, seams);
     const answer = act(request, route, asked, seams);
     await sendAnswer(connection, answer, cut ? "half" : "all");
@@ -243,7 +250,8 @@ function bookmark(resource: ServedResource, version: number, annotations: JsonOb
   return { kind: resource.kind, apiVersion, metadata: { resourceVersion: String(version), annotations } };
 }
 
-async function forward(
+/** A port-forward or a command in a pod. */
+async function openStream(
   request: Request,
   route: ObjectRoute,
   asked: Asked,
@@ -251,7 +259,8 @@ async function forward(
   seams: ApiSeams,
 ): Promise<boolean> {
   const { store, faults, kubelet, webSocketNeedsCreate } = seams;
-  const ports = readPorts(request.url.searchParams);
+  const query = request.url.searchParams;
+  const ports = readPorts(query);
   const webSocket = isUpgrade(request.headers);
   if (webSocket && webSocketNeedsCreate) await faults.meet({ ...asked, verb: "create" });
   const pod = store.get({ ...route, name: route.name ?? "" });
@@ -259,7 +268,12 @@ async function forward(
     throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`);
   }
   if (!webSocket) throw badRequest("Upgrade request required");
-  await servePortForward(connection, request.headers, ports, kubelet.networkOf(pod), seams);
+  const network = kubelet.networkOf(pod);
+  if (route.subresource === "exec") {
+    await serveExec(connection, request.headers, query.getAll("command"), network, seams);
+  } else {
+    await servePortForward(connection, request.headers, ports, network, seams);
+  }
   return false;
 }
 
@@ -308,10 +322,11 @@ function resourceList(group: string, version: string): Json {
     }));
   if (group === "") {
     for (
-      const [name, kind, verbs] of [["pods/log", "Pod", ["get"]], ["pods/portforward", "PodPortForwardOptions", [
-        "create",
-        "get",
-      ]]] as const
+      const [name, kind, verbs] of [
+        ["pods/exec", "PodExecOptions", ["create", "get"]],
+        ["pods/log", "Pod", ["get"]],
+        ["pods/portforward", "PodPortForwardOptions", ["create", "get"]],
+      ] as const
     ) {
       resources.push({ name, singularName: "", namespaced: served("pods").namespaced, kind, verbs: [...verbs] });
     }

@@ -25,6 +25,8 @@ export type Fault =
   | { readonly kind: "forbid" }
   /** Any other refusal. */
   | { readonly kind: "refuse"; readonly refusal: Refusal }
+  /** Something before the server answers, with a page of its own. */
+  | { readonly kind: "page"; readonly status: number; readonly text: string }
   /** Nothing is done, and the connection is cut before an answer. */
   | { readonly kind: "cut" }
   /** It is done, and the connection is cut in the middle of the answer. */

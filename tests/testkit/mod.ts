@@ -11,8 +11,8 @@
  *
  * It speaks TLS with client certificates, HTTP/1.1 and WebSocket by code of its own, and knows of the API what a client
  * of ours could run into: discovery, create (dry run too), get, list in pages, watch, merge patch, delete with
- * preconditions and the garbage collection behind it, selectors, RBAC's refusals, pod logs, and the legacy WebSocket
- * port-forward with all its peculiarities. `conformance_test.ts` runs the same assertions against it and against a real
+ * preconditions and the garbage collection behind it, selectors, RBAC's refusals, pod logs, the legacy WebSocket
+ * port-forward with all its peculiarities, and as much of exec as joins a port of the pod. `conformance_test.ts` runs the same assertions against it and against a real
  * cluster, where there is one: what the fake claims is what the real one does.
  *
  * ```sh
