@@ -30,6 +30,8 @@ const host = systemHost({
     }),
   command(command, around) {
     const options = { ...around, say: (line: string) => around.teller.say(line) };
+    // These may speak to several clusters: those whose kubeconfig names authorities are known by them alone all the same.
+    if (command.kind !== "doctor") chooseAuthorities("system");
     switch (command.kind) {
       case "recover":
         return recover(command, options);
@@ -48,6 +50,7 @@ const host = systemHost({
 
 // The same program in another role: started by a session, never by a user.
 if (Deno.args[0] === GUARDIAN) {
+  chooseAuthorities("system");
   Deno.exit(await guard({ input: Deno.stdin.readable, say: tellTerminal }));
 }
 

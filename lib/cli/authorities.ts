@@ -1,25 +1,41 @@
+import type { RuntimeAuthorities } from "@/kube/mod.ts";
+
 /** Whose authorities a server's certificate may be of: those of the kubeconfig alone, or those of this system. */
 export type Authorities = "kubeconfig" | "system";
 
 /**
  * Chooses the authorities that the runtime trusts beside those that a connection names, as kubectl does: none where
- * the kubeconfig names its own, else the system's. For the whole process, and once: call it before anything has spoken
- * TLS, else it is in vain and the runtime's own list stays (so after `deno run -A https://...` has just downloaded us).
+ * the kubeconfig names its own, else the system's. For the whole process, and once: after something has spoken TLS it is
+ * in vain (`deno run -A https://...` that has just downloaded us).
  *
  * The runtime makes its list at the first use of TLS, from a variable of the environment; there is no other way to
  * shorten it (`caCerts` only adds to it). So the variable is set for that moment alone: programs that we start have it
  * as it was. Where the system's are meant, what the user chose by it holds; what `DENO_CERT` names is always trusted.
  * {@link https://docs.deno.com/runtime/reference/env_variables/}
+ *
+ * @returns whom the runtime trusts by itself from now on: nobody, where the list was emptied in time
  */
-export function chooseAuthorities(wanted: Authorities): void {
+export function chooseAuthorities(wanted: Authorities): RuntimeAuthorities {
   const name = "DENO_TLS_CA_STORE";
   const before = Deno.env.get(name);
-  if (wanted === "system" && before !== undefined) return;
-  Deno.env.set(name, wanted === "kubeconfig" ? "" : "mozilla,system"); // a system without any has those of the runtime
+  if (wanted === "system" && before !== undefined) return "some";
   try {
-    Deno.createHttpClient({}).close();
+    Deno.env.set(name, "no-such-store");
+    if (canMakeList()) return "some"; // it is made already: nobody has looked at the variable
+    Deno.env.set(name, wanted === "kubeconfig" ? "" : "mozilla,system"); // a system without any has those of the runtime
+    return canMakeList() && wanted === "kubeconfig" ? "none" : "some";
   } finally {
     if (before === undefined) Deno.env.delete(name);
     else Deno.env.set(name, before);
+  }
+}
+
+/** Has the runtime make its list, if it has none yet. @returns whether it could */
+function canMakeList(): boolean {
+  try {
+    Deno.createHttpClient({}).close();
+    return true;
+  } catch {
+    return false;
   }
 }

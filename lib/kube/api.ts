@@ -9,7 +9,7 @@ import { type Duplex, messageOf, sleep, UserError } from "@/util/mod.ts";
 import { ByteReader } from "./byte_reader.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
 import { type Identity, openCredentials } from "./credentials.ts";
-import { dial } from "./dial.ts";
+import { dial, type RuntimeAuthorities } from "./dial.ts";
 import type { PluginRunner } from "./exec_plugin.ts";
 import { type Access, refusalHints } from "./hints.ts";
 import { type HttpHead, type HttpResponse, openBody, readHead, sendRequest } from "./http.ts";
@@ -81,11 +81,19 @@ export interface ApiOptions {
   readonly pluginRunner?: PluginRunner;
   /** @default {10 s} */
   readonly connectTimeoutMs?: number;
+  /**
+   * `none` says that the runtime trusts nobody by itself: its list was emptied before the first use of TLS, by
+   * `DENO_TLS_CA_STORE=""`. Connections to a server whose authorities are named can then take a way that is about twice
+   * as fast, and trust those alone all the same.
+   *
+   * @default {"some"}
+   */
+  readonly runtimeAuthorities?: RuntimeAuthorities;
 }
 
 /** Opens the way to an API server. Nothing is sent before the first request. */
 export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
-  const { log = silentLog, connectTimeoutMs: timeoutMs } = options;
+  const { log = silentLog, connectTimeoutMs: timeoutMs, runtimeAuthorities } = options;
   const credentials = openCredentials(cluster, options);
   const base = new URL(cluster.server);
   const prefix = base.pathname.replace(/\/+$/, "");
@@ -183,7 +191,8 @@ export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
   async function open(signal: AbortSignal | undefined): Promise<Line> {
     const identity = await credentials.identity(signal);
     const started = performance.now();
-    const duplex = await dial(cluster, { clientCertificate: identity.clientCertificate, signal, timeoutMs });
+    const { clientCertificate } = identity;
+    const duplex = await dial(cluster, { clientCertificate, signal, timeoutMs, runtimeAuthorities });
     log.debug(`connected to ${base.host} in ${Math.round(performance.now() - started)} ms`);
     return { duplex, reader: new ByteReader(duplex), identity, idleSince: 0 };
   }

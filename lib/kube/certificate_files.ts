@@ -12,7 +12,7 @@ import { type Log, silentLog } from "@/log/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 import type { CertificateFiles, ClientCertificate } from "./cluster_config.ts";
 import type { CredentialSource, Identity } from "./credentials.ts";
-import { requireCertificates, requirePrivateKey } from "./pem.ts";
+import { isPair, requireCertificates, requirePrivateKey } from "./pem.ts";
 
 /**
  * What `source` gives, with the certificate that the files have now; one that `source` gives itself goes first.
@@ -77,11 +77,7 @@ async function readPair(files: CertificateFiles, first: ClientCertificate): Prom
     files.key === undefined ? first.key : readPart(files.key, requirePrivateKey),
   ]);
   if (cert === first.cert && key === first.key) return first;
-  // Loaded by those who need it, as few do.
-  const { createPrivateKey, X509Certificate } = await import("node:crypto");
-  if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
-    throw new Error("the certificate and the key in its files do not fit each other");
-  }
+  if (!await isPair({ cert, key })) throw new Error("the certificate and the key in its files do not fit each other");
   return { cert, key };
 }
 

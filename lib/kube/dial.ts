@@ -8,16 +8,18 @@
  * - `Deno.connectTls`: client certificates; it checks the name that it connects to and goes there directly.
  * - `node:tls` over any of our connections (`tls_over.ts`): the rest, at about half the speed.
  *
- * Authorities of a kubeconfig are added to those of the runtime by the first two (`node:tls` puts them in their place,
- * as kubectl does). Whoever wants what kubectl does for the whole process empties the runtime's list before its first
- * use: `DENO_TLS_CA_STORE=""`, which `Deno.env.set` can say as well. Nothing else was found: `caCerts` only adds, a
- * `TlsConn` shows no certificate of its peer that could be checked afterwards, and `node:tls` alone costs half the speed.
+ * Authorities of a kubeconfig are added to those of the runtime by the first two; only `node:tls` puts them in their
+ * place, as kubectl does. So a server whose authorities are named is spoken to by `node:tls`, unless the runtime is known
+ * to trust nobody by itself: its list is empty when `DENO_TLS_CA_STORE` was so at the first use of TLS (`Deno.env.set`
+ * can say it as well). Nothing else was found: `caCerts` only adds, and a `TlsConn` shows no certificate of its peer
+ * that could be checked afterwards.
  *
  * @module
  */
 import { abortable, deadline, type Duplex, messageOf, UserError } from "@/util/mod.ts";
 import type { ClientCertificate, ClusterConfig } from "./cluster_config.ts";
 import { setNoDelay } from "./no_delay.ts";
+import { isPair } from "./pem.ts";
 import { throughProxy } from "./proxy.ts";
 import { tlsOver } from "./tls_over.ts";
 
@@ -32,7 +34,12 @@ export interface DialOptions {
   signal?: AbortSignal | undefined;
   /** @default {CONNECT_TIMEOUT_MS} */
   timeoutMs?: number | undefined;
+  /** As in `ApiOptions`. @default {"some"} */
+  runtimeAuthorities?: RuntimeAuthorities | undefined;
 }
+
+/** Whom the runtime trusts by itself, beside the authorities that a connection names. */
+export type RuntimeAuthorities = "none" | "some";
 
 /**
  * Opens a connection to the API server, TLS done and the server's certificate checked.
@@ -41,36 +48,37 @@ export interface DialOptions {
  */
 export async function dial(cluster: ClusterConfig, options: DialOptions = {}): Promise<Duplex> {
   const { clientCertificate = cluster.tls.clientCertificate, signal, timeoutMs = CONNECT_TIMEOUT_MS } = options;
+  const { runtimeAuthorities = "some" } = options;
   using late = deadline(timeoutMs, () => new ConnectTimeout(timeoutMs));
   const either = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
   try {
-    return await connect(cluster, clientCertificate, either);
+    return await connect(cluster, clientCertificate, { runtimeAuthorities, signal: either });
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof UserError) throw error;
-    throw dialError(cluster, late.signal.aborted ? late.signal.reason : error);
+    if (late.signal.aborted) throw dialError(cluster, late.signal.reason);
+    throw await certificateError(cluster, clientCertificate) ?? dialError(cluster, error);
   }
 }
 
 async function connect(
   cluster: ClusterConfig,
   certificate: ClientCertificate | undefined,
-  signal: AbortSignal,
+  { runtimeAuthorities, signal }: { runtimeAuthorities: RuntimeAuthorities; signal: AbortSignal },
 ): Promise<Duplex> {
   const { tls } = cluster;
   const { hostname, port, secure } = hostAndPort(new URL(cluster.server));
   const open = () => openTransport(cluster, hostname, port, signal);
   if (!secure) return (await open()).duplex;
   const serverName = tls.serverName ?? hostname;
-  const byNode = async () =>
-    await tlsOver((await open()).duplex, {
-      serverName,
-      caCerts: tls.caCerts,
-      skipVerify: tls.skipVerify,
-      clientCertificate: certificate,
-      signal,
-    });
-  if (tls.skipVerify) return await byNode();
+  const byNode = async () => {
+    const wrong = await certificateError(cluster, certificate); // it would go on without the certificate
+    if (wrong !== undefined) throw wrong;
+    const { caCerts, skipVerify } = tls;
+    const settings = { serverName, caCerts, skipVerify, clientCertificate: certificate, signal };
+    return await tlsOver((await open()).duplex, settings);
+  };
+  if (tls.skipVerify || tls.caCerts !== undefined && runtimeAuthorities === "some") return await byNode();
   const caCerts = tls.caCerts === undefined ? [] : [tls.caCerts];
   try {
     if (certificate === undefined) {
@@ -206,6 +214,24 @@ function certificateHints({ clusterName, tls }: ClusterConfig): string[] {
     // kubectl trusts the system's authorities where the kubeconfig names none; the runtime may have a list of its own.
     ...(tls.caCerts === undefined ? ["To trust the authorities of this system: export DENO_TLS_CA_STORE=system"] : []),
   ];
+}
+
+/** The error for a client certificate that cannot be used, in our words: the runtime's depend on the way taken. */
+async function certificateError(
+  { userName }: ClusterConfig,
+  certificate: ClientCertificate | undefined,
+): Promise<UserError | undefined> {
+  if (certificate === undefined) return undefined;
+  const refuse = (state: string, cause?: unknown) =>
+    new UserError(`Cannot use the client certificate of the user "${userName}": ${state}`, {
+      hints: ['Look at "client-certificate" and "client-key" of that user in the kubeconfig'],
+      ...(cause !== undefined && { cause }),
+    });
+  try {
+    return await isPair(certificate) ? undefined : refuse("the certificate and its key do not fit each other");
+  } catch (cause) {
+    return refuse("the certificate or its key cannot be read", cause);
+  }
 }
 
 /** The sentence for a failed dial. */

@@ -5,7 +5,7 @@ import { createServer, type TLSSocket } from "node:tls";
 import { startServer, tlsFile, writeText } from "./_test_server.ts";
 import { ByteReader } from "./byte_reader.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
-import { dial } from "./dial.ts";
+import { dial, type RuntimeAuthorities } from "./dial.ts";
 import { setNoDelay } from "./no_delay.ts";
 import { readHead } from "./http.ts";
 
@@ -163,8 +163,8 @@ function cluster(
 }
 
 /** Dials, and says whom the server took us for and the name it was asked for; checks that bytes go both ways. */
-async function greet(config: ClusterConfig): Promise<string> {
-  const duplex = await dial(config);
+async function greet(config: ClusterConfig, runtimeAuthorities: RuntimeAuthorities = "some"): Promise<string> {
+  const duplex = await dial(config, { runtimeAuthorities });
   try {
     const reader = new ByteReader(duplex);
     const greeting = await reader.readLine();
@@ -176,6 +176,8 @@ async function greet(config: ClusterConfig): Promise<string> {
     duplex.close();
   }
 }
+
+const AUTHORITIES = ["some", "none"] as const;
 
 const WAYS: { name: string; server: string; tls?: Partial<ClusterConfig["tls"]>; want: string }[] = [
   { name: "the authority of the kubeconfig", server: "server", want: "nobody -" },
@@ -223,7 +225,7 @@ Deno.test("dial() gets to a server with", async (t) => {
   for (const { name, server, tls, want } of WAYS) {
     await t.step(name, async () => {
       await using mutual = await startMutualServer(server);
-      assert.equal(await greet(cluster(mutual.port, tls)), want);
+      for (const authorities of AUTHORITIES) assert.equal(await greet(cluster(mutual.port, tls), authorities), want);
     });
   }
 });
@@ -236,10 +238,12 @@ Deno.test("dial() goes through a proxy", async (t) => {
       await t.step(`${kind}${login && ", with a login"}`, async () => {
         await using proxy = startProxy(kind, login);
         const config = cluster(server.port, {}, { ...over, proxy: proxy.url });
-        assert.equal(await greet(config), "nobody api.example.test");
-        const tls = { ...config.tls, clientCertificate: ALICE };
-        assert.equal(await greet({ ...config, tls }), "alice api.example.test");
-        assert.deepEqual(proxy.asked, ["api.example.test", "api.example.test"]);
+        for (const authorities of AUTHORITIES) {
+          assert.equal(await greet(config, authorities), "nobody api.example.test");
+          const tls = { ...config.tls, clientCertificate: ALICE };
+          assert.equal(await greet({ ...config, tls }, authorities), "alice api.example.test");
+        }
+        assert.deepEqual(proxy.asked, Array(4).fill("api.example.test"));
       });
     }
   }
@@ -262,12 +266,14 @@ Deno.test("dial() reaches a server without TLS, and one on IPv6", async () => {
 });
 
 async function refuses(config: ClusterConfig, says: RegExp, hint: RegExp = /./, timeoutMs = 10_000): Promise<void> {
-  await assert.rejects(dial(config, { timeoutMs }), (error) => {
-    assert.ok(error instanceof UserError, String(error));
-    assert.match(error.message, says);
-    assert.ok(error.hints.some((line) => hint.test(line)), error.hints.join());
-    return true;
-  });
+  for (const runtimeAuthorities of AUTHORITIES) {
+    await assert.rejects(dial(config, { timeoutMs, runtimeAuthorities }), (error) => {
+      assert.ok(error instanceof UserError, String(error));
+      assert.match(error.message, says);
+      assert.ok(error.hints.some((line) => hint.test(line)), error.hints.join());
+      return true;
+    });
+  }
 }
 
 Deno.test("dial() says why it did not get there", async (t) => {
@@ -290,7 +296,8 @@ Deno.test("dial() says why it did not get there", async (t) => {
   });
   await t.step("an unknown authority", async () => {
     const other = { caCerts: tlsFile("self.pem") };
-    await refuses(cluster(port, other), /: its certificate is not trusted \(.*UnknownIssuer/, /cluster "prod"/);
+    const words = /: its certificate is not trusted \(.*(UnknownIssuer|self-signed)/;
+    await refuses(cluster(port, other), words, /cluster "prod"/);
     await refuses(cluster(port, { ...other, clientCertificate: ALICE }), /is not trusted/);
     await refuses(cluster(port, { ...other, serverName: "localhost", clientCertificate: ALICE }), /is not trusted/);
   });
@@ -305,7 +312,11 @@ Deno.test("dial() says why it did not get there", async (t) => {
   });
   await t.step("a certificate and a key that do not fit", async () => {
     const mixed = { cert: ALICE.cert, key: tlsFile("bob.key") };
-    await refuses(cluster(port, { clientCertificate: mixed }), /KeyMismatch|key/i);
+    const words =
+      /^Cannot use the client certificate of the user "u": the certificate and its key do not fit each other$/;
+    await refuses(cluster(port, { clientCertificate: mixed }), words, /client-key/);
+    const broken = { cert: ALICE.cert, key: ALICE.key.replace("KEY-----\nM", "KEY-----\nA") };
+    await refuses(cluster(port, { clientCertificate: broken }), /: the certificate or its key cannot be read$/);
   });
   await t.step("a server that does not answer", async () => {
     await using silent = silentServer();
@@ -341,7 +352,7 @@ Deno.test("dial() ends with the signal's reason", async () => {
   const reason = new Error("enough");
   for (const tls of [{}, { clientCertificate: ALICE }, { skipVerify: true }]) {
     const controller = new AbortController();
-    const dialing = dial(cluster(silent.port, tls), { signal: controller.signal });
+    const dialing = dial(cluster(silent.port, tls), { signal: controller.signal, runtimeAuthorities: "none" });
     await silent.accepted();
     controller.abort(reason);
     await assert.rejects(dialing, reason);
@@ -385,7 +396,8 @@ Deno.test("a connection that is closed ends what waits on it", async (t) => {
   };
   for (const [name, tls] of Object.entries(ways)) {
     await t.step(name, async () => {
-      const duplex = await dial(server.config({ tls: { skipVerify: false, caCerts: AUTHORITY, ...tls } }));
+      const config = server.config({ tls: { skipVerify: false, caCerts: AUTHORITY, ...tls } });
+      const duplex = await dial(config, { runtimeAuthorities: "none" });
       await writeText(duplex, "GET / HTTP/1.1\r\n\r\n");
       const part = new Uint8Array(4 * 1024 * 1024);
       const writing = assert.rejects(async () => {

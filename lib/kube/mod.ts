@@ -47,6 +47,7 @@ export type {
   Impersonation,
   TlsConfig,
 } from "./cluster_config.ts";
+export type { RuntimeAuthorities } from "./dial.ts";
 export type { PluginRun, PluginRunner } from "./exec_plugin.ts";
 export type { ExecOptions, ExecResult } from "./exec.ts";
 export { type KubeconfigOptions, loadKubeconfig } from "./kubeconfig.ts";

@@ -1,4 +1,5 @@
 import { UserError } from "@/util/mod.ts";
+import type { ClientCertificate } from "./cluster_config.ts";
 
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----([\s\S]*?)-----END \1-----/g;
 
@@ -41,4 +42,10 @@ export function requirePrivateKey(text: string, what: string): string {
     });
   }
   return `${key.block}\n`;
+}
+
+/** Whether a certificate (the first of a chain) was made for a key. @throws the runtime's error for what it cannot read */
+export async function isPair({ cert, key }: ClientCertificate): Promise<boolean> {
+  const { createPrivateKey, X509Certificate } = await import("node:crypto"); // loaded by those who need it, as few do
+  return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
 }

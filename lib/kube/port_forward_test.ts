@@ -203,7 +203,7 @@ Deno.test("portForward() refuses a server that starts with", async (t) => {
         },
       });
       await using kube = openKubeClient(server.config());
-      await assert.rejects(kube.portForward({ name: "web" }, PORT), (error) => {
+      await assert.rejects(kube.portForward({ name: "web" }, PORT, { via: "websocket" }), (error) => {
         assert.match(String(error instanceof Error && error.message), says);
         return true;
       });

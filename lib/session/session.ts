@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { isNotFound, loadKubeconfig, openKubeClient } from "@/kube/mod.ts";
+import { isNotFound, loadKubeconfig, openKubeClient, type RuntimeAuthorities } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type Child, type Launcher, placeLauncher } from "@/process/mod.ts";
 import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
@@ -41,11 +41,12 @@ export interface Around {
   readonly env: Readonly<Record<string, string>>;
   readonly home: string;
   /**
-   * Told whose authorities the API server's certificate may be of, before anything is asked of it.
+   * Told whose authorities the API server's certificate may be of, before anything is asked of it; says whom the runtime
+   * trusts by itself from then on.
    *
-   * @default {the runtime's own are trusted beside those of the kubeconfig}
+   * @default {those that it trusts anyhow}
    */
-  chooseAuthorities?(wanted: "kubeconfig" | "system"): void;
+  chooseAuthorities?(wanted: "kubeconfig" | "system"): RuntimeAuthorities;
   /** Takes a getter of what would be left in the cluster if the process ended now. */
   onLeftovers(names: () => readonly string[]): void;
   readonly version: string;
@@ -144,9 +145,11 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
 
   // Intent.
   const cluster = await loadKubeconfig({ ...around, ...(wanted.context && { context: wanted.context }) });
-  around.chooseAuthorities?.(cluster.tls.caCerts === undefined ? "system" : "kubeconfig");
+  const wantedAuthorities = cluster.tls.caCerts === undefined ? "system" : "kubeconfig";
+  const runtimeAuthorities = around.chooseAuthorities?.(wantedAuthorities) ?? "some";
   const terminal = shareTerminal({ say, pause: () => teller.pause() });
-  await using kube = openKubeClient(cluster, { log: log.room("API"), pluginRunner: terminal.pluginRunner });
+  const { pluginRunner } = terminal;
+  await using kube = openKubeClient(cluster, { log: log.room("API"), pluginRunner, runtimeAuthorities });
   const namespace = wanted.namespace ?? cluster.namespace;
   const image = imageFor(around.env, around.agentImage);
   log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${namespace}, ${image}`);

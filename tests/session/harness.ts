@@ -99,6 +99,7 @@ export function start(cluster: FakeCluster, args: readonly string[], options: St
         agentSource: "// the fake cluster brings its own agent",
         agentImage,
         shim: readShim(),
+        chooseAuthorities: () => "none", // the fake's certificate is of its own authority: the way that real runs take
         ...rest,
       }),
     command(command, around) {
