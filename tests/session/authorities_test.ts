@@ -2,13 +2,12 @@
 import { match, strictEqual as equal } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runProgram } from "@/process/mod.ts";
-import { type FakeCluster, kubeconfigFor, startFakeCluster } from "../testkit/mod.ts";
+import { type FakeCluster, kubeconfigFor, startFakeCluster, TLS_FOLDER, tlsFile } from "../testkit/mod.ts";
 import { CACHE } from "./harness.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../build/telepresence", import.meta.url));
 const MAIN = fileURLToPath(new URL("../../build/main.js", import.meta.url));
-const TLS = new URL("../testkit/tls/", import.meta.url);
-const AUTHORITY = fileURLToPath(new URL("../testkit/tls/authority.pem", import.meta.url));
+const AUTHORITY = fileURLToPath(new URL("authority.pem", TLS_FOLDER));
 
 const SHOW_STORE = ["-nweb", "--run", "sh", "-c", "echo ${DENO_TLS_CA_STORE-unset} >&2"];
 
@@ -76,8 +75,8 @@ Deno.test("authorities of a kubeconfig take the place of the runtime's also afte
   await using site = Deno.serve({
     hostname: "127.0.0.1",
     port: 0,
-    cert: await Deno.readTextFile(fileURLToPath(new URL("server.pem", TLS))),
-    key: await Deno.readTextFile(fileURLToPath(new URL("server.key", TLS))),
+    cert: tlsFile("server.pem"),
+    key: tlsFile("server.key"),
     onListen() {},
   }, () => new Response(source, { headers: { "content-type": "text/javascript" } }));
   const download = async (name: string) => {

@@ -30,7 +30,10 @@ export function kubeconfigFor(fields: KubeconfigFields): string {
   );
 }
 
-/** A fixture of the folder `tls`. */
+/** The certificates and keys that the fake cluster shares with the tests of `lib/kube`. */
+export const TLS_FOLDER = new URL("../../lib/kube/testdata/tls/", import.meta.url);
+
+/** One of them. */
 export function tlsFile(name: string): string {
-  return Deno.readTextFileSync(new URL(`./tls/${name}`, import.meta.url));
+  return Deno.readTextFileSync(new URL(name, TLS_FOLDER));
 }

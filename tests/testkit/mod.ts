@@ -29,7 +29,7 @@
  */
 export { type FakeCluster, type FakeClusterOptions, startFakeCluster } from "./fake_cluster.ts";
 export { type Fault, type Faults, type Hold, type Match, tooManyRequests, unavailable } from "./faults.ts";
-export { type KubeconfigFields, kubeconfigFor } from "./kubeconfig.ts";
+export { type KubeconfigFields, kubeconfigFor, TLS_FOLDER, tlsFile } from "./kubeconfig.ts";
 export { at, type Json, type JsonObject, textAt } from "./json.ts";
 export { Refusal } from "./refusal.ts";
 export type { StoredObject } from "./store.ts";

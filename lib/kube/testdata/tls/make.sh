@@ -1,5 +1,7 @@
 #!/bin/sh
-# Makes the certificates beside it anew: a test authority, servers, clients. Keys of tests, secret to nobody.
+# Makes the certificates beside it anew: a test authority, servers, clients, and an authority that signed none of them.
+# For this room's tests and for the fake cluster. Keys of tests, secret to nobody; committed, so that a test needs neither
+# openssl nor the time that it takes, and good for a hundred years, so that no test fails on a date.
 set -eu
 cd "$(dirname "$0")"
 DAYS=36500
@@ -11,21 +13,24 @@ authority() {
     -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign
 }
 
-# signed NAME SUBJECT EXTENSIONS: a certificate of the authority
+# signed NAME AUTHORITY SUBJECT EXTENSIONS
 signed() {
-  openssl req $EC -keyout "$1.key" -out "$1.csr" -subj "$2"
-  printf '%b' "$3" > "$1.ext"
-  openssl x509 -req -in "$1.csr" -CA authority.pem -CAkey authority.key -CAcreateserial -days $DAYS -out "$1.pem" -extfile "$1.ext"
+  openssl req $EC -keyout "$1.key" -out "$1.csr" -subj "$3"
+  printf '%b' "$4" > "$1.ext"
+  openssl x509 -req -in "$1.csr" -CA "$2.pem" -CAkey "$2.key" -CAcreateserial -days $DAYS -out "$1.pem" -extfile "$1.ext"
   rm "$1.csr" "$1.ext"
 }
 
 authority authority
+authority other_authority
 SERVER='basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\nsubjectAltName='
 CLIENT='basicConstraints=CA:FALSE\nextendedKeyUsage=clientAuth\n'
-signed server '/CN=server' "${SERVER}DNS:localhost,IP:127.0.0.1,IP:::1\n"
-signed named '/CN=api.example.test' "${SERVER}DNS:api.example.test\n"
-signed alice '/O=developers/CN=alice' "$CLIENT"
-signed bob '/O=developers/CN=bob' "$CLIENT"
+signed server authority '/CN=server' "${SERVER}DNS:localhost,IP:127.0.0.1,IP:::1\n"
+signed named authority '/CN=api.example.test' "${SERVER}DNS:api.example.test\n"
+signed alice authority '/O=developers/CN=alice' "$CLIENT"
+signed bob authority '/O=developers/CN=bob' "$CLIENT"
+signed developer authority '/O=developers/CN=developer' "$CLIENT"
+signed stranger other_authority '/CN=stranger' "$CLIENT"
 # A server whose certificate is its own authority, as single-node clusters make them.
 openssl req -x509 $EC -keyout self.key -out self.pem -days $DAYS -subj "/CN=self" \
   -addext basicConstraints=critical,CA:TRUE -addext subjectAltName=DNS:localhost,IP:127.0.0.1
@@ -33,4 +38,4 @@ openssl req -x509 $EC -keyout self.key -out self.pem -days $DAYS -subj "/CN=self
 openssl ec -in alice.key -out alice.sec1.key
 openssl ecparam -name prime256v1 -out params.tmp && cat params.tmp alice.sec1.key > alice.params.key && rm params.tmp
 openssl pkcs8 -topk8 -in alice.key -passout pass:secret -out alice.encrypted.key
-rm -f authority.srl
+rm -f ./*.srl other_authority.key
