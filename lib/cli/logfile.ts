@@ -1,6 +1,5 @@
 import { type Log, makeLog } from "@/log/mod.ts";
-import { UserError } from "@/util/mod.ts";
-import { reasonOf } from "./_reason.ts";
+import { reasonOf, UserError } from "@/util/mod.ts";
 
 /** The log of one session, open until it is disposed of. */
 export interface Logfile extends Disposable {

@@ -1,5 +1,4 @@
-import { messageOf, unfold, UserError } from "@/util/mod.ts";
-import { reasonOf } from "./_reason.ts";
+import { messageOf, reasonOf, unfold, UserError } from "@/util/mod.ts";
 import { usage } from "./help.ts";
 import { Interrupted } from "./signals.ts";
 import type { Terminal } from "./terminal.ts";
@@ -70,14 +69,14 @@ function tellUsage(error: UsageError, terminal: Terminal): number {
 
 function tellSentence(lead: string, error: unknown, terminal: Terminal): void {
   terminal.say(lead + messageOf(error));
-  let told = messageOf(error);
+  let told = messageOf(error).toLowerCase();
   const chain = unfold(error);
   for (const cause of chain.slice(1)) {
     if (cause instanceof AggregateError || cause instanceof SuppressedError) continue; // those in it come by themselves
     const words = reasonOf(cause);
-    if (told.includes(words)) continue;
+    if (told.includes(words.toLowerCase())) continue; // "connection refused: Connection refused"
     terminal.say(`Cause: ${words}`);
-    told += `\n${words}`;
+    told += `\n${words.toLowerCase()}`;
   }
   const hints = chain.flatMap((each) => each instanceof UserError ? each.hints : []);
   for (const hint of new Set(hints)) terminal.copy(`Hint: ${hint}`);

@@ -55,7 +55,7 @@ Deno.test("report() tells an error for the user: its sentence, what the causes a
     },
     {
       name: "a cause that adds an error's number alone",
-      error: new UserError("Cannot dial: refused", { cause: new Error("refused (os error 111): connect") }),
+      error: new UserError("Cannot dial: refused", { cause: new Error("Refused (os error 111): connect") }),
       want: ["T: Error: Cannot dial: refused"],
     },
     {

@@ -5,7 +5,7 @@
  * @module
  */
 import { type Log, silentLog } from "@/log/mod.ts";
-import { type Duplex, messageOf, sleep, UserError } from "@/util/mod.ts";
+import { type Duplex, messageOf, reasonOf, sleep, UserError } from "@/util/mod.ts";
 import { ByteReader } from "./byte_reader.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
 import { type Identity, openCredentials } from "./credentials.ts";
@@ -229,7 +229,7 @@ export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
   function broken({ action }: ApiRequest): (error: unknown) => unknown {
     return (error) => {
       if (error instanceof UserError || error instanceof TypeError) return error;
-      const state = `lost the connection to the API server at ${base.host}: ${messageOf(error)}`;
+      const state = `lost the connection to the API server at ${base.host}: ${reasonOf(error)}`;
       return new UserError(`Cannot ${action}: ${state}`, { hints: ["Try: kubectl version"], cause: error });
     };
   }
@@ -335,6 +335,6 @@ function refusal(cluster: ClusterConfig, request: ApiRequest, { status }: HttpHe
     reason: told?.reason ?? "",
     words,
     causes: told?.causes ?? [],
-    hints: refusalHints(status, request.access, cluster),
+    hints: refusalHints({ status, words }, request.access, cluster),
   });
 }

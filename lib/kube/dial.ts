@@ -16,7 +16,7 @@
  *
  * @module
  */
-import { abortable, deadline, type Duplex, messageOf, UserError } from "@/util/mod.ts";
+import { abortable, deadline, type Duplex, messageOf, reasonOf, UserError } from "@/util/mod.ts";
 import type { ClientCertificate, ClusterConfig } from "./cluster_config.ts";
 import { setNoDelay } from "./no_delay.ts";
 import { isPair } from "./pem.ts";
@@ -123,7 +123,7 @@ async function openTransport(
     }
   } catch (cause) {
     if (signal.aborted) throw cause;
-    throw new UserError(`Cannot connect to the proxy ${url.protocol}//${url.host}: ${messageOf(cause)}`, {
+    throw new UserError(`Cannot connect to the proxy ${url.protocol}//${url.host}: ${reasonOf(inOurWords(cause))}`, {
       hints: [`It is named by "proxy-url" of the cluster "${clusterName}", or by HTTPS_PROXY; NO_PROXY excepts hosts`],
       cause,
     });
@@ -174,14 +174,19 @@ async function handshake(opening: Promise<Deno.TlsConn>, signal: AbortSignal, tc
   }
 }
 
-/** The connection with a `close` that may be called twice: `Deno.Conn`'s throws then. */
+/** The connection with a `close` that may be called twice (`Deno.Conn`'s throws then), and with our words for its end. */
 function closeOnce(conn: Duplex): Duplex {
   return {
-    read: (into) => conn.read(into),
+    read: (into) => conn.read(into).catch((error) => Promise.reject(inOurWords(error))),
     write: (bytes) => conn.write(bytes),
     closeWrite: () => conn.closeWrite(),
     close: () => closeQuietly(conn),
   };
+}
+
+/** TLS that ends without its goodbye: the runtime's words for that are an address of a manual. */
+function inOurWords(error: unknown): unknown {
+  return /close_notify/.test(messageOf(error)) ? new Error("the other end broke it off") : error;
 }
 
 function closeQuietly(closer: { close(): void }): void {
@@ -243,7 +248,7 @@ function dialError(cluster: ClusterConfig, cause: unknown): UserError {
       `Cannot connect to the API server at ${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}: ${state}`,
       { hints, cause },
     );
-  const words = messageOf(cause);
+  const words = reasonOf(inOurWords(cause));
   if (cause instanceof ConnectTimeout) {
     return fail(
       `timed out, ${words}`,

@@ -42,7 +42,10 @@ async function startMutualServer(certificate: string): Promise<{ port: number } 
 }
 
 /** A proxy that goes wherever it is told, and keeps where that was. */
-function startProxy(kind: "http" | "https" | "socks5", login = ""): { url: string; asked: string[] } & AsyncDisposable {
+function startProxy(
+  kind: "http" | "https" | "socks5",
+  login = "",
+): { url: string; asked: string[]; drop(): void } & AsyncDisposable {
   const listener = kind === "https"
     ? Deno.listenTls({ port: 0, hostname: "127.0.0.1", cert: tlsFile("server.pem"), key: tlsFile("server.key") })
     : Deno.listen({ port: 0, hostname: "127.0.0.1" });
@@ -68,6 +71,7 @@ function startProxy(kind: "http" | "https" | "socks5", login = ""): { url: strin
   return {
     url: `${kind}://${login && `${login}@`}127.0.0.1:${port}`,
     asked,
+    drop: () => open.forEach(quietly),
     async [Symbol.asyncDispose]() {
       listener.close();
       for (const conn of open) quietly(conn);
@@ -345,6 +349,21 @@ Deno.test("dial() says why it did not get there", async (t) => {
       /|/,
     );
   });
+});
+
+Deno.test("a connection that is broken off without TLS's goodbye says so, in words of ours", async () => {
+  await using server = await startMutualServer("server");
+  await using proxy = startProxy("socks5"); // which ends what it joins when it is disposed of, and knows no TLS
+  const config = cluster(server.port, {}, { proxy: proxy.url });
+  for (const runtimeAuthorities of AUTHORITIES) {
+    const duplex = await dial(config, { runtimeAuthorities });
+    assert.ok(await duplex.read(new Uint8Array(100)));
+    proxy.drop();
+    const ended = await duplex.read(new Uint8Array(1)).catch((error) => error);
+    assert.ok(ended === null || ended instanceof Error && !/docs\.rs|os error/.test(ended.message), String(ended));
+    if (runtimeAuthorities === "none") assert.match(String(ended), /the other end broke it off/);
+    duplex.close();
+  }
 });
 
 Deno.test("dial() ends with the signal's reason", async () => {

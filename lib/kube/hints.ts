@@ -11,16 +11,46 @@ export interface Access {
   readonly namespace?: string | undefined;
 }
 
+/** A refusal, as far as hints depend on it. */
+export interface Refused {
+  readonly status: number;
+  /** The server's own words. */
+  readonly words: string;
+}
+
+/**
+ * How an API server words what its authorizers do not allow. Other things are forbidden too (a quota, a Pod Security
+ * Standard, an admission webhook), and no rule helps against those.
+ * {@link https://github.com/kubernetes/apiserver/blob/master/pkg/endpoints/handlers/responsewriters/errors.go}
+ */
+const UNAUTHORIZED =
+  /User "[^]*" cannot (\S+) resource "([^"]+)" in API group "([^"]*)" (?:at the cluster scope|in the namespace "([^"]+)")/;
+
 /** Next steps after a refusal: whom to ask for what, in commands that can be pasted. */
-export function refusalHints(status: number, access: Access | undefined, cluster: ClusterConfig): string[] {
+export function refusalHints(
+  { status, words }: Refused,
+  access: Access | undefined,
+  { userName }: ClusterConfig,
+): string[] {
   if (status === 401) {
     return [
-      `Look at the credentials of the user "${cluster.userName}" in the kubeconfig: they are wrong or have expired`,
+      `Look at the credentials of the user "${userName}" in the kubeconfig: they are wrong or have expired`,
       "Try: kubectl auth whoami",
     ];
   }
-  if (status !== 403 || access === undefined) return [];
-  const { verbs, group, resource, namespace } = access;
+  const missing = status === 403 ? missingAccess(words, access) : undefined;
+  return missing === undefined ? [] : ruleHints(missing);
+}
+
+/** What lacks by the server's words; with all that the request takes, so that nobody has to ask twice. */
+function missingAccess(words: string, asked: Access | undefined): Access | undefined {
+  const [, verb, resource = "", group = "", namespace] = UNAUTHORIZED.exec(words) ?? [];
+  if (verb === undefined) return undefined;
+  const same = asked?.group === group && asked.resource === resource && asked.verbs.includes(verb);
+  return { verbs: same ? asked.verbs : [verb], group, resource, namespace };
+}
+
+function ruleHints({ verbs, group, resource, namespace }: Access): string[] {
   const [plural = "", subresource] = resource.split("/");
   const scope = namespace === undefined ? "" : ` --namespace ${namespace}`;
   const role = namespace === undefined ? "clusterrole" : "role";

@@ -8,6 +8,7 @@ import { messageOf, UserError } from "@/util/mod.ts";
 import { CORE_SCHEMA, FAILSAFE_SCHEMA, load, nullCoreTag, type Schema } from "js-yaml";
 import { dirname } from "node:path";
 import * as z from "zod/mini";
+import { describeMisfit } from "./misfit.ts";
 
 /**
  * Every scalar stays the text that is written (a token of digits alone is no number), but for null: `kubectl config`
@@ -108,19 +109,11 @@ export interface Kubeconfig {
  * @throws {UserError} when it is no YAML, or not of a kubeconfig's shape; names file and place
  */
 export function parseKubeconfig(content: string, file: string): Kubeconfig {
-  const document = parseYaml(content, file, YAML_SCHEMA);
-  const parsed = fileSchema.safeParse(document);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const place = (issue?.path ?? []).map((step) => typeof step === "number" ? `[${step}]` : `.${String(step)}`).join(
-      "",
-    );
-    throw new UserError(`Cannot use the kubeconfig "${file}": ${place.slice(1) || "it"} is not what it should be`, {
-      hints: [`Compare with: kubectl config view --raw --kubeconfig ${file}`],
-      cause: parsed.error,
-    });
-  }
-  const { clusters, users, contexts, "current-context": currentContext } = parsed.data;
+  const { clusters, users, contexts, "current-context": currentContext } = parseShape(
+    fileSchema,
+    parseYaml(content, file, YAML_SCHEMA),
+    file,
+  );
   requireUnique("clusters", clusters, file);
   requireUnique("users", users, file);
   requireUnique("contexts", contexts, file);
@@ -151,11 +144,20 @@ export function mergeKubeconfigs(files: readonly Kubeconfig[]): Kubeconfig {
 /** What the clusters of a file tell exec plugins, by the cluster's name; with types, as plugins are sent JSON. */
 function pluginConfigs(content: string, file: string): Map<string, unknown> {
   if (!content.includes(PLUGIN_EXTENSION)) return new Map();
-  const { clusters } = extensionsSchema.parse(parseYaml(content, file, CORE_SCHEMA));
+  const { clusters } = parseShape(extensionsSchema, parseYaml(content, file, CORE_SCHEMA), file);
   return new Map(clusters.map(({ name, cluster }) => [
     String(name),
     cluster.extensions.find((extension) => extension.name === PLUGIN_EXTENSION)?.extension,
   ]));
+}
+
+function parseShape<T extends z.ZodMiniType>(schema: T, document: unknown, file: string): z.output<T> {
+  const parsed = schema.safeParse(document);
+  if (parsed.success) return parsed.data;
+  const isMap = typeof document === "object" && !Array.isArray(document);
+  throw new UserError(`Cannot use the kubeconfig "${file}": ${isMap ? describeMisfit(parsed.error) : "it is none"}`, {
+    hints: [`Compare with: kubectl config view --raw --kubeconfig ${file}`],
+  });
 }
 
 function parseYaml(content: string, file: string, schema: Schema): unknown {
@@ -165,7 +167,7 @@ function parseYaml(content: string, file: string, schema: Schema): unknown {
   } catch (cause) {
     // The parser's message goes on with lines of the file, which may hold secrets.
     const [words = ""] = messageOf(cause).split("\n");
-    throw new UserError(`Cannot read the kubeconfig "${file}": it is not YAML: ${words}`, { cause: undefined });
+    throw new UserError(`Cannot read the kubeconfig "${file}": it is not YAML: ${words}`);
   }
 }
 

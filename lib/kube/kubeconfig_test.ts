@@ -337,8 +337,9 @@ const REFUSALS: {
   },
   { name: "a folder for a file", files: { "config/x": "" }, says: /^Cannot read the kubeconfig ".*": / },
   { name: "bad YAML", files: { config: "a: b: c" }, says: /is not YAML: bad indentation/ },
-  { name: "a list for a file", files: { config: "- a" }, says: /it is not what it should be/ },
-  { name: "a text for a list", files: { config: "contexts: x" }, says: /: contexts is not what it should be/ },
+  { name: "a list for a file", files: { config: "- a" }, says: /: it is none$/ },
+  { name: "plain text", files: { config: "no kubeconfig\nat all" }, says: /: it is none$/ },
+  { name: "a text for a list", files: { config: "contexts: x" }, says: /: contexts is not a list$/ },
   { name: "a name twice in one file", files: { config: "users: [{name: a}, {name: a}]" }, says: /two users "a"/ },
   {
     name: "an unknown context",
@@ -466,6 +467,7 @@ Deno.test("loadKubeconfig() refuses with a sentence", async (t) => {
       await assert.rejects(load(files, options), (error) => {
         assert.ok(error instanceof UserError, String(error));
         assert.match(error.message, says);
+        assert.equal(error.cause instanceof Error && /[{[]/.test(error.cause.message), false, "no parser's own words");
         if (hints) assert.ok(error.hints.some((hint) => hints.test(hint)), error.hints.join());
         return true;
       });

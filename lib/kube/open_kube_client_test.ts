@@ -240,28 +240,77 @@ Deno.test("KubeClient throws the API's own words", async (t) => {
   }
 });
 
-Deno.test("KubeClient tells which rule is missing, and how to give it", async () => {
-  await against(() => failure(403, "Forbidden", "no"), async (kube) => {
-    const hintsOf = async (call: Promise<unknown>) => {
-      const error = await call.then(() => undefined, (error) => error);
-      assert.ok(isForbidden(error));
-      return error.hints;
-    };
-    assert.deepEqual(
-      await hintsOf(kube.patch(deployments, { namespace: "shop", name: "x" }, { type: "merge", body: {} })),
-      [
+/** What an authorizer says: in a namespace, or of the whole cluster. */
+function refused(verb: string, resource: string, group: string, namespace?: string): Answer {
+  const where = namespace === undefined ? "at the cluster scope" : `in the namespace "${namespace}"`;
+  const words =
+    `User "system:serviceaccount:a:b" cannot ${verb} resource "${resource}" in API group "${group}" ${where}`;
+  return failure(403, "Forbidden", `${resource} is forbidden: ${words}`);
+}
+
+Deno.test("KubeClient tells which rule is missing, and how to give it", async (t) => {
+  const cases: { name: string; answer: Answer; call(kube: KubeClient): Promise<unknown>; want: string[] }[] = [
+    {
+      name: "of a resource in a group",
+      answer: refused("patch", "deployments", "apps", "shop"),
+      call: (kube) => kube.patch(deployments, { namespace: "shop", name: "x" }, { type: "merge", body: {} }),
+      want: [
         'The rule that is missing: {apiGroups: ["apps"], resources: ["deployments"], verbs: ["patch"]}',
         "Who may grant it: kubectl create role NAME --verb=patch --resource=deployments.apps --namespace shop",
         "To check: kubectl auth can-i patch deployments.apps --namespace shop",
       ],
-    );
-    assert.deepEqual(await hintsOf(kube.portForward({ name: "p" }, 80)), [
-      'The rule that is missing: {apiGroups: [""], resources: ["pods/portforward"], verbs: ["get","create"]}',
-      "Who may grant it: kubectl create role NAME --verb=get,create --resource=pods/portforward --namespace default",
-      "To check: kubectl auth can-i get pods --subresource=portforward --namespace default",
-    ]);
-    assert.match(String(await hintsOf(kube.list(pods, { allNamespaces: true }))), /clusterrole NAME --verb=list/);
-  });
+    },
+    {
+      name: "with both verbs of a port-forward, whichever lacks",
+      answer: refused("create", "pods/portforward", "", "default"),
+      call: (kube) => kube.portForward({ name: "p" }, 80),
+      want: [
+        'The rule that is missing: {apiGroups: [""], resources: ["pods/portforward"], verbs: ["get","create"]}',
+        "Who may grant it: kubectl create role NAME --verb=get,create --resource=pods/portforward --namespace default",
+        "To check: kubectl auth can-i get pods --subresource=portforward --namespace default",
+      ],
+    },
+    {
+      name: "of the whole cluster",
+      answer: refused("list", "pods", ""),
+      call: (kube) => kube.list(pods, { allNamespaces: true }),
+      want: [
+        'The rule that is missing: {apiGroups: [""], resources: ["pods"], verbs: ["list"]}',
+        "Who may grant it: kubectl create clusterrole NAME --verb=list --resource=pods",
+        "To check: kubectl auth can-i list pods",
+      ],
+    },
+    {
+      name: "for acting as somebody else, which is not what was asked",
+      answer: refused("impersonate", "users", ""),
+      call: (kube) => kube.get(pods, { name: "p" }),
+      want: [
+        'The rule that is missing: {apiGroups: [""], resources: ["users"], verbs: ["impersonate"]}',
+        "Who may grant it: kubectl create clusterrole NAME --verb=impersonate --resource=users",
+        "To check: kubectl auth can-i impersonate users",
+      ],
+    },
+    ...[
+      'pods "x" is forbidden: exceeded quota: tight, requested: pods=1, used: pods=0, limited: pods=0',
+      'pods "x" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false',
+      'admission webhook "policy.example.test" denied the request: no',
+      'roles "x" is forbidden: user "a" is attempting to grant RBAC permissions not currently held',
+    ].map((words) => ({
+      name: `but not for what no rule helps against: ${words}`,
+      answer: failure(403, "Forbidden", words),
+      call: (kube: KubeClient) => kube.create(pods, { metadata: { name: "x" } }),
+      want: [],
+    })),
+  ];
+  for (const { name, answer, call, want } of cases) {
+    await t.step(name, async () => {
+      await against(() => answer, async (kube) => {
+        const error = await call(kube).then(() => undefined, (error) => error);
+        assert.ok(isForbidden(error));
+        assert.deepEqual(error.hints, want);
+      });
+    });
+  }
 });
 
 Deno.test("KubeClient names the field that is wrong", async () => {

@@ -1,5 +1,6 @@
 import { UserError } from "@/util/mod.ts";
 import type { Api, ApiRequest } from "./api.ts";
+import { describeMisfit } from "./misfit.ts";
 
 /**
  * Sends a request and parses the JSON of its answer.
@@ -18,10 +19,9 @@ export async function requestJson<T>(
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (cause) {
+  } catch {
     throw new UserError(`Cannot ${request.action}: what answered is no API server: "${text.trim().slice(0, 60)}"`, {
       hints: ["Something before the API server may want a login: try kubectl version"],
-      cause,
     });
   }
   return parseAnswer(parse, value, request.action);
@@ -31,7 +31,8 @@ export async function requestJson<T>(
 export function parseAnswer<T>(parse: (value: unknown) => T, value: unknown, action: string): T {
   try {
     return parse(value);
-  } catch (cause) {
-    throw new UserError(`Cannot ${action}: the API server's answer is not what it should be`, { cause });
+  } catch (error) {
+    const state = `the API server's answer is not what it should be (${describeMisfit(error)})`;
+    throw new UserError(`Cannot ${action}: ${state}`);
   }
 }

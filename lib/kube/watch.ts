@@ -96,15 +96,15 @@ export async function* watchObjects<T>(
       if (version === undefined) {
         const { items, resourceVersion } = await seams.list(signal);
         version = resourceVersion;
-        yield* differences(items, known, parse);
+        yield* differences(items, known, { parse, action: seams.action });
       }
       pause ||= FIRST_PAUSE_MS; // for a server that ends every watch at once
       for await (const { type, object } of readEvents(where, version, { ...seams, onOpen }, signal)) {
         pause = 0;
         if (type === "ERROR") throw eventError(resource, object);
-        version = versionSchema.parse(object).metadata.resourceVersion;
+        version = parseAnswer(versionSchema.parse, object, seams.action).metadata.resourceVersion;
         if (type !== "ADDED" && type !== "MODIFIED" && type !== "DELETED") continue; // BOOKMARK
-        const { uid } = identitySchema.parse(object).metadata;
+        const { uid } = parseAnswer(identitySchema.parse, object, seams.action).metadata;
         if (type === "DELETED") known.delete(uid);
         else known.set(uid, object);
         yield { type, object: parse(object) };
@@ -127,11 +127,11 @@ export async function* watchObjects<T>(
 function* differences<T>(
   items: unknown[],
   known: Map<string, unknown>,
-  parse: (value: unknown) => T,
+  { parse, action }: { parse: (value: unknown) => T; action: string },
 ): Generator<WatchEvent<T>> {
   const gone = new Map(known);
   for (const object of items) {
-    const { uid, resourceVersion } = identitySchema.parse(object).metadata;
+    const { uid, resourceVersion } = parseAnswer(identitySchema.parse, object, action).metadata;
     const before = known.get(uid);
     gone.delete(uid);
     known.set(uid, object);

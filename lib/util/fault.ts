@@ -18,6 +18,11 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message || error.name : String(error);
 }
 
+/** An error in the system's words alone: "Permission denied", without the error's number and what was being done. */
+export function reasonOf(error: unknown): string {
+  return messageOf(error).replace(/ \(os error \d+\).*$/s, "");
+}
+
 /**
  * Every error that is inside one: the error itself, its `cause`s, both halves of a `SuppressedError`, all of an
  * `AggregateError`; the outermost first, each once.

@@ -8,7 +8,7 @@
 export { acceptAll, type Acceptor } from "./accept.ts";
 export { closeQuietly, type Duplex, readFull, UnexpectedEnd, writeAll } from "./duplex.ts";
 export { duplexPair, type DuplexPairOptions } from "./duplex_pair.ts";
-export { messageOf, unfold, UserError } from "./fault.ts";
+export { messageOf, reasonOf, unfold, UserError } from "./fault.ts";
 export { abortable, deadline, sleep } from "./life.ts";
 export { splice } from "./splice.ts";
 export { spendTurn, turnOver } from "./turns.ts";
