@@ -48,11 +48,10 @@ ${optional.map(({ resource, verbs, why }) => `- \`${resource}\` ${verbs.join(", 
 
 Before Kubernetes 1.35 either verb of \`pods/portforward\` is enough: \`get\` for WebSocket, \`create\` for servers from 1.35
 on, which ask for it as well. Where it is refused altogether, \`pods/exec\` (\`get\`, \`create\`) does in its place: each
-connection to the agent is then a process in the agent's container, which takes some 20 MB of its memory.
-\`get\` on configmaps and services is used to find out what there is when the answer to a
-create was lost. Nothing is needed outside the namespace. The proxy's pod uses no rights at all: it runs under the
-namespace's default service account, or the swapped workload's, whose token is there for your process as it would be in
-any pod.
+connection to the agent is then a process in the agent's container, which takes some 20 MB of its memory. \`get\` on
+configmaps and services is used to find out what there is when the answer to a create was lost. Nothing is needed
+outside the namespace. The proxy's pod uses no rights at all: it runs under the namespace's default service account, or
+the swapped workload's, whose token is there for your process as it would be in any pod.
 
 These Roles are what the tests on the real cluster use (\`tests/e2e/rbac_test.ts\`): each is enough, and each right that
 is taken away is missed with a sentence.

@@ -93,8 +93,7 @@ export const RIGHTS: readonly Right[] = [
     group: "",
     resource: "pods/exec",
     verbs: ["get", "create"],
-    why: "reach the agent where port-forwards are refused; ask the running container as whom it runs, where template " +
-      "and kubelet do not say",
+    why: "reach the agent where port-forwards are refused; ask a container as whom it runs",
     when: "optional",
   },
   {
