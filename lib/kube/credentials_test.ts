@@ -1,7 +1,7 @@
 import { UserError, writeAll } from "@/util/mod.ts";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { acceptWebSocket, serverFrame, startServer, type TestServer, tlsFile } from "./_test_server.ts";
+import { acceptWebSocket, randomBytes, serverFrame, startServer, type TestServer, tlsFile } from "./_test_server.ts";
 import { openKubeClient } from "./open_kube_client.ts";
 import type { ClusterConfig, Credentials, ExecCredentials } from "./cluster_config.ts";
 import { openCredentials } from "./credentials.ts";
@@ -238,6 +238,44 @@ Deno.test("openExecPlugin() refuses a plugin", async (t) => {
         return true;
       });
     });
+  }
+});
+
+Deno.test("openExecPlugin() survives whatever a plugin may print", async () => {
+  const good = JSON.stringify({
+    apiVersion: "client.authentication.k8s.io/v1",
+    kind: "ExecCredential",
+    status: { token: "t", clientCertificateData: "c", clientKeyData: "k", expirationTimestamp: "2030-01-01T00:00:00Z" },
+  });
+  const config = {
+    kind: "exec",
+    apiVersion: "client.authentication.k8s.io/v1",
+    command: "x",
+    args: [],
+    env: {},
+    interactiveMode: "Never",
+  } as const;
+  const answers = new Set<string>();
+  for (let seed = 0; seed < 300; seed++) {
+    const [at = 0, length = 0, ...bytes] = randomBytes(20, seed);
+    const noise = new TextDecoder().decode(new Uint8Array(bytes));
+    const place = Math.floor(at / 256 * good.length);
+    const odd = ["null", "0", "[]", "{}", '""', "-1e999", '{"a":'][seed % 7];
+    for (const text of [noise, good.slice(0, place), good.slice(0, place) + noise + good.slice(place + length % 9)]) {
+      answers.add(text);
+    }
+    answers.add(
+      good.replace(/"(t|c|k|2030-[^"]*|v1|ExecCredential)"/g, (found) => bytes.length % 2 ? found : `${odd}`),
+    );
+    answers.add(good.replace(/\{"token.*\}/, `${odd}`));
+  }
+  for (const stdout of answers) {
+    const pluginRunner = { interactive: false, run: () => Promise.resolve({ code: 0, stdout, stderr: "" }) };
+    using source = openExecPlugin(config, { pluginRunner });
+    await source.identity().then(
+      ({ headers }) => assert.match(headers[0]?.[1] ?? "", /^Bearer /),
+      (error) => assert.ok(error instanceof UserError, `${stdout}: ${error}`),
+    );
   }
 });
 

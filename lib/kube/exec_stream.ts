@@ -1,5 +1,6 @@
 import { type Duplex, UserError } from "@/util/mod.ts";
 import type { Api } from "./api.ts";
+import { ProtocolError } from "./byte_reader.ts";
 import { CLOSE_CHANNEL, execRequest, exitCode, STATUS, STDERR, STDIN, STDOUT, SUBPROTOCOLS } from "./exec.ts";
 import { pieceDuplex } from "./piece_duplex.ts";
 import type { ObjectName } from "./resource.ts";
@@ -60,10 +61,14 @@ function execDuplex(
   let stderr = "";
   let status = "";
   const text = async () => new TextDecoder().decode(await socket.readMessage(MAX_TEXT_BYTES));
+  const addStatus = (words: string) => {
+    status += words;
+    if (status.length > MAX_TEXT_BYTES) throw new ProtocolError(`Cannot ${action}: the server's status has no end`);
+  };
   /** Deals with one message. @returns whether it is output */
   const step = async (): Promise<boolean> => {
     if (await socket.read(channel) === null) return false;
-    if (channel[0] === STATUS) status += await text();
+    if (channel[0] === STATUS) addStatus(await text());
     if (channel[0] === STDERR) {
       const words = await text();
       onStderr?.(words);

@@ -1,7 +1,8 @@
-import { writeAll } from "@/util/mod.ts";
+import { UserError, writeAll } from "@/util/mod.ts";
 import assert from "node:assert/strict";
 import {
   acceptWebSocket,
+  randomBytes,
   type RawExchange,
   readAll,
   readClientFrame,
@@ -164,4 +165,56 @@ Deno.test("execStream() carries a command's input and output, and tells how it e
     assert.match(error.message, /ended with exit code 3: oops$/);
     return true;
   });
+});
+
+Deno.test("exec, execStream and portForward survive whatever comes on their channels", async () => {
+  let seed = 0;
+  await using server = startServer({
+    async answer(exchange) {
+      const offered = exchange.request.headers.get("sec-websocket-protocol") ?? "";
+      await acceptWebSocket(exchange, offered.split(", ")[0] ?? "");
+      const [ports = 0] = randomBytes(1, seed);
+      if (ports % 2) {
+        await writeAll(exchange.conn, new Uint8Array([...serverFrame(2, [0, 80, 0]), ...serverFrame(2, [1, 80, 0])]));
+      }
+      for (let frame = 0; frame < 6; frame++) {
+        const [channel = 0, ...noise] = randomBytes(1 + frame * 20, ++seed);
+        await writeAll(exchange.conn, serverFrame(2, [channel % 5, ...noise]));
+      }
+      await writeAll(exchange.conn, seed % 3 ? CLOSE : randomBytes(30, seed));
+      return undefined;
+    },
+  });
+  await using kube = openKubeClient(server.config());
+  const survives = async (call: () => Promise<unknown>) => {
+    await call().catch((error) => assert.ok(error instanceof UserError, String(error)));
+  };
+  for (let round = 0; round < 30; round++) {
+    await survives(() => kube.exec({ name: "p" }, { command: ["x"] }));
+    for (
+      const open of [
+        () => kube.execStream({ name: "p" }, { command: ["x"] }),
+        () => kube.portForward({ name: "p" }, 80, { via: "websocket" }),
+      ]
+    ) {
+      await survives(async () => {
+        const duplex = await open();
+        try {
+          await readAll(duplex);
+        } finally {
+          duplex.close();
+        }
+      });
+    }
+  }
+});
+
+Deno.test("execStream() does not keep a status that has no end", async () => {
+  await using server = podServer(async ({ conn }) => {
+    for (let count = 0; count < 40; count++) await writeAll(conn, output(3, "x".repeat(60_000)));
+    await conn.read(new Uint8Array(1));
+  });
+  await using kube = openKubeClient(server.config());
+  const duplex = await kube.execStream({ name: "p" }, { command: ["x"] });
+  await assert.rejects(readAll(duplex), /the server's status has no end$/);
 });

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { type Duplex, writeAll } from "@/util/mod.ts";
+import { type Duplex, UserError, writeAll } from "@/util/mod.ts";
 import { type ByteReader, ProtocolError } from "./byte_reader.ts";
 
 /** What is asked. */
@@ -42,7 +42,7 @@ export async function sendRequest(duplex: Duplex, request: HttpRequest): Promise
   const headers = Array.isArray(request.headers) ? request.headers : Object.entries(request.headers);
   for (const [name, value] of headers) {
     // A value that ends the line would let whoever chose it write headers of his own.
-    if (/[\r\n\0]/.test(name + value)) throw new TypeError(`Cannot send header "${name}": it has a line break`);
+    if (/[\r\n\0]/.test(name + value)) throw new UserError(`Cannot send the header "${name}": it has a line break`);
     lines.push(`${name}: ${value}`);
   }
   if (request.body !== undefined) lines.push(`Content-Length: ${request.body.length}`);

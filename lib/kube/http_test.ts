@@ -1,3 +1,4 @@
+import { UserError } from "@/util/mod.ts";
 import assert from "node:assert/strict";
 import { cuttings, randomBytes, readAll, scriptedDuplex } from "./_test_server.ts";
 import { ByteReader, ProtocolError } from "./byte_reader.ts";
@@ -119,6 +120,6 @@ Deno.test("sendRequest() writes head and body at once, and no header of somebody
   assert.equal(text, "POST /x?y=z HTTP/1.1\r\nHost: a:1\r\nX: 1\r\nContent-Length: 2\r\n\r\n{}");
   await assert.rejects(
     () => sendRequest(duplex, { method: "GET", target: "/", headers: [["X", "a\r\nEvil: 1"]] }),
-    TypeError,
+    UserError,
   );
 });

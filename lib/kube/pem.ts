@@ -1,11 +1,28 @@
 import { UserError } from "@/util/mod.ts";
 import type { ClientCertificate } from "./cluster_config.ts";
 
-const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----([\s\S]*?)-----END \1-----/g;
+interface Block {
+  readonly label: string;
+  readonly body: string;
+  /** All of it, as it stands there. */
+  readonly block: string;
+}
 
-/** The blocks of a PEM text (RFC 7468): their labels, and the blocks themselves as they stand there. */
-function blocksOf(text: string): { label: string; body: string; block: string }[] {
-  return [...text.matchAll(BLOCK)].map(([block, label = "", body = ""]) => ({ label, body, block }));
+/** The blocks of a PEM text (RFC 7468); one that does not end is none. */
+function blocksOf(text: string): Block[] {
+  const blocks: Block[] = [];
+  let begun: { label: string; lines: string[] } | undefined;
+  for (const written of text.split("\n")) {
+    const line = written.trim();
+    const [, edge, label = ""] = /^-----(BEGIN|END) ([A-Z0-9 ]+)-----$/.exec(line) ?? [];
+    if (edge === "BEGIN") begun = { label, lines: [line] };
+    else begun?.lines.push(line);
+    if (edge !== "END" || begun === undefined) continue;
+    const { lines } = begun;
+    if (begun.label === label) blocks.push({ label, body: lines.slice(1, -1).join("\n"), block: lines.join("\n") });
+    begun = undefined;
+  }
+  return blocks;
 }
 
 /**
@@ -13,19 +30,30 @@ function blocksOf(text: string): { label: string; body: string; block: string }[
  * the runtime ignores what it cannot read, and a server would then be untrusted for no visible reason.
  *
  * @param what names the text in an error: `"certificate-authority" of cluster "prod"`
- * @throws {UserError} when there is none, or one that is no base64
+ * @throws {UserError} when there is none, or what stands for one is no base64 or no DER
  */
 export function requireCertificates(text: string, what: string): string {
   const blocks = blocksOf(text).filter(({ label }) => /^(X509 |TRUSTED )?CERTIFICATE$/.test(label));
   if (blocks.length === 0) throw new UserError(`Cannot use ${what}: it has no PEM certificate in it`);
   for (const { body } of blocks) {
+    let der: Uint8Array;
     try {
-      Uint8Array.fromBase64(body);
+      der = Uint8Array.fromBase64(body);
     } catch (cause) {
       throw new UserError(`Cannot use ${what}: a certificate in it is not base64`, { cause });
     }
+    if (!isSequence(der)) throw new UserError(`Cannot use ${what}: a certificate in it is none`);
   }
   return blocks.map(({ block }) => `${block}\n`).join("");
+}
+
+/** Whether bytes are one SEQUENCE of DER (X.690, section 8.1), as long as it says. */
+function isSequence(der: Uint8Array): boolean {
+  const [tag, first = 0] = der;
+  const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
+  let length = lengthBytes === 0 ? first : 0;
+  for (const byte of der.subarray(2, 2 + lengthBytes)) length = length * 256 + byte;
+  return tag === 0x30 && lengthBytes <= 4 && der.length === 2 + lengthBytes + length;
 }
 
 /**

@@ -59,14 +59,14 @@ async function socks(conn: Duplex, proxy: URL, { hostname, port }: ProxyTarget):
   const name = new TextEncoder().encode(hostname);
   const { username, password } = userOf(proxy);
   const refuse = (state: string, login = false) => refused(proxy, `${hostname}:${port}`, state, login);
-  if (name.length > 255) throw refuse("takes names of 255 bytes at most");
+  const user = new TextEncoder().encode(username);
+  const secret = new TextEncoder().encode(password);
+  if ([name, user, secret].some(({ length }) => length > 255)) throw refuse("takes names of 255 bytes at most");
 
   await writeAll(conn, new Uint8Array(username === "" ? [5, 1, 0] : [5, 2, 0, 2]));
   const [version, method] = await exactly(conn, 2, refuse);
   if (version !== 5) throw refuse("does not speak SOCKS 5");
   if (method === 2) {
-    const user = new TextEncoder().encode(username);
-    const secret = new TextEncoder().encode(password);
     await writeAll(conn, new Uint8Array([1, user.length, ...user, secret.length, ...secret]));
     const [, status] = await exactly(conn, 2, refuse);
     if (status !== 0) throw refuse("did not accept user name and password", true);
@@ -89,7 +89,16 @@ async function exactly(conn: Duplex, count: number, refuse: (state: string) => U
 }
 
 function userOf(proxy: URL): { username: string; password: string } {
-  return { username: decodeURIComponent(proxy.username), password: decodeURIComponent(proxy.password) };
+  return { username: unescaped(proxy.username), password: unescaped(proxy.password) };
+}
+
+/** Without its percent escapes; what is none stands for itself. */
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function refused(proxy: URL, target: string, state: string, login: boolean): UserError {

@@ -50,6 +50,21 @@ const ANSWERS: { name: string; proxy: string; bytes: number[]; sent: number[]; s
     says: /wants another way to log in$/,
   },
   {
+    name: "CONNECT, a password with a percent sign that escapes nothing",
+    proxy: "http://user:50%@proxy",
+    bytes: encode("HTTP/1.1 200 OK\r\n\r\n"),
+    sent: encode(
+      "CONNECT [fd00::1]:6443 HTTP/1.1\r\nHost: [fd00::1]:6443\r\nProxy-Authorization: Basic dXNlcjo1MCU=\r\n\r\n",
+    ),
+  },
+  {
+    name: "SOCKS, a login that is too long for it",
+    proxy: `socks5://${"u".repeat(256)}:x@proxy`,
+    bytes: [],
+    sent: [],
+    says: /takes names of 255 bytes at most$/,
+  },
+  {
     name: "SOCKS 4",
     proxy: "socks5://proxy",
     bytes: [0, 91],

@@ -12,6 +12,7 @@ import type { Log } from "@/log/mod.ts";
 import { messageOf, sleep } from "@/util/mod.ts";
 import * as z from "zod/mini";
 import type { Api, ApiRequest } from "./api.ts";
+import { ProtocolError } from "./byte_reader.ts";
 import { parseAnswer } from "./request_json.ts";
 import { metadataSchema, type Resource } from "./resource.ts";
 import { isGone, KubeError, parseStatus } from "./status.ts";
@@ -204,7 +205,9 @@ export async function* readLines(source: { read(into: Uint8Array): Promise<numbe
       if (line.trim() !== "") yield line;
     }
     text = text.slice(start);
-    if (text.length > MAX_LINE_CHARS) throw new Error("Cannot read a line of the API server's answer: it is too long");
+    if (text.length > MAX_LINE_CHARS) {
+      throw new ProtocolError("Cannot read a line of the API server's answer: it is too long");
+    }
   }
 }
 

@@ -1,10 +1,20 @@
-import { writeAll } from "@/util/mod.ts";
+import { silentLog } from "@/log/mod.ts";
+import { UserError, writeAll } from "@/util/mod.ts";
 import assert from "node:assert/strict";
-import { cuttings, scriptedDuplex, type SeenRequest, startServer, type TestServer, writeText } from "./_test_server.ts";
+import {
+  cuttings,
+  randomBytes,
+  scriptedDuplex,
+  type SeenRequest,
+  startServer,
+  type TestServer,
+  writeText,
+} from "./_test_server.ts";
+import type { Api } from "./api.ts";
 import { openKubeClient } from "./open_kube_client.ts";
 import { configMaps } from "./objects.ts";
 import { isForbidden } from "./status.ts";
-import { readLines } from "./watch.ts";
+import { readLines, watchObjects } from "./watch.ts";
 
 const object = (uid: string, version: number, data: Record<string, string> = {}) => ({
   metadata: { name: uid, uid, resourceVersion: String(version) },
@@ -150,6 +160,43 @@ Deno.test("readLines() gives the same lines however the bytes are cut", async ()
     const lines = await Array.fromAsync(readLines(scriptedDuplex(bytes, cuts)));
     assert.deepEqual(lines, ['{"ä":1}', '{"b":"€"}\r']);
   }
+});
+
+Deno.test("watch() survives whatever lines a server may send", async () => {
+  const good = event("MODIFIED", object("a", 7, { key: "value" }));
+  const texts: string[] = ["[", '{"type":"ERROR"}', '{"type":"ADDED","object":null}', "null", "[".repeat(100_000)];
+  for (let seed = 0; seed < 60; seed++) {
+    const [at = 0, length = 0, ...bytes] = randomBytes(40, seed);
+    const noise = new TextDecoder("latin1").decode(new Uint8Array(bytes));
+    const place = Math.floor(at / 256 * good.length);
+    texts.push(noise, good.slice(0, place) + noise + good.slice(place + length % 20));
+  }
+  // What cannot be read is another try of the watch; the second one ends the test.
+  await Promise.all(texts.map(async (text) => {
+    const ended = new AbortController();
+    const reason = new Error("enough");
+    let requests = 0;
+    const api: Api = {
+      request() {
+        if (++requests > 1) ended.abort(reason);
+        const { read } = scriptedDuplex(new TextEncoder().encode(`${text}\n`));
+        const response = { headers: new Headers(), read, text: () => Promise.resolve(""), [Symbol.dispose]() {} };
+        return Promise.resolve(response);
+      },
+      upgrade: () => Promise.reject(new Error("no")),
+      [Symbol.dispose]() {},
+    };
+    const seams = {
+      api,
+      log: silentLog,
+      path: "/",
+      action: "watch",
+      access: { verbs: ["watch"], group: "", resource: "configmaps" },
+      list: () => Promise.resolve({ items: [], resourceVersion: "1" }),
+    } as const;
+    const watching = watchObjects(configMaps, { resourceVersion: "1" }, seams, ended.signal);
+    await assert.rejects(Array.fromAsync(watching), (error) => error === reason || error instanceof UserError);
+  }));
 });
 
 Deno.test("watch() takes an event of a megabyte", async () => {
