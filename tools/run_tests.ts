@@ -12,6 +12,7 @@
  * @module
  */
 import { messageOf, UserError } from "@/util/mod.ts";
+import { dirname, join } from "node:path";
 import { clusterUnavailable, ensureCluster, listenForInterrupt, openForeignCluster } from "../tests/cluster/mod.ts";
 
 /** A group of test files. */
@@ -48,7 +49,8 @@ const LAYERS: readonly Layer[] = [
   { name: "machine", roots: ["tests/machine", "tests/vpn"], parallel: 1, minutes: 10 },
   {
     name: "e2e",
-    roots: ["tests/cluster", "tests/testkit/conformance_test.ts", "tests/e2e"],
+    // Two files of the layer fast have more to do where there is a cluster, or its kubectl.
+    roots: ["tests/cluster", "tests/testkit/conformance_test.ts", "lib/kube/kubeconfig_test.ts", "tests/e2e"],
     parallel: 1,
     minutes: 20,
     cluster: true,
@@ -108,7 +110,9 @@ async function runLayer(layer: Layer): Promise<void> {
     }
     // A cluster that somebody works with stays; one that comes up for the tests goes with them.
     if (!await cluster("env")) stack.defer(async () => void await cluster("down"));
-    env["TELEPRESENCE_TEST_KUBECONFIG"] = (await ensureCluster()).kubeconfig;
+    const { kubeconfig, kubectl: [program] } = await ensureCluster();
+    env["TELEPRESENCE_TEST_KUBECONFIG"] = kubeconfig;
+    env["TELEPRESENCE_TEST_KUBECTL"] = join(dirname(program), "kubectl"); // a name of the same program
   }
   const queue = [...files];
   const worker = async () => {

@@ -1,4 +1,4 @@
-import { requireProgram, runProgram } from "@/process/mod.ts";
+import { type Finished, runProgram } from "@/process/mod.ts";
 import { UserError } from "@/util/mod.ts";
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -59,6 +59,8 @@ const LOADS: {
   files: Record<string, string>;
   options?: (folder: string) => KubeconfigOptions;
   want: Partial<ClusterConfig>;
+  /** Why kubectl refuses it. */
+  kubectlDiffers?: string;
 }[] = [
   {
     name: "a token, a namespace, the defaults",
@@ -75,6 +77,7 @@ const LOADS: {
   },
   {
     name: "scalars stay what is written: a token of digits, a namespace 1e3",
+    kubectlDiffers: "takes no number for a text",
     files: {
       config: kubeconfig({ user: "token: 0123456789012345678901", context: "cluster: c, user: u, namespace: 1e3" }),
     },
@@ -147,6 +150,7 @@ const LOADS: {
   },
   {
     name: "data before files",
+    kubectlDiffers: "wants the files to be there all the same",
     files: {
       config: kubeconfig({
         cluster: `certificate-authority: /none, certificate-authority-data: ${base64(CA)}`,
@@ -278,41 +282,68 @@ Deno.test("loadKubeconfig() reads what kubectl reads", async (t) => {
   }
 });
 
-/** Where there is something to choose. */
-const CHOICES = LOADS.filter(({ options, want }) => options !== undefined && want.contextName !== "in-cluster");
+/** kubectl, where the tests' layer with a cluster names one. */
+const KUBECTL = Deno.env.get("TELEPRESENCE_TEST_KUBECTL");
 
-const KUBECTL = await runProgram(["kubectl", "version", "--client"]).then(({ code }) => code === 0, () => false);
+/** What kubectl says with the same files, environment and flags. */
+async function kubectl(words: readonly string[], { env, path, context }: KubeconfigOptions): Promise<Finished> {
+  return await runProgram([
+    KUBECTL ?? "kubectl",
+    ...words,
+    ...(path === undefined ? [] : [`--kubeconfig=${path}`]),
+    ...(context === undefined ? [] : [`--context=${context}`]),
+  ], { clearEnv: true, env: Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value ?? ""])) });
+}
 
-Deno.test("loadKubeconfig() chooses what kubectl chooses", { ignore: !KUBECTL }, async (t) => {
-  for (const { name, files, options } of CHOICES) {
-    await t.step(name, async () => {
-      let seen: unknown;
+const ASK = ["get", "--raw", "/version", "--request-timeout=1s", "-v=8"];
+/** It got as far as asking a server, which is not there. */
+const ASKED = /dial tcp|no such host|proxyconnect|socks connect|Client\.Timeout|deadline exceeded/;
+
+const defaults = (folder: string): KubeconfigOptions => ({ env: { KUBECONFIG: join(folder, "config") } });
+
+Deno.test("loadKubeconfig() chooses what kubectl chooses", { ignore: KUBECTL === undefined }, async (t) => {
+  for (const { name, files, options = defaults, kubectlDiffers } of LOADS) {
+    if (files === IN_CLUSTER) continue; // kubectl looks for a service account where pods have it, and nowhere else
+    await t.step(name + (kubectlDiffers === undefined ? "" : `, where kubectl ${kubectlDiffers}`), async () => {
+      let view = "";
+      let asked = "";
       const ours = await load(files, async (folder) => {
-        const given = options?.(folder) ?? { env: { KUBECONFIG: join(folder, "config") } };
-        seen = await askKubectl(await given);
+        const given = options(folder);
+        view = (await kubectl(["config", "view", "--minify", "--output=json"], given)).stdout;
+        // Where the user has nothing to log in with, kubectl asks for a name and a password.
+        const token = (await loadKubeconfig(given)).credentials.kind === "none" ? ["--token=t"] : [];
+        asked = (await kubectl([...ASK, ...token], given)).stderr;
         return given;
       });
-      const { contextName, clusterName, userName, namespace } = ours;
-      assert.deepEqual({ contextName, clusterName, userName, namespace }, seen);
+      if (kubectlDiffers !== undefined) return assert.doesNotMatch(asked, ASKED);
+      const { contexts, "current-context": contextName } = JSON.parse(view);
+      const { cluster: clusterName, user: userName, namespace = "default" } = contexts[0].context;
+      const { server, proxy } = ours;
+      assert.deepEqual({ ...ours, contextName, clusterName, userName, namespace }, ours);
+      if (ours.credentials.kind === "exec") return; // it asks the plugin first
+      assert.match(asked, ASKED);
+      assert.ok(asked.includes(`${server}/version`), `${server}: ${asked}`);
+      if (proxy === undefined) return assert.doesNotMatch(asked, /proxyconnect/);
+      const { hostname, port } = new URL(proxy);
+      assert.match(asked, new RegExp(`proxyconnect.*(lookup ${hostname}|:${port}:)`));
     });
   }
 });
 
-/** Whom and what kubectl would use. */
-async function askKubectl({ env, path, context }: KubeconfigOptions): Promise<unknown> {
-  const view = await requireProgram([
-    "kubectl",
-    "config",
-    "view",
-    "--minify",
-    "--output=json",
-    ...(path === undefined ? [] : [`--kubeconfig=${path}`]),
-    ...(context === undefined ? [] : [`--context=${context}`]),
-  ], { env: Object.fromEntries(Object.entries({ KUBECONFIG: "", ...env }).map(([key, value]) => [key, value ?? ""])) });
-  const { contexts, "current-context": contextName } = JSON.parse(view);
-  const { cluster, user, namespace = "default" } = contexts[0].context;
-  return { contextName, clusterName: cluster, userName: user, namespace };
-}
+Deno.test("loadKubeconfig() refuses what kubectl refuses", { ignore: KUBECTL === undefined }, async (t) => {
+  for (const { name, files, options = defaults, kubectlDiffers } of REFUSALS) {
+    await t.step(name + (kubectlDiffers === undefined ? "" : `, where kubectl ${kubectlDiffers}`), async () => {
+      let told: Finished | undefined;
+      await assert.rejects(load(files, async (folder) => {
+        const given = options(folder);
+        told = await kubectl(ASK, given);
+        return given;
+      }));
+      assert.notEqual(told?.code, 0);
+      assert.equal(ASKED.test(told?.stderr ?? ""), kubectlDiffers !== undefined, told?.stderr);
+    });
+  }
+});
 
 const REFUSALS: {
   name: string;
@@ -320,15 +351,24 @@ const REFUSALS: {
   options?: (folder: string) => KubeconfigOptions;
   says: RegExp;
   hints?: RegExp;
+  /** What kubectl does in place of a refusal. */
+  kubectlDiffers?: string;
 }[] = [
   {
     name: "no kubeconfig at all",
+    kubectlDiffers: "asks localhost:8080",
     files: {},
     options: (folder) => ({ env: { HOME: folder } }),
     says: /^Cannot find a kubeconfig: looked at ".*\/\.kube\/config"$/,
     hints: /export KUBECONFIG=/,
   },
-  { name: "no HOME either", files: {}, options: () => ({ env: {} }), says: /KUBECONFIG and HOME are not set/ },
+  {
+    name: "no HOME either",
+    kubectlDiffers: "asks localhost:8080",
+    files: {},
+    options: () => ({ env: {} }),
+    says: /KUBECONFIG and HOME are not set/,
+  },
   {
     name: "a file that is named and missing",
     files: {},
@@ -350,12 +390,14 @@ const REFUSALS: {
   },
   {
     name: "no current context",
+    kubectlDiffers: "asks localhost:8080",
     files: { config: kubeconfig({ current: '""' }) },
     says: /^No current-context set\. Please use the --context option to explicitly set the context\.$/,
     hints: /ctx, other/,
   },
   {
     name: "a cluster that is not there",
+    kubectlDiffers: "asks localhost:8080",
     files: { config: kubeconfig({ context: "cluster: x" }) },
     says: /no cluster "x"/,
   },
@@ -364,7 +406,12 @@ const REFUSALS: {
     files: { config: kubeconfig({ context: "cluster: c, user: x" }) },
     says: /no user "x"/,
   },
-  { name: "no server", files: { config: kubeconfig({ server: "" }) }, says: /it has no server$/ },
+  {
+    name: "no server",
+    kubectlDiffers: "asks localhost:8080",
+    files: { config: kubeconfig({ server: "" }) },
+    says: /it has no server$/,
+  },
   {
     name: "a server that is none",
     files: { config: kubeconfig({ server: "ftp://x" }) },
