@@ -10,10 +10,10 @@ import { closeQuietly, type Duplex, splice } from "@/util/mod.ts";
  * @throws the system's error when nobody listens there
  */
 export async function joinStdio(port: number, { signal }: { signal: AbortSignal }): Promise<void> {
+  const over = Promise.withResolvers<void>();
+  signal.addEventListener("abort", () => over.resolve(), { once: true }); // it may come while we connect
   const agent = await Deno.connect({ hostname: "127.0.0.1", port });
   agent.setNoDelay(true);
-  const over = Promise.withResolvers<void>();
-  signal.addEventListener("abort", () => over.resolve(), { once: true });
   const stdio: Duplex = {
     read: (into) => Deno.stdin.read(into),
     write: (bytes) => Deno.stdout.write(bytes),
