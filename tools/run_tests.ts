@@ -96,7 +96,7 @@ async function runLayer(layer: Layer): Promise<void> {
   let interrupted: AbortSignal = new AbortController().signal;
   await using stack = new AsyncDisposableStack();
   if (foreign) {
-    // Ctrl-C ends the file under way by itself; no other one follows, and what was made in the cluster is deleted.
+    // Ctrl-C ends the file under way; no other one follows, and what was made in the cluster is deleted.
     interrupted = stack.use(listenForInterrupt()).signal;
     const options = { env: Deno.env.toObject(), tell: say, signal: interrupted };
     const { kubeconfig, namespace, restricted } = stack.use(await openForeignCluster(context, options));
@@ -116,7 +116,9 @@ async function runLayer(layer: Layer): Promise<void> {
   }
   const queue = [...files];
   const worker = async () => {
-    for (let file; !interrupted.aborted && (file = queue.shift()) !== undefined;) add(await runFile(file, layer, env));
+    for (let file; !interrupted.aborted && (file = queue.shift()) !== undefined;) {
+      add(await runFile(file, layer, env, interrupted));
+    }
   };
   await Promise.all(Array.from({ length: layer.parallel }, worker));
   interrupted.throwIfAborted();
@@ -142,7 +144,12 @@ async function testFiles(root: string): Promise<string[]> {
   return found;
 }
 
-async function runFile(file: string, layer: Layer, env: Record<string, string>): Promise<Counts> {
+async function runFile(
+  file: string,
+  layer: Layer,
+  env: Record<string, string>,
+  interrupted: AbortSignal,
+): Promise<Counts> {
   const started = performance.now();
   const report = `${reports}/${file.replaceAll("/", "-")}.xml`;
   const late = new AbortController();
@@ -153,7 +160,7 @@ async function runFile(file: string, layer: Layer, env: Record<string, string>):
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
-    signal: late.signal,
+    signal: AbortSignal.any([late.signal, interrupted]),
   }).output();
   clearTimeout(timer);
   const counts = await readReport(report);

@@ -131,10 +131,11 @@ Deno.test("untilSignal() aborts with an error that nobody waited for, instead of
 
 Deno.test("untilSignal() loses no error that nobody waited for", async (t) => {
   const stray = new Error("stray");
-  /** Lets the stray be seen, which takes a turn of the event loop. */
+  /** Lets the stray be seen, by whoever listened before us. */
   const reject = async (error: unknown) => {
+    const seen = new Promise((resolve) => addEventListener("unhandledrejection", resolve, { once: true }));
     Promise.reject(error);
-    await new Promise((resolve) => setTimeout(resolve));
+    await seen;
   };
   await t.step("when the body returns all the same", async () => {
     await rejects(untilSignal(() => reject(stray), setUp().options), stray);

@@ -1,6 +1,7 @@
 import {
   configMaps,
   deployments,
+  isNotFound,
   type KubeClient,
   namespaces,
   type NewObject,
@@ -14,7 +15,10 @@ import type { FixtureImages } from "./fixture_images.ts";
 import { HELLO_PAGE } from "./hello_page.ts";
 import type { Tell } from "./tell.ts";
 
-/** What the end-to-end tests and the demo find in a cluster, in namespaces of nobody else. Disposing deletes it. */
+/**
+ * What the end-to-end tests and the demo find in a cluster, in namespaces of nobody else. Disposing deletes it, and every
+ * namespace with the same label: what a test made that was broken off.
+ */
 export interface Fixtures extends AsyncDisposable {
   /** Has Service and Deployment `helloworld`, and Deployment `tools` to call from. */
   readonly namespace: string;
@@ -22,7 +26,10 @@ export interface Fixtures extends AsyncDisposable {
   readonly restricted: string;
 }
 
-/** On both namespaces, so that what a killed run left can be found: `kubectl delete namespace -l telepresence-test`. */
+/**
+ * On all namespaces of one run, with the first one's name for its value; what a killed run left can be found by it:
+ * `kubectl delete namespace -l telepresence-test`.
+ */
 export const FIXTURES_LABEL = "telepresence-test";
 
 /** A first run pulls images. */
@@ -43,11 +50,10 @@ export async function makeFixtures(
   const restricted = `${namespace}-restricted`;
   await using stack = new AsyncDisposableStack();
   tell(`making namespaces ${namespace} and ${restricted} in the cluster of context ${kube.config.contextName}`);
+  stack.defer(() => deleteRun(kube, namespace, tell));
   for (const [name, labels] of [[namespace, {}], [restricted, RESTRICTED]] as const) {
-    await kube.create(namespaces, { metadata: { name, labels: { [FIXTURES_LABEL]: "", ...labels } } });
-    stack.defer(() => deleteNamespace(kube, name));
+    await kube.create(namespaces, { metadata: { name, labels: { [FIXTURES_LABEL]: namespace, ...labels } } });
   }
-  stack.defer(() => tell(`deleting namespaces ${namespace} and ${restricted}`));
   await waitForServiceAccount(kube, namespace, signal);
   for (const [resource, object] of objectsOf(namespace, images)) await kube.create(resource, object);
   using late = deadline(READY_MS, () => new UserError("Cannot use the cluster: its fixtures do not run in 5 minutes"));
@@ -120,20 +126,31 @@ async function waitForServiceAccount(kube: KubeClient, namespace: string, signal
   }
 }
 
-/** Deletes a namespace and waits until it is gone with all that is in it. */
-async function deleteNamespace(kube: KubeClient, name: string): Promise<void> {
-  await kube.delete(namespaces, { name });
+/** Deletes the namespaces of a run, and waits until they are gone with all that is in them. */
+async function deleteRun(kube: KubeClient, run: string, tell: Tell): Promise<void> {
+  const labelSelector = `${FIXTURES_LABEL}=${run}`;
+  const { items, resourceVersion } = await kube.list(namespaces, { labelSelector });
+  const left = new Set(items.map(({ metadata }) => metadata.name));
+  if (left.size === 0) return;
+  tell(`deleting namespaces ${[...left].join(", ")}`);
+  await Promise.all([...left].map((name) =>
+    kube.delete(namespaces, { name }).catch((error) => {
+      if (!isNotFound(error)) throw error; // its test has deleted it, and it is gone by now
+      left.delete(name);
+    })
+  ));
   using late = deadline(
     GONE_MS,
     () =>
-      new UserError(`Cannot see the end of namespace "${name}": it is still there after two minutes`, {
-        hints: [`kubectl describe namespace ${name}`],
+      new UserError(`Cannot see the end of namespaces ${[...left].join(", ")}: still there after two minutes`, {
+        hints: [`kubectl get namespace -l ${labelSelector} -o yaml`],
       }),
   );
-  const { items, resourceVersion } = await kube.list(namespaces, { fieldSelector: `metadata.name=${name}` });
-  if (items.length === 0) return;
-  const where = { fieldSelector: `metadata.name=${name}`, resourceVersion };
-  for await (const { type } of kube.watch(namespaces, where, { signal: late.signal })) {
-    if (type === "DELETED") return;
+  if (left.size === 0) return;
+  for await (
+    const { type, object } of kube.watch(namespaces, { labelSelector, resourceVersion }, { signal: late.signal })
+  ) {
+    if (type === "DELETED") left.delete(object.metadata.name);
+    if (left.size === 0) return;
   }
 }

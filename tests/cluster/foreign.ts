@@ -7,7 +7,7 @@
 import { loadKubeconfig, openKubeClient } from "@/kube/mod.ts";
 import { requireProgram, runProgram } from "@/process/mod.ts";
 import { UserError } from "@/util/mod.ts";
-import { FIXTURE_IMAGES, type FixtureImages } from "./fixture_images.ts";
+import { foreignImages } from "./fixture_images.ts";
 import { makeFixtures } from "./fixtures.ts";
 import type { Tell } from "./tell.ts";
 import { writeKubeconfig } from "./write_kubeconfig.ts";
@@ -44,7 +44,7 @@ export async function openForeignCluster(
   { env, tell, signal }: ForeignOptions,
 ): Promise<ForeignCluster> {
   await using stack = new AsyncDisposableStack();
-  const images = imagesFor(env);
+  const images = foreignImages(env);
   const folder = await Deno.makeTempDir({ prefix: "telepresence-foreign-" });
   stack.defer(() => Deno.remove(folder, { recursive: true }));
   const made = context === KIND ? stack.use(await makeKindCluster(`${folder}/kind`, tell, signal)) : undefined;
@@ -57,13 +57,6 @@ export async function openForeignCluster(
   const owned = stack.move();
   const { namespace, restricted } = fixtures;
   return { kubeconfig, namespace, restricted, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
-
-function imagesFor(env: Readonly<Record<string, string>>): FixtureImages {
-  const wanted = env["TELEPRESENCE_TEST_IMAGES"] || "public";
-  if (wanted === "public" || wanted === "local") return FIXTURE_IMAGES[wanted];
-  const rows = Object.keys(FIXTURE_IMAGES).join(" or ");
-  throw new UserError(`Cannot use IMAGES=${wanted}: want ${rows}`);
 }
 
 /** A cluster of `kind`, which is deleted at the end. */

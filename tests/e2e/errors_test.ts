@@ -5,7 +5,17 @@
 import { deepStrictEqual as equals, match } from "node:assert/strict";
 import { deployments, namespaces, pods, untyped } from "@/kube/mod.ts";
 import { runProgram } from "@/process/mod.ts";
-import { type Cluster, clusterTest, leavesNothing, PROGRAM, run, start, until, withToken } from "./harness.ts";
+import {
+  type Cluster,
+  clusterTest,
+  leavesNothing,
+  makeNamespace,
+  PROGRAM,
+  run,
+  start,
+  until,
+  withToken,
+} from "./harness.ts";
 import { writeKubeconfig } from "../cluster/write_kubeconfig.ts";
 
 interface Wanted {
@@ -75,7 +85,7 @@ clusterTest("an image that cannot be had is told in the kubelet's words", async 
 });
 
 clusterTest("a quota without room is told in the API's words", async (cluster) => {
-  await using space = await makeNamespace(cluster, [{
+  await using space = await openNamespace(cluster, [{
     plural: "resourcequotas",
     kind: "ResourceQuota",
     object: { metadata: { name: "tight" }, spec: { hard: { pods: "0" } } },
@@ -89,7 +99,7 @@ clusterTest("a quota without room is told in the API's words", async (cluster) =
 });
 
 clusterTest("limits of a namespace that the proxy breaks are told as an admission that is refused", async (cluster) => {
-  await using space = await makeNamespace(cluster, [{
+  await using space = await openNamespace(cluster, [{
     plural: "limitranges",
     kind: "LimitRange",
     object: { metadata: { name: "small" }, spec: { limits: [{ type: "Container", max: { memory: "8Mi" } }] } },
@@ -101,7 +111,7 @@ clusterTest("limits of a namespace that the proxy breaks are told as an admissio
 
 clusterTest("a pod that no node takes is told while it waits, and Ctrl-C then ends with 130", async (cluster) => {
   const unobtainable = { "example.com/unobtainium": "1" };
-  await using space = await makeNamespace(cluster, [{
+  await using space = await openNamespace(cluster, [{
     plural: "limitranges",
     kind: "LimitRange",
     object: {
@@ -194,12 +204,11 @@ interface Extra {
 }
 
 /** A namespace with objects in it, deleted at the end. */
-async function makeNamespace(
+async function openNamespace(
   { kube }: Cluster,
   extras: readonly Extra[],
 ): Promise<{ name: string } & AsyncDisposable> {
-  const name = `e2e-${crypto.randomUUID().slice(0, 8)}`;
-  await kube.create(namespaces, { metadata: { name } });
+  const name = await makeNamespace({ kube }, "e2e");
   for (const { plural, kind, object } of extras) {
     await kube.create(untyped({ ...pods, plural, kind }), {
       ...object,

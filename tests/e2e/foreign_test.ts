@@ -3,10 +3,15 @@ import { deepStrictEqual as equals, match, strictEqual as equal } from "node:ass
 import { fileURLToPath } from "node:url";
 import { namespaces } from "@/kube/mod.ts";
 import { type Finished, runProgram } from "@/process/mod.ts";
+import { FIXTURES_LABEL } from "../cluster/fixtures.ts";
+import { openForeignCluster } from "../cluster/mod.ts";
 import { type Cluster, clusterTest, FOREIGN } from "./harness.ts";
 
 const DEMO = fileURLToPath(new URL("../../tools/demo.ts", import.meta.url));
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Which images there are. */
+const IMAGES: Record<string, string> = FOREIGN ? {} : { TELEPRESENCE_TEST_IMAGES: "local" };
 
 /** Runs the demo with these programs (scripts) on PATH, and no other `kind` or container engine. */
 async function demo(cluster: Cluster, context: string, programs: Record<string, string> = {}): Promise<Finished> {
@@ -19,13 +24,13 @@ async function demo(cluster: Cluster, context: string, programs: Record<string, 
   for (const [name, script] of Object.entries(programs)) {
     await Deno.writeTextFile(`${path}/${name}`, `#!/bin/sh\n${script}\n`, { mode: 0o700 });
   }
-  const env = { PATH: path, KUBECONFIG: cluster.kubeconfig, ...(!FOREIGN && { TELEPRESENCE_TEST_IMAGES: "local" }) };
+  const env = { PATH: path, KUBECONFIG: cluster.kubeconfig, ...IMAGES };
   return await runProgram([Deno.execPath(), "run", "--allow-all", DEMO, context], { cwd: ROOT, env });
 }
 
-/** The namespaces that demos and tests have made and not deleted. */
-async function left({ kube }: Cluster): Promise<string[]> {
-  const { items } = await kube.list(namespaces, { labelSelector: "telepresence-test" });
+/** The namespaces that demos and tests on foreign clusters have made and not deleted. */
+async function left({ kube, namespace }: Cluster): Promise<string[]> {
+  const { items } = await kube.list(namespaces, { labelSelector: `${FIXTURES_LABEL},${FIXTURES_LABEL}!=${namespace}` });
   return items.map(({ metadata }) => metadata.name).sort();
 }
 
@@ -56,6 +61,43 @@ clusterTest("a kind cluster that does not come up is told with kind's words, and
   equal(code, 1);
   match(stderr, /^Cannot go on: "kind create cluster .*" ended with exit status 1: no space left$/m);
   match(await Deno.readTextFile(`${cluster.directory}/kind.log`), /delete cluster\n$/);
+});
+
+clusterTest(
+  "Ctrl-C ends a demo on another cluster, twice if need be, and its namespaces go all the same",
+  async (cluster) => {
+    const before = await left(cluster);
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--allow-all", DEMO, cluster.kube.config.contextName],
+      cwd: ROOT,
+      env: { KUBECONFIG: cluster.kubeconfig, ...IMAGES },
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    let said = "";
+    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+      if (/^(making|deleting) namespaces /m.test(text)) child.kill("SIGINT");
+      said += text;
+    }
+    equal((await child.status).code, 1, said);
+    match(said, /^making namespaces e2e-[0-9a-f]{8} and /m);
+    match(said, /^deleting namespaces [^]*\nInterrupted$/m);
+    equals(await left(cluster), before);
+  },
+);
+
+clusterTest("what a test that was broken off made in another cluster goes with the fixtures", async (cluster) => {
+  const before = await left(cluster);
+  const env = { KUBECONFIG: cluster.kubeconfig, ...IMAGES };
+  const { signal } = new AbortController();
+  const { contextName } = cluster.kube.config;
+  {
+    await using foreign = await openForeignCluster(contextName, { env, tell: () => {}, signal });
+    const labels = { [FIXTURES_LABEL]: foreign.namespace };
+    await cluster.kube.create(namespaces, { metadata: { name: `${foreign.namespace}-left`, labels } });
+    equals((await left(cluster)).length, before.length + 3);
+  }
+  equals(await left(cluster), before);
 });
 
 clusterTest("the demo says in one sentence what lacks", async (cluster) => {

@@ -11,14 +11,21 @@ import { deepStrictEqual as equals } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { type KubeClient, loadKubeconfig, namespaces, openKubeClient, pods, serviceAccounts } from "@/kube/mod.ts";
 import { abortable, deadline, sleep } from "@/util/mod.ts";
+import { FIXTURE_IMAGES, foreignImages } from "../cluster/fixture_images.ts";
+import { FIXTURES_LABEL } from "../cluster/fixtures.ts";
 import { writeKubeconfig } from "../cluster/write_kubeconfig.ts";
 
 /** The kubeconfig of the cluster under test; undefined where there is none. */
 export const KUBECONFIG = Deno.env.get("TELEPRESENCE_TEST_KUBECONFIG");
 /** Whether the cluster is another one than the embedded one: nothing of its own can be restarted there. */
 export const FOREIGN = Deno.env.get("TELEPRESENCE_TEST_NAMESPACES") !== undefined;
-const [NAMESPACE = "default", RESTRICTED = "restricted"] = Deno.env.get("TELEPRESENCE_TEST_NAMESPACES")?.split(",") ??
+const [namespace = "default", restricted = "restricted"] = Deno.env.get("TELEPRESENCE_TEST_NAMESPACES")?.split(",") ??
   [];
+/** The kubeconfig's namespace, with the fixtures. */
+export const NAMESPACE = namespace;
+const RESTRICTED = restricted;
+/** The images that pods of tests are made of. */
+export const IMAGES = FOREIGN ? foreignImages(Deno.env.toObject()) : FIXTURE_IMAGES.local;
 /** The built program. */
 export const PROGRAM = fileURLToPath(new URL("../../build/telepresence", import.meta.url));
 
@@ -199,14 +206,27 @@ export async function until(what: string, isTrue: () => Promise<boolean>): Promi
   }
 }
 
+/**
+ * Makes a namespace of the tests', whose label lets it be found when its test is broken off: whoever opened a foreign
+ * cluster for them deletes it then.
+ */
+export async function makeNamespace(
+  { kube }: Pick<Cluster, "kube">,
+  prefix: string,
+  labels: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const name = `${prefix}-${crypto.randomUUID().slice(0, 8)}`;
+  await kube.create(namespaces, { metadata: { name, labels: { ...labels, [FIXTURES_LABEL]: NAMESPACE } } });
+  return name;
+}
+
 /** Runs `body` with a namespace of its own, for what other tests must not see; it is deleted with all that is in it. */
 export async function withNamespace(
   { kube }: Cluster,
   prefix: string,
   body: (namespace: string) => Promise<void>,
 ): Promise<void> {
-  const name = `${prefix}-${crypto.randomUUID().slice(0, 8)}`;
-  await kube.create(namespaces, { metadata: { name } });
+  const name = await makeNamespace({ kube }, prefix);
   try {
     // A pod is refused until the controllers have made this.
     await until(`namespace ${name} has its service account`, async () => {

@@ -27,7 +27,17 @@ import { type Finished, runProgram } from "@/process/mod.ts";
 import { deadline, sleep } from "@/util/mod.ts";
 import { clusterUnavailable, ensureCluster } from "../cluster/mod.ts";
 import { writeKubeconfig } from "../cluster/write_kubeconfig.ts";
-import { type Cluster, clusterTest, embeddedTest, FOREIGN, KUBECONFIG, start, until, withToken } from "./harness.ts";
+import {
+  type Cluster,
+  clusterTest,
+  embeddedTest,
+  FOREIGN,
+  KUBECONFIG,
+  makeNamespace,
+  start,
+  until,
+  withToken,
+} from "./harness.ts";
 
 const serviceAccounts = untyped({ ...pods, plural: "serviceaccounts", kind: "ServiceAccount" });
 const secrets = untyped({ ...pods, plural: "secrets", kind: "Secret" });
@@ -94,8 +104,7 @@ async function withSpace(
   role: "view" | "admin",
   body: (namespace: string) => Promise<void>,
 ): Promise<void> {
-  const name = `e2e-kube-${crypto.randomUUID().slice(0, 8)}`;
-  await kube.create(namespaces, { metadata: { name } });
+  const name = await makeNamespace({ kube }, "e2e-kube");
   try {
     await kube.create(serviceAccounts, { metadata: { name: "user", namespace: name } });
     await kube.create(roleBindings, {

@@ -8,6 +8,7 @@ import {
   type Ended,
   inAnotherPod,
   leavesNothing,
+  NAMESPACE,
   PROGRAM,
   run,
   start,
@@ -15,7 +16,8 @@ import {
 } from "./harness.ts";
 
 const PAGE = /<h1>Hello, world!<\/h1>/;
-const NAMES = ["helloworld", "helloworld.default", "helloworld.default.svc.cluster.local"];
+const QUALIFIED = `helloworld.${NAMESPACE}`;
+const NAMES = ["helloworld", QUALIFIED, `${QUALIFIED}.svc.cluster.local`];
 
 const verdict = await probeNamespace(
   await Deno.readFile(new URL("../../build/netns/telepresence-netns", import.meta.url)),
@@ -109,10 +111,10 @@ namespaceTest("a static Go program is carried, with --method and without", async
     wentWell(ended);
     match(ended.stdout, PAGE);
   }
-  const chosen = await run(cluster, "--run", "./get", "helloworld.default");
+  const chosen = await run(cluster, "--run", "./get", QUALIFIED);
   wentWell(chosen);
   match(chosen.stdout, PAGE);
-  const refused = await run(cluster, "--method", "inject-tcp", "--run", "./get", "helloworld.default");
+  const refused = await run(cluster, "--method", "inject-tcp", "--run", "./get", QUALIFIED);
   equals(refused.code, 255);
   match(refused.stderr, /Cannot carry .* by inject-tcp: it is a Go program[\s\S]*--method namespace carries it/);
 });
@@ -135,7 +137,7 @@ namespaceTest(
 );
 
 namespaceTest("errors are the program's own: an unknown name, a port where nobody listens", async (cluster) => {
-  equals((await inside(cluster, "curl", "-sS", "http://nosuchservice.default")).code, 6); // CURLE_COULDNT_RESOLVE_HOST
+  equals((await inside(cluster, "curl", "-sS", `http://nosuchservice.${NAMESPACE}`)).code, 6); // CURLE_COULDNT_RESOLVE_HOST
   const refused = "import socket, os, errno; s = socket.socket(); " +
     "print(errno.errorcode[s.connect_ex((socket.gethostbyname(os.environ['TELEPRESENCE_POD']), 1))])";
   equals((await inside(cluster, "python3", "-c", refused)).stdout.trim(), "ECONNREFUSED");
@@ -207,7 +209,7 @@ class Serve(http.server.BaseHTTPRequestHandler):
     def log_message(self, *words): pass
 server = http.server.ThreadingHTTPServer(("", 8099), Serve)
 threading.Thread(target=server.serve_forever, daemon=True).start()
-pod = "http://equal.default:8099/"
+pod = "http://equal.${NAMESPACE}:8099/"
 import time
 for attempt in range(50):
     try: got = urllib.request.urlopen(pod).read(); break
@@ -227,7 +229,7 @@ namespaceTest(
   "two sessions at once, and one by inject-tcp: nothing is left on the machine afterwards",
   async (cluster) => {
     const before = await machine();
-    const ask = ["sh", "-c", "readlink /proc/self/ns/net; for i in 1 2 3; do curl -sS http://helloworld.default; done"];
+    const ask = ["sh", "-c", `readlink /proc/self/ns/net; for i in 1 2 3; do curl -sS http://${QUALIFIED}; done`];
     const by = (method: string) => run(cluster, "--logfile", "/dev/null", "--method", method, "--run", ...ask);
     const sessions = await Promise.all(["namespace", "namespace", "inject-tcp"].map(by));
     const namespaces = new Set<string>();
@@ -246,8 +248,7 @@ namespaceTest(
 
 namespaceTest("a session that is killed leaves no relay and no namespace", async (cluster) => {
   const before = await machine();
-  const command =
-    "echo pid $$ $(readlink /proc/self/ns/net) >&2; curl -sS http://helloworld.default >/dev/null; read _";
+  const command = `echo pid $$ $(readlink /proc/self/ns/net) >&2; curl -sS http://${QUALIFIED} >/dev/null; read _`;
   const running = start(cluster, ["--method", "namespace", "--run", "sh", "-c", command]);
   await running.said(/pid \d+ net:\[\d+\]/);
   running.kill("SIGKILL");
@@ -289,10 +290,10 @@ for title, words in {
     "SRV by the search list": ask("_dns._udp.kube-dns.kube-system.svc", 33),
     "SRV by TCP": ask("_dns._udp.kube-dns.kube-system.svc", 33, tcp=True),
     "PTR": ask(".".join(reversed(dns.split("."))) + ".in-addr.arpa", 12),
-    "TXT of a name without one": ask("helloworld.default", 16),
-    "AAAA of a name without one": ask("helloworld.default", 28),
-    "a name that is not there": ask("nothing.default", 1),
-    "the cluster's own DNS, by UDP": ask("helloworld.default.svc.cluster.local", 1, (dns, 53)),
+    "TXT of a name without one": ask("${QUALIFIED}", 16),
+    "AAAA of a name without one": ask("${QUALIFIED}", 28),
+    "a name that is not there": ask("nothing.${NAMESPACE}", 1),
+    "the cluster's own DNS, by UDP": ask("${QUALIFIED}.svc.cluster.local", 1, (dns, 53)),
 }.items(): print(title, "=", words)
 `;
 

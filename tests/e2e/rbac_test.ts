@@ -3,7 +3,7 @@ import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { load } from "js-yaml";
 import * as z from "zod/mini";
 import { deployments, namespaces, pods, type Resource, services, untyped } from "@/kube/mod.ts";
-import { type Cluster, clusterTest, run, withToken } from "./harness.ts";
+import { type Cluster, clusterTest, makeNamespace, run, withToken } from "./harness.ts";
 import { makeUser } from "./users.ts";
 import { templateOf } from "./swap_harness.ts";
 
@@ -140,9 +140,8 @@ const rbac = (plural: string, kind: string) => untyped({ ...pods, group: "rbac.a
 
 async function makeSpace(cluster: Cluster): Promise<Space> {
   const { kube } = cluster;
-  const name = `e2e-rbac-${crypto.randomUUID().slice(0, 8)}`;
   await using stack = new AsyncDisposableStack();
-  await kube.create(namespaces, { metadata: { name } });
+  const name = await makeNamespace(cluster, "e2e-rbac");
   stack.defer(() => kube.delete(namespaces, { name }));
   const token = await makeUser(cluster, name);
   await kube.create(rbac("rolebindings", "RoleBinding"), {

@@ -7,7 +7,7 @@
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { type KubeClient, type KubeObject, namespaces, pods, type Resource } from "@/kube/mod.ts";
 import { sleep } from "@/util/mod.ts";
-import { type Cluster, until } from "./harness.ts";
+import { type Cluster, IMAGES, makeNamespace, until } from "./harness.ts";
 
 /** A namespace for one test. Disposing it deletes it. */
 export interface Shop extends AsyncDisposable {
@@ -23,8 +23,7 @@ export interface Shop extends AsyncDisposable {
 
 /** Makes a namespace, with these labels. */
 export async function openShop({ kube }: Cluster, labels: Record<string, string> = {}): Promise<Shop> {
-  const namespace = `swap-${crypto.randomUUID().slice(0, 8)}`;
-  await kube.create(namespaces, { metadata: { name: namespace, labels } as { name: string } });
+  const namespace = await makeNamespace({ kube }, "swap", labels);
   const resources = (await kube.discover()).filter(({ plural }) => !OF_CONTROLLERS.includes(plural));
   const state = async () => {
     const lists = await Promise.all(resources.map((resource) => stateOf(kube, resource, namespace)));
@@ -90,8 +89,13 @@ function bare(rest: Record<string, unknown>): Record<string, unknown> {
 /** A container that serves a page on port 8000, and is ready when it does. */
 export const HELLO = {
   name: "hello",
-  image: "helloworld:1",
-  imagePullPolicy: "Never",
+  image: IMAGES.helloworld,
+  imagePullPolicy: IMAGES.pullPolicy,
+  // Not every image has the page.
+  command: [
+    ...["busybox", "sh", "-c"],
+    "busybox mkdir -p /tmp/page; echo 'Hello, world!' >/tmp/page/index.html; exec busybox httpd -f -p 8000 -h /tmp/page",
+  ],
   ports: [{ name: "http", containerPort: 8000 }],
   readinessProbe: { httpGet: { path: "/", port: 8000 }, periodSeconds: 1 },
 } as const;

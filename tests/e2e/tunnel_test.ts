@@ -4,7 +4,16 @@ import { pods } from "@/kube/mod.ts";
 import { runProgram } from "@/process/mod.ts";
 import { sleep } from "@/util/mod.ts";
 import { ensureCluster } from "../cluster/mod.ts";
-import { type Cluster, clusterTest, leavesNothing, type Running, start, until } from "./harness.ts";
+import {
+  type Cluster,
+  clusterTest,
+  embeddedTest,
+  IMAGES,
+  leavesNothing,
+  type Running,
+  start,
+  until,
+} from "./harness.ts";
 
 /** Gives back what it is sent, for as many connections as come. */
 const ECHO = `
@@ -56,12 +65,13 @@ print("all %d blocks are right" % n)
 /** A pod that echoes, for the time of `body`. */
 async function withEcho(cluster: Cluster, body: (address: string) => Promise<void>): Promise<void> {
   const name = `echo-${crypto.randomUUID().slice(0, 8)}`;
-  const where = { namespace: "default", name };
+  const where = { namespace: cluster.namespace, name };
+  const { tools: image, pullPolicy: imagePullPolicy } = IMAGES;
   await cluster.kube.create(pods, {
     metadata: where,
     spec: {
       terminationGracePeriodSeconds: 1,
-      containers: [{ name: "echo", image: "tools:1", imagePullPolicy: "Never", command: ["python3", "-c", ECHO] }],
+      containers: [{ name: "echo", image, imagePullPolicy, command: ["python3", "-c", ECHO] }],
     },
   });
   try {
@@ -98,18 +108,18 @@ async function goesOn(running: Running): Promise<void> {
   await running.said(new RegExp(`mark ${Number(mark) + 3}\\b`));
 }
 
-clusterTest(
+embeddedTest(
   "a connection goes on while the API server is restarted, and no byte is lost or doubled",
   async (cluster) => {
     await survives(cluster, async () => await (await ensureCluster()).restart("kube-apiserver"));
   },
 );
 
-clusterTest("a connection goes on while the kubelet, which cuts every port-forward, is restarted", async (cluster) => {
+embeddedTest("a connection goes on while the kubelet, which cuts every port-forward, is restarted", async (cluster) => {
   await survives(cluster, async () => await (await ensureCluster()).restart("kubelet"));
 });
 
-clusterTest("a connection goes on after a black hole, in which packets vanish without a word", async (cluster) => {
+embeddedTest("a connection goes on after a black hole, in which packets vanish without a word", async (cluster) => {
   const { instance } = await ensureCluster();
   await survives(cluster, async () => {
     await using _hole = await openBlackHole(instance.nodeAddress);
@@ -146,10 +156,10 @@ async function endsWith(
     const script = "echo runs >&2; exec sleep 300";
     await using running = start(cluster, ["--new-deployment", name, "--run", "sh", "-c", script]);
     await running.said(/^runs$/m);
-    const { items } = await cluster.kube.list(pods, { namespace: "default" });
+    const { items } = await cluster.kube.list(pods, { namespace: cluster.namespace });
     const proxy = items.find(({ metadata }) => metadata.name.startsWith(name));
     if (proxy === undefined) throw new Error("The proxy's pod is not there");
-    await disturb({ namespace: "default", name: proxy.metadata.name });
+    await disturb({ namespace: cluster.namespace, name: proxy.metadata.name });
     const { code, stderr } = await running.ended();
     equals(code, 255, stderr);
     match(stderr, /^T: Error: Proxy to Kubernetes exited\./m);
