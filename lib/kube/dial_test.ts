@@ -192,6 +192,36 @@ const WAYS: { name: string; server: string; tls?: Partial<ClusterConfig["tls"]>;
     tls: { clientCertificate: { cert: ALICE.cert, key: tlsFile("alice.sec1.key") } },
     want: "alice -",
   },
+  ...["rsa.key", "rsa.pkcs1.key", "ed25519.key"].map((key) => ({
+    name: `a client certificate with ${key}`,
+    server: "server",
+    tls: { clientCertificate: { cert: tlsFile(`${key.split(".")[0]}.pem`), key: tlsFile(key) } },
+    want: `${key.split(".")[0]} -`,
+  })),
+  {
+    name: "a client certificate with the chain behind it",
+    server: "server",
+    tls: { clientCertificate: { cert: ALICE.cert + AUTHORITY, key: ALICE.key } },
+    want: "alice -",
+  },
+  {
+    name: "an authority in the middle of a chain alone",
+    server: "below",
+    tls: { caCerts: tlsFile("middle.pem") },
+    want: "nobody -",
+  },
+  {
+    name: "an authority in the middle of a chain alone, and a client certificate",
+    server: "below",
+    tls: { caCerts: tlsFile("middle.pem"), clientCertificate: ALICE },
+    want: "alice -",
+  },
+  {
+    name: "one authority of several that are named",
+    server: "server",
+    tls: { caCerts: tlsFile("other_authority.pem") + AUTHORITY },
+    want: "nobody -",
+  },
   {
     name: "another server name",
     server: "named",

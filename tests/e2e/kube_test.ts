@@ -7,6 +7,7 @@ import * as z from "zod/mini";
 import {
   configMaps,
   deployments,
+  ExecError,
   isConflict,
   isForbidden,
   isNotFound,
@@ -406,13 +407,14 @@ clusterTest(
       labelSelector: "app=helloworld",
     });
     const pod = { name, namespace: cluster.namespace };
-    for (const way of ["websocket", "tunnel", "spdy"] as const) {
+    const by = (port: number) => ({ exec: { command: ["busybox", "nc", "127.0.0.1", String(port)] } } as const);
+    for (const way of ["websocket", "exec", "tunnel", "spdy"] as const) {
       await using kube = openKubeClient(cluster.kube.config, { portForwardWays: [way] });
-      const duplex = await kube.portForward(pod, 8000);
+      const duplex = await kube.portForward(pod, 8000, by(8000));
       await duplex.write(new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n"));
       match(await readAll(duplex), /^HTTP\/1\.[01] 200 [^]*Hello, world!/, way);
-      const silent = await kube.portForward(pod, 1);
-      await rejects(readAll(silent), PortForwardError, way);
+      const silent = await kube.portForward(pod, 1, by(1));
+      await rejects(readAll(silent), way === "exec" ? ExecError : PortForwardError, way);
     }
   },
 );

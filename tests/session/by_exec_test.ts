@@ -12,8 +12,9 @@ function streamsOf({ requests }: FakeCluster): string[] {
   ];
 }
 
-const REFUSALS: { name: string; fault: Fault }[] = [
+const REFUSALS: { name: string; fault: Fault; knowsV5?: boolean }[] = [
   { name: "RBAC forbids pods/portforward", fault: { kind: "forbid" } },
+  { name: "RBAC forbids pods/portforward, and exec speaks v4 alone", fault: { kind: "forbid" }, knowsV5: false },
   {
     name: "a proxy that knows no such page",
     fault: { kind: "page", status: 404, text: "404 page not found\n" },
@@ -25,9 +26,9 @@ const REFUSALS: { name: string; fault: Fault }[] = [
 ];
 
 Deno.test("a session works by exec where port-forwards are refused:", async (t) => {
-  for (const { name, fault } of REFUSALS) {
+  for (const { name, fault, knowsV5 = true } of REFUSALS) {
     await t.step(name, async () => {
-      await using cluster = await startFakeCluster();
+      await using cluster = await startFakeCluster({ knowsV5 });
       cluster.faults.add({ resource: "pods/portforward" }, fault);
       const ended = await run(cluster, ["-nweb", "--run", "sh", "-c", `env > ${cluster.directory}/env; exit 7`]);
       await endedWith(cluster, ended, 7, [STARTING]);

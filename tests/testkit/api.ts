@@ -24,6 +24,8 @@ export interface ApiSeams extends PortForwardOptions {
   readonly knowsNobody: () => boolean;
   /** Whether a WebSocket needs the verb `create` beside `get`, as from 1.35 on. */
   readonly webSocketNeedsCreate: boolean;
+  /** Whether exec can pass on the end of an input, as from 1.30 on. */
+  readonly knowsV5: boolean;
   /** Aborts when the cluster ends. */
   readonly signal: AbortSignal;
 }

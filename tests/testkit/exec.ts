@@ -5,8 +5,9 @@ import type { JsonObject } from "./json.ts";
 import type { PodNetwork } from "./pod_network.ts";
 import { acceptWebSocket, readFrame, sendClose, sendMessage } from "./websocket.ts";
 
-/** What an API server of today speaks: v5 adds a message that closes a channel. */
-const SUBPROTOCOLS = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
+/** v5, which servers before 1.30 do not speak, adds a message that closes a channel. */
+const V5 = "v5.channel.k8s.io";
+const V4 = "v4.channel.k8s.io";
 const STDIN = 0;
 const STDOUT = 1;
 const STATUS = 3;
@@ -18,17 +19,17 @@ const COPY_BYTES = 32 * 1024;
  * Runs a command in a pod. Its containers have one program: the agent, which joins standard input and output to a port
  * (`... --stdio --port N`); any other is not found, in the words of a real node.
  *
- * @param carriers knows the open ones, to cut them
+ * @param options `carriers` knows the open ones, to cut them
  */
 export async function serveExec(
   connection: Connection,
   headers: Headers,
   command: readonly string[],
   network: PodNetwork,
-  { carriers }: { readonly carriers: Set<Connection> },
+  { carriers, knowsV5 }: { readonly carriers: Set<Connection>; readonly knowsV5: boolean },
 ): Promise<void> {
   const offered = (headers.get("sec-websocket-protocol") ?? "").split(",").map((each) => each.trim());
-  const protocol = offered.find((each) => SUBPROTOCOLS.includes(each));
+  const protocol = offered.find((each) => each === V4 || knowsV5 && each === V5);
   if (protocol === undefined) return await connection.write("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n");
   await acceptWebSocket(connection, headers.get("sec-websocket-key") ?? "", protocol);
   carriers.add(connection);

@@ -20,6 +20,8 @@ export interface FakeClusterOptions {
   readonly namespaces?: readonly string[];
   /** Whether a port-forward by WebSocket needs `create` beside `get` (Kubernetes 1.35 and later). @default {false} */
   readonly webSocketNeedsCreate?: boolean;
+  /** Whether exec speaks v5, which can pass on the end of an input (Kubernetes 1.30 and later). @default {true} */
+  readonly knowsV5?: boolean;
   /** After how long an idle port-forward is dropped. @default {4 h, as a kubelet} */
   readonly idleMs?: number;
   /**
@@ -84,7 +86,7 @@ const UNTIL_MS = 10_000;
 
 /** Starts a cluster on a free port of the loopback. */
 export async function startFakeCluster(options: FakeClusterOptions = {}): Promise<FakeCluster> {
-  const { agentVersion = "0.0.0-test", namespaces = [], webSocketNeedsCreate = false } = options;
+  const { agentVersion = "0.0.0-test", namespaces = [], webSocketNeedsCreate = false, knowsV5 = true } = options;
   const { idleMs = FOUR_HOURS_MS, halfCloseMs = 50 } = options;
   let trouble = options.trouble;
   await using stack = new AsyncDisposableStack();
@@ -102,7 +104,7 @@ export async function startFakeCluster(options: FakeClusterOptions = {}): Promis
   startControllers(seams);
   const faults = makeFaults();
   const server = stack.use(
-    await startApiServer({ store, faults, kubelet, webSocketNeedsCreate, idleMs, halfCloseMs }),
+    await startApiServer({ store, faults, kubelet, webSocketNeedsCreate, knowsV5, idleMs, halfCloseMs }),
   );
   const kubeconfig = kubeconfigFor({ server: server.address });
   const kubeconfigPath = `${directory}/kubeconfig`;
