@@ -38,7 +38,7 @@ function podServer(run: (exchange: RawExchange) => Promise<void>, protocol = "v5
   return startServer({
     async answer(exchange) {
       await acceptWebSocket(exchange, protocol);
-      await writeAll(exchange.conn, serverFrame(2, [0])); // "established"
+      await writeAll(exchange.conn, serverFrame(2, [1])); // "established"
       await run(exchange);
       return undefined;
     },

@@ -65,7 +65,7 @@ async function serveChannels(conn: Duplex, reader: ByteReader): Promise<void> {
 
 /** A command that gives back its input until that ends. */
 async function serveExec(conn: Duplex, reader: ByteReader): Promise<void> {
-  await writeAll(conn, serverFrame(2, [0])); // "established"
+  await writeAll(conn, serverFrame(2, [1])); // "established"
   for (let frame; (frame = await readClientFrame(reader)) !== undefined && frame.payload[0] === 0;) {
     await writeAll(conn, serverFrame(2, [1, ...frame.payload.subarray(1)]));
   }

@@ -417,6 +417,7 @@ async function conforms(t: Deno.TestContext, target: Target): Promise<void> {
       ]);
     });
     await portForwards(t, client, `/api/v1/namespaces/${namespace}/pods/${name}/portforward`);
+    await commands(t, client, `/api/v1/namespaces/${namespace}/pods/${name}/exec`);
   });
 
   await t.step("what a Deployment owns goes with it", async () => {
@@ -578,6 +579,60 @@ async function portForwards(t: Deno.TestContext, client: RawClient, path: string
     equals([missing.status, missing.body["message"]], [404, 'pods "no-such" not found']);
     const plain = await client.ask(`${path}?ports=${AGENT_PORT}`);
     equals([plain.status, plain.body["message"]], [400, "Upgrade request required"]);
+  });
+}
+
+async function commands(t: Deno.TestContext, client: RawClient, path: string): Promise<void> {
+  const open = (command: string, protocols: string) => {
+    const words = command.split(" ").map((word) => `command=${encodeURIComponent(word)}`).join("&");
+    return client.upgrade(`${path}?${words}&stdin=true&stdout=true&stderr=true`, protocols);
+  };
+  const join = `deno run --allow-net /telepresence/agent.js --stdio --port ${AGENT_PORT}`;
+  /** The status that ends a command; what comes before it is passed over. */
+  const statusOf = async (socket: RawSocket): Promise<Json> => {
+    for (;;) {
+      const [channel, ...text] = await payload(socket);
+      if (channel === 3) return JSON.parse(new TextDecoder().decode(new Uint8Array(text)));
+    }
+  };
+
+  await t.step("exec: first nothing on channel 1, then what the command says; v5 ends its input", async () => {
+    using socket = await open(join, "v5.channel.k8s.io, v4.channel.k8s.io");
+    equal(socket.status, 101);
+    match(socket.head, /^Sec-WebSocket-Protocol: v5\.channel\.k8s\.io\r$/m);
+    equals(await payload(socket), [1]);
+    const hello = await payload(socket);
+    equal(hello[0], 1);
+    match(new TextDecoder().decode(new Uint8Array(hello.slice(3))), /^\{"telepresence":/);
+    await socket.send(2, [255, 0]);
+    equals(await statusOf(socket), { metadata: {}, status: "Success" });
+    await closes(socket, [1000]);
+  });
+
+  await t.step("exec: v4 carries the same, without a way to end the input", async () => {
+    using socket = await open(join, "v4.channel.k8s.io");
+    equal(socket.status, 101);
+    match(socket.head, /^Sec-WebSocket-Protocol: v4\.channel\.k8s\.io\r$/m);
+    equals([await payload(socket), (await payload(socket))[0]], [[1], 1]);
+    await socket.send(8, [0x03, 0xe8]);
+  });
+
+  await t.step("exec: an exit code, and a program that is not there, are statuses", async () => {
+    using failing = await open(join.replace(/\d+$/, "1"), "v5.channel.k8s.io");
+    const ended = await statusOf(failing);
+    equals([textAt(ended, "reason"), textAt(ended, "message")], [
+      "NonZeroExitCode",
+      "command terminated with non-zero exit code: command terminated with exit code 1",
+    ]);
+    equals(at(ended, "details", "causes"), [{ reason: "ExitCode", message: "1" }]);
+    using absent = await open("no-such-program", "v5.channel.k8s.io");
+    const refused = await statusOf(absent);
+    equals([textAt(refused, "status"), textAt(refused, "reason"), at(refused, "code")], [
+      "Failure",
+      "InternalError",
+      500,
+    ]);
+    match(textAt(refused, "message"), /"no-such-program": executable file not found in \$PATH/);
   });
 }
 

@@ -34,7 +34,7 @@ export async function serveExec(
   await acceptWebSocket(connection, headers.get("sec-websocket-key") ?? "", protocol);
   carriers.add(connection);
   try {
-    await sendMessage(connection, STDIN, new Uint8Array()); // "established"
+    await sendMessage(connection, STDOUT, new Uint8Array()); // "established", on the first channel that it writes
     const status = await run(connection, command, network);
     if (connection.gone) return;
     await sendMessage(connection, STATUS, new TextEncoder().encode(JSON.stringify({ metadata: {}, ...status })));
@@ -81,7 +81,7 @@ async function run(connection: Connection, command: readonly string[], network: 
 function exited(code: number): JsonObject {
   return {
     status: "Failure",
-    message: `command terminated with exit code ${code}`,
+    message: `command terminated with non-zero exit code: command terminated with exit code ${code}`,
     reason: "NonZeroExitCode",
     details: { causes: [{ reason: "ExitCode", message: String(code) }] },
   };
