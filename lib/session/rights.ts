@@ -17,6 +17,8 @@ export interface Right {
   readonly when: Occasion;
   /** The kind of workload that it is for; every kind when absent. */
   readonly kind?: string;
+  /** A subresource whose right, with the same verbs, does in its place. */
+  readonly instead?: string;
 }
 
 const SCALABLE = [
@@ -49,6 +51,7 @@ export const RIGHTS: readonly Right[] = [
     verbs: ["get", "create"],
     why: "reach the agent in its pod",
     when: "always",
+    instead: "exec",
   },
   {
     group: "",

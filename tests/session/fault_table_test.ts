@@ -136,6 +136,7 @@ const WAYS: readonly {
     needsRequest: true,
     die({ request = {}, release, cluster }) {
       cluster.faults.add(request, { kind: "forbid" }, 1);
+      cluster.faults.add({ resource: "pods/exec" }, { kind: "forbid" }); // which would do in place of port-forwards
       release();
       return Promise.resolve();
     },

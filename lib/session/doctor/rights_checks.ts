@@ -30,25 +30,38 @@ export async function checkRights(
   return findings;
 
   async function checkRight(right: Right): Promise<Finding> {
-    const { group, resource, verbs, when, why, kind } = right;
+    const { group, resource, verbs, when, why, kind, instead } = right;
     const [plural = "", subresource] = resource.split("/");
     const named = `${group === "" ? plural : `${plural}.${group}`}${
       subresource === undefined ? "" : `/${subresource}`
     }`;
     const check = `right to ${verbs.join(", ")} ${named}`;
-    const question = (verb: string) => ({
-      verb: verb as Parameters<KubeClient["mayI"]>[0]["verb"],
-      resource: { group, plural, namespaced: true },
-      namespace,
-      ...(subresource !== undefined && { subresource }),
-    });
+    /** Which of the verbs are not ours. */
+    const lackingOf = async (subresource: string | undefined): Promise<string[]> => {
+      const lacking: string[] = [];
+      for (const verb of verbs) {
+        const question = {
+          verb: verb as Parameters<KubeClient["mayI"]>[0]["verb"],
+          resource: { group, plural, namespaced: true },
+          namespace,
+          ...(subresource !== undefined && { subresource }),
+        };
+        if (!await kube.mayI(question, { signal })) lacking.push(verb);
+      }
+      return lacking;
+    };
     const hint = (verbs: readonly string[]) =>
       `Who may grant it: kubectl create role NAME --verb=${
         verbs.join(",")
       } --resource=${named} --namespace ${namespace}`;
-    const lacking: string[] = [];
+    let lacking: string[];
     try {
-      for (const verb of verbs) if (!await kube.mayI(question(verb), { signal })) lacking.push(verb);
+      lacking = await lackingOf(subresource);
+      if (lacking.length > 0 && instead !== undefined && (await lackingOf(instead)).length === 0) {
+        return warning(check, `you may not ${lacking.join(", ")}: ${plural}/${instead} does in its place`, [
+          hint(lacking),
+        ]);
+      }
     } catch (error) {
       signal.throwIfAborted();
       return warning(check, `not known: ${messageOf(error)}`, [hint(verbs)]);
