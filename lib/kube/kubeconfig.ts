@@ -111,7 +111,7 @@ async function resolveContext(
   const cluster = requireCluster(kubeconfig, context);
   const user = requireUser(kubeconfig, context);
   const tls = await tlsOf(cluster, user);
-  const server = serverOf(cluster, tls);
+  const server = serverOf(cluster);
   const impersonate = user && impersonationOf(user);
   const proxy = chooseProxy(server, cluster.value["proxy-url"], env, `"proxy-url" of ${called("cluster", cluster)}`);
   return {
@@ -213,13 +213,15 @@ async function contentOf<N extends string>(
   return require(content, what);
 }
 
-/** The server's address: scheme filled in as client-go does, no query, no fragment, no slash at its end. */
-function serverOf(cluster: ClusterEntry, tls: TlsConfig): string {
+/**
+ * The server's address: `http` where no scheme is written (kubectl looks at no authority for that), no query, no
+ * fragment, no slash at its end.
+ */
+function serverOf(cluster: ClusterEntry): string {
   const written = cluster.value.server;
   const what = called("cluster", cluster);
   if (written === "") throw new UserError(`Cannot use ${what}: it has no server`);
-  const secure = tls.caCerts !== undefined || tls.clientCertificate !== undefined || tls.skipVerify;
-  const address = /^[a-z][a-z0-9+.-]*:\/\//i.test(written) ? written : `${secure ? "https" : "http"}://${written}`;
+  const address = /^[a-z][a-z0-9+.-]*:\/\//i.test(written) ? written : `http://${written}`;
   const url = URL.parse(address);
   if (url === null || !/^https?:$/.test(url.protocol)) {
     throw new UserError(`Cannot use ${what}: its server "${written}" is not an http or https address`);

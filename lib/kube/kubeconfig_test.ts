@@ -59,6 +59,8 @@ const LOADS: {
   files: Record<string, string>;
   options?: (folder: string) => KubeconfigOptions;
   want: Partial<ClusterConfig>;
+  /** Whether the way to the server is direct. */
+  hasNoProxy?: boolean;
   /** Why kubectl refuses it. */
   kubectlDiffers?: string;
 }[] = [
@@ -184,7 +186,7 @@ const LOADS: {
     },
   },
   {
-    name: "a server without a scheme is http, or https where TLS is set up",
+    name: "a server without a scheme is http",
     files: { config: kubeconfig({ server: "localhost:8080" }) },
     want: { server: "http://localhost:8080" },
   },
@@ -238,6 +240,70 @@ const LOADS: {
     },
   },
   {
+    name: "an exec plugin, v1, whose command begins at its file's folder",
+    files: {
+      "x/config": kubeconfig({
+        user: "exec: {apiVersion: client.authentication.k8s.io/v1, command: bin/plugin, interactiveMode: Always}",
+      }),
+    },
+    options: (folder) => ({ env: { KUBECONFIG: join(folder, "x/config") } }),
+    want: {
+      credentials: {
+        kind: "exec",
+        apiVersion: "client.authentication.k8s.io/v1",
+        command: "FOLDER/x/bin/plugin",
+        args: [],
+        env: {},
+        interactiveMode: "Always",
+      },
+    },
+  },
+  {
+    name: "a token before a plugin and beside a certificate",
+    files: {
+      config: kubeconfig({
+        user: `token: t, client-certificate-data: ${base64(CERT)}, client-key-data: ${base64(KEY)}`,
+      }),
+    },
+    want: {
+      credentials: { kind: "token", token: "t" },
+      tls: { skipVerify: false, clientCertificate: { cert: CERT, key: KEY } },
+    },
+  },
+  {
+    name: "a boolean as YAML 1.1 knows it, a field that is null, one that nobody knows",
+    files: {
+      config: kubeconfig({ cluster: "insecure-skip-tls-verify: yes, proxy-url: null, x-y: [z]", user: "token: t" }),
+    },
+    want: { tls: { skipVerify: true } },
+  },
+  {
+    name: "a server without a scheme is http even where there is an authority",
+    files: {
+      config: kubeconfig({
+        server: "localhost:6443",
+        cluster: `certificate-authority-data: ${base64(CA)}`,
+        user: "token: t",
+      }),
+    },
+    want: { server: "http://localhost:6443", tls: { skipVerify: false, caCerts: CA } },
+  },
+  {
+    name: "a file that is listed twice",
+    files: { config: kubeconfig({ user: "token: t" }) },
+    options: (folder) => ({ env: { KUBECONFIG: `${join(folder, "config")}:${join(folder, "config")}` } }),
+    want: { contextName: "ctx" },
+  },
+  {
+    name: "a server that NO_PROXY excepts",
+    files: { config: kubeconfig({ user: "token: t" }) },
+    options: (folder) => ({
+      env: { KUBECONFIG: join(folder, "config"), HTTPS_PROXY: "http://proxy:3128", NO_PROXY: ".example.test" },
+    }),
+    want: { server: "https://api.example.test:6443" },
+    hasNoProxy: true,
+  },
+  {
     name: "a proxy of its own, before the environment's",
     files: { config: kubeconfig({ cluster: "proxy-url: socks5://localhost:1080" }) },
     options: (folder) => ({ env: { KUBECONFIG: join(folder, "config"), HTTPS_PROXY: "http://other:1" } }),
@@ -268,7 +334,7 @@ const LOADS: {
 ];
 
 Deno.test("loadKubeconfig() reads what kubectl reads", async (t) => {
-  for (const { name, files, options, want } of LOADS) {
+  for (const { name, files, options, want, hasNoProxy } of LOADS) {
     await t.step(name, async () => {
       let folder = "";
       const config = await load(files, (made) => {
@@ -278,6 +344,7 @@ Deno.test("loadKubeconfig() reads what kubectl reads", async (t) => {
       const chosen = Object.fromEntries(Object.keys(want).map((key) => [key, config[key as keyof ClusterConfig]]));
       assert.deepEqual(JSON.parse(JSON.stringify(chosen).replaceAll(folder, "FOLDER")), want);
       assert.deepEqual(JSON.parse(JSON.stringify(config)), config); // plain data
+      if (hasNoProxy) assert.equal(config.proxy, undefined);
     });
   }
 });
@@ -374,6 +441,13 @@ const REFUSALS: {
     files: {},
     options: (folder) => ({ env: {}, path: join(folder, "none") }),
     says: /^Cannot read the kubeconfig ".*\/none": there is no such file$/,
+  },
+  {
+    name: "files that are all missing",
+    kubectlDiffers: "asks localhost:8080",
+    files: {},
+    options: (folder) => ({ env: { KUBECONFIG: `${join(folder, "a")}:${join(folder, "b")}` } }),
+    says: /^Cannot find a kubeconfig: looked at ".*\/a", ".*\/b"$/,
   },
   { name: "a folder for a file", files: { "config/x": "" }, says: /^Cannot read the kubeconfig ".*": / },
   { name: "bad YAML", files: { config: "a: b: c" }, says: /is not YAML: bad indentation/ },
