@@ -12,9 +12,10 @@
  *
  * How it hangs together, from the wire up: `dial` opens a connection (proxy, TLS of any kind) · `http` and `byte_reader`
  * speak HTTP/1.1 on it · `api` sends requests with credentials, uses connections again, retries · `websocket` and `spdy`
- * carry streams after an upgrade, `port_forward`, `spdy_port_forward` and `exec` are what Kubernetes says on those ·
- * `open_kube_client` puts resources (`objects`) on top. Beside that way, `kubeconfig` makes the plain `ClusterConfig` that
- * all of it starts from. Everything that is read is pulled by whoever wants it: back-pressure holds from end to end.
+ * carry streams after an upgrade, `port_forward`, `spdy_port_forward` and `exec` are what Kubernetes says on those, and
+ * `port_forwarder` takes the one that the server accepts · `open_kube_client` puts resources (`objects`) on top. Beside
+ * that way, `kubeconfig` makes the plain `ClusterConfig` that all of it starts from. Everything that is read is pulled by
+ * whoever wants it: back-pressure holds from end to end.
  *
  * What cannot be reached, used or done throws a `UserError` with next steps; what the API server refuses throws a
  * `KubeError`, which is one too and keeps the server's own words.

@@ -12,6 +12,7 @@ import {
   type KubeClient,
   type Pod,
   pods,
+  podState,
   replicaSets,
   type Resource,
   type StatefulSet,
@@ -82,8 +83,8 @@ export async function leave(original: Original, pod: string, plan: Plan, options
   if (await isServing(plan.expose)) await sleep(SETTLE_MS);
 }
 
-function isReady({ status }: Pod): boolean {
-  return status.conditions.some(({ type, status }) => type === "Ready" && status === "True");
+function isReady(pod: Pod): boolean {
+  return podState(pod).kind === "ready";
 }
 
 /** Whether somebody listens on the host where the exposed ports lead. */
