@@ -41,6 +41,11 @@ export interface ApiResponse extends Disposable {
   text(): Promise<string>;
 }
 
+/** A connection that was made and then broke, before or in the middle of an answer: whether anything was done is not known. */
+export class ConnectionLost extends UserError {
+  override readonly name = "ConnectionLost";
+}
+
 /** A connection that changed its protocol. */
 export interface Upgraded {
   readonly duplex: Duplex;
@@ -230,7 +235,7 @@ export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
     return (error) => {
       if (error instanceof UserError || error instanceof TypeError) return error;
       const state = `lost the connection to the API server at ${base.host}: ${reasonOf(error)}`;
-      return new UserError(`Cannot ${action}: ${state}`, { hints: ["Try: kubectl version"], cause: error });
+      return new ConnectionLost(`Cannot ${action}: ${state}`, { hints: ["Try: kubectl version"], cause: error });
     };
   }
 

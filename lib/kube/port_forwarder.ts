@@ -1,6 +1,6 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { type Duplex, messageOf } from "@/util/mod.ts";
-import type { Api } from "./api.ts";
+import { deadline, type Duplex, messageOf, UserError } from "@/util/mod.ts";
+import { type Api, ConnectionLost } from "./api.ts";
 import { ProtocolError } from "./byte_reader.ts";
 import { openExecStream } from "./exec_stream.ts";
 import { openPortForward } from "./port_forward.ts";
@@ -43,33 +43,43 @@ export type PortForwarder = (pod: Required<ObjectName>, port: number, options: P
 const WAYS = ["websocket", "exec", "tunnel", "spdy"] as const;
 
 /**
+ * How long a way may take until it is answered, as long as none is known that is accepted: longer than a connection may
+ * take. Some proxies swallow a request that they do not understand.
+ */
+const ANSWER_MS = 15_000;
+
+/**
  * Opens port-forwards by the first way that the server accepts, and remembers it.
  *
  * @returns a function that throws what the first way was refused with when none is accepted
  */
 export function openPortForwarder(
   api: Api,
-  options: { log?: Log; portForwardWays?: readonly PortForwardWay[] } = {},
+  options: { log?: Log; portForwardWays?: readonly PortForwardWay[]; answerMs?: number } = {},
 ): PortForwarder {
-  const { log = silentLog, portForwardWays = WAYS } = options;
+  const { log = silentLog, portForwardWays = WAYS, answerMs = ANSWER_MS } = options;
+  const brokenOff = new Set<PortForwardWay>();
   let accepted: PortForwardWay | undefined;
   return async (pod, port, { via, exec, signal }) => {
-    const openBy = (way: PortForwardWay) => WAY_OPENERS[way](api, pod, port, { exec, signal });
+    const openBy = (way: PortForwardWay, signal: AbortSignal | undefined) =>
+      WAY_OPENERS[way](api, pod, port, { exec, signal });
     const known = via ?? (accepted === "exec" && exec === undefined ? undefined : accepted);
-    if (known !== undefined) return await openBy(known);
+    if (known !== undefined) return await openBy(known, signal);
     const refusals: Refusal[] = [];
     for (const way of portForwardWays) {
       if (way === "exec" && exec === undefined) continue;
       if (!refusals.every((refusal) => isWorthTrying(way, refusal))) continue;
+      using late = deadline(answerMs, () => new NoAnswer(port, answerMs));
       try {
-        const duplex = await openBy(way);
+        const duplex = await openBy(way, signal ? AbortSignal.any([signal, late.signal]) : late.signal);
         accepted = way;
         if (refusals.length > 0) log.info(`Port-forwards go by ${way}`);
         return duplex;
       } catch (error) {
         signal?.throwIfAborted();
         log.info(`A port-forward by ${way} was refused: ${messageOf(error)}`);
-        refusals.push({ way, error });
+        refusals.push({ way, error, again: brokenOff.has(way) });
+        if (error instanceof ConnectionLost) brokenOff.add(way);
       }
     }
     throw refusals[0]?.error ?? new TypeError("Cannot forward a port: there is no way to try");
@@ -98,11 +108,23 @@ const WAY_OPENERS: Readonly<Record<PortForwardWay, WayOpener>> = {
 interface Refusal {
   readonly way: PortForwardWay;
   readonly error: unknown;
+  /** Whether its connection was lost before: once is chance (a server that restarts), twice is what stands on the way. */
+  readonly again: boolean;
+}
+
+/** Somebody on the way, or the server, keeps a request to himself. */
+class NoAnswer extends UserError {
+  override readonly name = "NoAnswer";
+  constructor(port: number, answerMs: number) {
+    super(`Cannot forward port ${port}: the API server did not answer the request within ${answerMs / 1000} s`);
+  }
 }
 
 /** Whether `way` may be accepted after another one was not: only when the refusal is about the way. */
-function isWorthTrying(way: PortForwardWay, { way: refused, error }: Refusal): boolean {
-  if (error instanceof ProtocolError) return true; // a server, or something before it, that speaks otherwise
+function isWorthTrying(way: PortForwardWay, { way: refused, error, again }: Refusal): boolean {
+  // A server, or something before it, that speaks otherwise, keeps the request to itself, or breaks it off.
+  if (error instanceof ProtocolError || error instanceof NoAnswer) return true;
+  if (error instanceof ConnectionLost) return again;
   if (!(error instanceof KubeError)) return false;
   if (error.status === 403 && error.reason === "Forbidden") return rightOf(way) !== rightOf(refused);
   return ["", "BadRequest", "MethodNotAllowed"].includes(error.reason);

@@ -11,11 +11,12 @@ import {
   type TestServer,
   writeText,
 } from "./_test_server.ts";
+import { ConnectionLost, openApi } from "./api.ts";
 import { ByteReader } from "./byte_reader.ts";
 import { ExecError } from "./exec_stream.ts";
 import { openKubeClient } from "./open_kube_client.ts";
 import { PortForwardError } from "./port_forward.ts";
-import type { PortForwardExec, PortForwardWay } from "./port_forwarder.ts";
+import { openPortForwarder, type PortForwardExec, type PortForwardWay } from "./port_forwarder.ts";
 import { KubeError } from "./status.ts";
 
 const PORT = 80;
@@ -258,6 +259,46 @@ Deno.test("portForward() by exec runs the command that it is given, and without 
   (await kube.portForward({ name: "web" }, PORT)).close();
   assert.deepEqual(waysAsked(server), ["websocket", "exec", "websocket", "spdy"]);
   await assert.rejects(kube.portForward({ name: "web" }, PORT, { via: "exec" }), TypeError);
+});
+
+Deno.test("portForward() goes another way when the connection is broken off twice, as a restart does it once", async () => {
+  let asked = 0;
+  await using server = startServer({
+    async answer(exchange) {
+      if (wayOf(exchange.request) === "websocket") return void asked++; // and the connection ends
+      await acceptWebSocket(exchange, "v5.channel.k8s.io");
+      await serveExec(exchange.conn, exchange.reader);
+      return undefined;
+    },
+  });
+  await using kube = openKubeClient(server.config());
+  const exec = { command: ["nc"] } as const;
+  await assert.rejects(kube.portForward({ name: "web" }, PORT, { exec }), ConnectionLost);
+  (await kube.portForward({ name: "web" }, PORT, { exec })).close();
+  (await kube.portForward({ name: "web" }, PORT, { exec })).close();
+  assert.deepEqual(waysAsked(server), ["websocket", "websocket", "exec", "exec"]);
+});
+
+Deno.test("portForward() goes another way when a request is never answered, and tells it where there is none", async () => {
+  await using server = startServer({
+    async answer(exchange) {
+      if (wayOf(exchange.request) === "exec") {
+        await acceptWebSocket(exchange, "v5.channel.k8s.io");
+        await serveExec(exchange.conn, exchange.reader);
+      } else await exchange.conn.read(new Uint8Array(1)); // until the client gives up
+      return undefined;
+    },
+  });
+  using api = openApi(server.config());
+  const pod = { namespace: "default", name: "web" };
+  const forward = openPortForwarder(api, { answerMs: 100 });
+  await assert.rejects(
+    forward(pod, PORT, {}),
+    /^NoAnswer: Cannot forward port 80: .* did not answer .* within 0\.1 s$/,
+  );
+  (await forward(pod, PORT, { exec: { command: ["nc"] } })).close();
+  const reason = new Error("enough");
+  await assert.rejects(openPortForwarder(api)(pod, PORT, { signal: AbortSignal.abort(reason) }), reason);
 });
 
 Deno.test("portForward() by exec tells a command that could not connect, in its words", async () => {
