@@ -60,7 +60,12 @@ async function interactiveOf({ directory }: FakeCluster): Promise<unknown[]> {
   return lines.map((line) => JSON.parse(line).spec.interactive);
 }
 
-const environmentOf = ({ kubeconfigPath }: FakeCluster) => ({ KUBECONFIG: kubeconfigPath, NO_COLOR: "1" });
+/** With a state directory of its own: what somebody's sessions left on this machine would be asked about first. */
+const environmentOf = ({ kubeconfigPath, directory }: FakeCluster) => ({
+  KUBECONFIG: kubeconfigPath,
+  NO_COLOR: "1",
+  XDG_STATE_HOME: `${directory}/state`,
+});
 
 Deno.test("on a terminal a plugin asks the user before the command has the input, which then has all that follows", async () => {
   await using cluster = await startFakeCluster();
