@@ -117,7 +117,9 @@ chaos: ## Runs the tunnel over 5000 seeds of broken carriers, or replays one: SE
 
 .PHONY: bench
 bench: build ## Measures ours against kubectl port-forward on the embedded cluster: ROUNDS=3
+	@$(NEED_MOUNTS)
 	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/bench.ts
+	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/volumes.ts
 
 .PHONY: ok
 ok: fmt-check lint check doc-lint ## Format, lint, types, arrows and docs: what must be green before a commit

@@ -22,12 +22,30 @@ import { FileRefusal, type FileTree, normalize } from "./file_tree.ts";
 const MAX_HANDLES = 1024;
 /** The most that one READ gives: the packet around it has room beside. */
 const MAX_READ_BYTES = MAX_PACKET_BYTES - 1024;
+/** The most that READs or WRITEs which follow one another are about together. */
+export const MAX_TOGETHER_BYTES = 1024 * 1024;
 /** A NAME ends before it is longer, so that a client with OpenSSH's old limits takes it. */
 const NAME_BYTES = 96 * 1024;
 /** How many entries of a directory are looked at together. */
 const ENTRIES = 128;
 
-type OpenFile = { readonly kind: "file"; readonly file: fs.FileHandle; readonly path: string };
+/** A request, and the number that its answer carries. */
+export interface Asked<Request extends SftpRequest = SftpRequest> {
+  readonly id: number;
+  readonly request: Request;
+}
+/** A request for bytes of a file. */
+export type ReadRequest = Extract<SftpRequest, { ask: "read" }>;
+/** A request with bytes for a file. */
+export type WriteRequest = Extract<SftpRequest, { ask: "write" }>;
+
+interface OpenFile {
+  readonly kind: "file";
+  readonly file: fs.FileHandle;
+  readonly path: string;
+  /** Whether the kernel puts what is written at the end, wherever it is to go. */
+  readonly appends: boolean;
+}
 type OpenDirectory = { readonly kind: "directory"; readonly path: string; readonly names: string[] };
 type Names = readonly { readonly name: string; readonly attributes: Attributes }[];
 
@@ -35,7 +53,7 @@ type Names = readonly { readonly name: string; readonly attributes: Attributes }
 export class FileRequests implements AsyncDisposable {
   readonly #tree: FileTree;
   readonly #open = new Map<number, OpenFile | OpenDirectory>();
-  readonly #buffer = new Uint8Array(MAX_READ_BYTES);
+  readonly #buffer = new Uint8Array(MAX_TOGETHER_BYTES);
   #nextHandle = 1;
 
   constructor(tree: FileTree) {
@@ -137,15 +155,17 @@ export class FileRequests implements AsyncDisposable {
     const always = access | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY |
       (flags & OPEN.APPEND ? constants.O_APPEND : 0) | (flags & OPEN.TRUNCATE ? constants.O_TRUNC : 0);
     const real = await this.#reach(path);
-    if (!(flags & OPEN.CREATE)) return this.#add({ kind: "file", file: await fs.open(real, always), path: real });
+    const add = (file: fs.FileHandle) => {
+      return this.#add({ kind: "file", file, path: real, appends: (flags & OPEN.APPEND) !== 0 });
+    };
+    if (!(flags & OPEN.CREATE)) return add(await fs.open(real, always));
     try {
-      const file = await fs.open(real, always | constants.O_CREAT | constants.O_EXCL, 0o600);
-      const number = this.#add({ kind: "file", file, path: real });
+      const number = add(await fs.open(real, always | constants.O_CREAT | constants.O_EXCL, 0o600));
       await fs.chmod(real, mode & 0o7777); // as with mkdir
       return number;
     } catch (error) {
       if (flags & OPEN.EXCLUSIVE || codeOf(error) !== "EEXIST") throw error;
-      return this.#add({ kind: "file", file: await fs.open(real, always), path: real });
+      return add(await fs.open(real, always));
     }
   }
 
@@ -157,14 +177,62 @@ export class FileRequests implements AsyncDisposable {
   }
 
   async #read(
-    { handle, offset, length }: Extract<SftpRequest, { ask: "read" }>,
+    { handle, offset, length }: ReadRequest,
     id: number,
     to: PacketWriter,
   ): Promise<void> {
     const wanted = Math.min(length, MAX_READ_BYTES);
     const { bytesRead } = await this.#file(handle).file.read(this.#buffer, 0, wanted, offset);
     if (bytesRead === 0 && wanted > 0) return status(to, id, STATUS.EOF);
-    to.begin(SFTP.DATA).uint32(id).bytes(this.#buffer.subarray(0, bytesRead)).end();
+    data(to, id, this.#buffer.subarray(0, bytesRead));
+  }
+
+  /**
+   * Answers READs or WRITEs of one file each of which begins where the one before it ends.
+   *
+   * @returns whether they are answered; where the file does not take them as one they are still to be, each by itself
+   */
+  async answerTogether(asked: readonly Asked<ReadRequest | WriteRequest>[], to: PacketWriter): Promise<boolean> {
+    const { handle = 0, offset = 0 } = asked[0]?.request ?? {};
+    const opened = this.#open.get(handle);
+    if (opened?.kind !== "file" || opened.appends) return false;
+    const reads = asked.flatMap(({ id, request }) => request.ask === "read" ? [{ id, length: request.length }] : []);
+    try {
+      if (reads.length > 0) return await this.#readTogether(opened.file, reads, offset, to);
+      let length = 0;
+      for (const { request } of asked) {
+        if (request.ask !== "write") continue;
+        this.#buffer.set(request.bytes, length);
+        length += request.bytes.length;
+      }
+      await writeAt(opened.file, this.#buffer.subarray(0, length), offset);
+    } catch {
+      return false; // what was written will be written once more, which changes nothing
+    }
+    for (const { id } of asked) status(to, id);
+    return true;
+  }
+
+  async #readTogether(
+    file: fs.FileHandle,
+    reads: readonly { readonly id: number; readonly length: number }[],
+    offset: number,
+    to: PacketWriter,
+  ): Promise<boolean> {
+    if (reads.some(({ length }) => length > MAX_READ_BYTES)) return false;
+    const wanted = reads.reduce((sum, { length }) => sum + length, 0);
+    let filled = 0;
+    for (let count = 1; count > 0 && filled < wanted; filled += count) {
+      count = (await file.read(this.#buffer, filled, wanted - filled, offset + filled)).bytesRead;
+    }
+    let start = 0;
+    for (const { id, length } of reads) {
+      const bytes = this.#buffer.subarray(start, Math.min(start + length, filled));
+      if (bytes.length === 0 && length > 0) status(to, id, STATUS.EOF);
+      else data(to, id, bytes);
+      start += bytes.length;
+    }
+    return true;
   }
 
   /** Gives the next entries of a directory, as many as fit; an entry that is gone in the meantime is left out. */
@@ -249,6 +317,11 @@ function madeUp(): Attributes {
   return { mode: constants.S_IFDIR | 0o555, size: 0, ids, times: { accessed: 0, modified: 0 } };
 }
 
+/** Where the bytes end that a request is about. */
+export function endOf(request: ReadRequest | WriteRequest): number {
+  return request.offset + (request.ask === "read" ? request.length : request.bytes.length);
+}
+
 /** The name of a system's error, whatever was thrown. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
@@ -282,6 +355,10 @@ function attributesOf(
 /** Writes a STATUS. */
 export function status(to: PacketWriter, id: number, code: number = STATUS.OK, message = ""): void {
   to.begin(SFTP.STATUS).uint32(id).uint32(code).text(message).text("").end();
+}
+
+function data(to: PacketWriter, id: number, bytes: Uint8Array): void {
+  to.begin(SFTP.DATA).uint32(id).bytes(bytes).end();
 }
 
 function handle(to: PacketWriter, id: number, number: number): void {

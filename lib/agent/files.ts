@@ -3,22 +3,33 @@ import {
   decodeSftpRequest,
   EXTENSIONS,
   FieldReader,
+  type Packet,
   PacketReader,
   PacketWriter,
   SFTP,
   SFTP_VERSION,
   SftpError,
+  type SftpRequest,
   STATUS,
   type Status,
 } from "@/pod/mod.ts";
 import { type Duplex, messageOf, writeAll } from "@/util/mod.ts";
-import { codeOf, FileRequests, status } from "./file_requests.ts";
+import {
+  type Asked,
+  codeOf,
+  endOf,
+  FileRequests,
+  MAX_TOGETHER_BYTES,
+  type ReadRequest,
+  status,
+  type WriteRequest,
+} from "./file_requests.ts";
 import type { FileTree } from "./file_tree.ts";
 
-/** Answers are sent when there are so many bytes of them; what is held is this and one answer. */
+/** Answers are sent when there are so many bytes of them; what is held is this and the answers of one turn. */
 const SEND_BYTES = 128 * 1024;
-/** How much is read at a time. */
-const READ_BYTES = 256 * 1024;
+/** How much of the stream is read at a time. */
+const READ_BYTES = 1024 * 1024;
 
 /**
  * Serves files by SFTP until the client ends the stream (`lib/pod/sftp.md` is the protocol as it is served).
@@ -36,21 +47,27 @@ export async function serveFiles(stream: Duplex, tree: FileTree, log: Log = sile
   const send = async () => {
     if (writer.length > 0) await writeAll(stream, writer.take());
   };
+  const answer = async ({ id, request }: Asked) => {
+    try {
+      await requests.answer(request, id, writer);
+    } catch (error) {
+      log.debug(`${request.ask} refused: ${messageOf(error)}`);
+      status(writer, id, statusOf(error), messageOf(error));
+    }
+  };
   let greeted = false;
   for (let count; (count = await stream.read(buffer)) !== null;) {
-    for (const packet of reader.push(buffer.subarray(0, count))) {
-      if (!greeted) {
-        greet(packet, writer);
-        greeted = true;
-        continue;
+    const packets = reader.push(buffer.subarray(0, count));
+    if (!greeted && packets.length > 0) {
+      greet(packets.shift(), writer);
+      greeted = true;
+    }
+    while (packets.length > 0) {
+      const taken = takeTogether(packets);
+      if (taken.length < 2 || !await requests.answerTogether(taken, writer)) {
+        for (const one of taken) await answer(one);
       }
-      const { id, request } = decodeSftpRequest(packet);
-      try {
-        await requests.answer(request, id, writer);
-      } catch (error) {
-        log.debug(`${request.ask} refused: ${messageOf(error)}`);
-        status(writer, id, statusOf(error), messageOf(error));
-      }
+      if (taken.length === 0) await answer(decodeSftpRequest(packets.shift() ?? NO_PACKET));
       if (writer.length >= SEND_BYTES) await send();
     }
     await send();
@@ -58,7 +75,30 @@ export async function serveFiles(stream: Duplex, tree: FileTree, log: Log = sile
   if (!reader.isBetweenPackets) throw new SftpError("The end came in the middle of a packet");
 }
 
-function greet({ type, body }: { type: number; body: Uint8Array }, writer: PacketWriter): void {
+const NO_PACKET: Packet = { type: 0, body: new Uint8Array() };
+
+/**
+ * Takes from the front the READs or the WRITEs each of which goes on where the one before it ends: a client asks in many
+ * small pieces, and one call of the system for all of them costs little more than for one.
+ */
+function takeTogether(packets: Packet[]): Asked<ReadRequest | WriteRequest>[] {
+  const taken: Asked<ReadRequest | WriteRequest>[] = [];
+  const type = packets[0]?.type;
+  if (type !== SFTP.READ && type !== SFTP.WRITE) return taken;
+  let bytes = 0;
+  for (let [packet] = packets; packet?.type === type; packets.shift(), [packet] = packets) {
+    const { id, request } = decodeSftpRequest(packet);
+    if (request.ask !== "read" && request.ask !== "write") break;
+    const last = taken.at(-1)?.request;
+    if (last !== undefined && (request.handle !== last.handle || request.offset !== endOf(last))) break;
+    bytes += endOf(request) - request.offset;
+    if (last !== undefined && bytes > MAX_TOGETHER_BYTES) break;
+    taken.push({ id, request });
+  }
+  return taken;
+}
+
+function greet({ type, body } = NO_PACKET, writer: PacketWriter): void {
   if (type !== SFTP.INIT) throw new SftpError(`A packet of type ${type} before INIT`);
   const version = new FieldReader(body).uint32();
   if (version < SFTP_VERSION) throw new SftpError(`A client of version ${version}`);

@@ -65,6 +65,31 @@ check("writes, reads, truncates and closes at any offset", async (client, root) 
   equals([size, mode], [3, 0o100640]);
 });
 
+check("answers READs and WRITEs that come together as it answers each alone", async (client, root) => {
+  const path = `${root}/f`;
+  const handle = await open(client, path, OPEN.READ | OPEN.WRITE | OPEN.CREATE);
+  await Promise.all([
+    ...["abc", "defg", "", "hi"].map((text, at) => write(client, handle, [0, 3, 7, 7][at] ?? 0, text)),
+    write(client, handle, 12, "z"),
+    write(client, handle, 1, "B"),
+  ]);
+  equals(await Deno.readTextFile(path), "aBcdefghi\0\0\0z");
+  const other = await open(client, path, OPEN.READ);
+  const asked = [[handle, 0, 2], [handle, 2, 3], [other, 5, 1], [handle, 6, 5], [handle, 11, 300_000], [handle, 13, 1]];
+  const texts = asked.map(([of, offset, length]) => read(client, of as Uint8Array, Number(offset), Number(length)));
+  const end = texts.pop() ?? Promise.reject();
+  equals(await Promise.all(texts), ["aB", "cde", "f", "ghi\0\0", "\0z"]);
+  await rejects(end, refusedWith(STATUS.EOF));
+  const beyond = [9, 13, 20].map((offset, at) => read(client, handle, offset, [4, 7, 1][at] ?? 0));
+  equals(await beyond[0], "\0\0\0z");
+  for (const one of beyond.slice(1)) await rejects(one, refusedWith(STATUS.EOF));
+  const refused = [write(client, other, 0, "x"), write(client, other, 1, "y")];
+  for (const one of await Promise.allSettled(refused)) equals(one.status, "rejected");
+  const end1 = await open(client, path, OPEN.WRITE | OPEN.APPEND);
+  await Promise.all([write(client, end1, 13, "1"), write(client, end1, 14, "2")]);
+  equals((await Deno.readTextFile(path)).slice(12), "z12");
+});
+
 check("opens by each combination of flags as the kernel does", async (client, root) => {
   const path = `${root}/f`;
   await rejects(open(client, path, OPEN.READ), refusedWith(STATUS.NO_SUCH_FILE));

@@ -91,37 +91,73 @@ export interface Packet {
   readonly body: Uint8Array;
 }
 
-/** Cuts bytes into packets, however they come. */
+/** Cuts bytes into packets, however they come. What is complete in what comes is not copied. */
 export class PacketReader {
-  #held = new Uint8Array();
+  /** A packet of which not all has come, with its length in front; it grows to what that says. */
+  #held = new Uint8Array(1024);
+  #heldBytes = 0;
 
   /**
-   * Takes bytes, and gives the packets that are complete; they are views of memory that nobody writes to again.
+   * Takes bytes, and gives the packets that are complete. They are views of `bytes`, or of memory of the reader's: valid
+   * until the caller writes to the former or pushes again.
    *
    * @throws {SftpError} at a length that no packet may have
    */
   push(bytes: Uint8Array): Packet[] {
-    const all = new Uint8Array(this.#held.length + bytes.length);
-    all.set(this.#held);
-    all.set(bytes, this.#held.length);
-    const view = new DataView(all.buffer);
     const packets: Packet[] = [];
     let offset = 0;
-    while (all.length - offset >= 4) {
-      const length = view.getUint32(offset);
-      if (length < 1 || length > MAX_PACKET_BYTES) throw new SftpError(`A packet of ${length} bytes`);
-      if (all.length - offset < 4 + length) break;
-      packets.push({ type: all[offset + 4] ?? 0, body: all.subarray(offset + 5, offset + 4 + length) });
-      offset += 4 + length;
+    if (this.#heldBytes > 0) {
+      offset = this.#hold(bytes, 4);
+      if (this.#heldBytes < 4) return packets;
+      const whole = wholeLength(this.#held);
+      offset += this.#hold(bytes.subarray(offset), whole);
+      if (this.#heldBytes < whole) return packets;
+      packets.push(packetIn(this.#held, 0, whole));
+      this.#heldBytes = 0;
     }
-    this.#held = all.slice(offset);
+    while (bytes.length - offset >= 4) {
+      const whole = wholeLength(bytes.subarray(offset));
+      if (bytes.length - offset < whole) break;
+      packets.push(packetIn(bytes, offset, offset + whole));
+      offset += whole;
+    }
+    // What is held now may not overwrite a packet that was given out from there.
+    if (offset < bytes.length) {
+      if (packets[0]?.body.buffer === this.#held.buffer) this.#held = new Uint8Array(this.#held.length);
+      this.#hold(bytes.subarray(offset), Infinity);
+    }
     return packets;
+  }
+
+  /** Holds of `bytes` as much as is missing to `wanted`. @returns how much that is */
+  #hold(bytes: Uint8Array, wanted: number): number {
+    const count = Math.max(0, Math.min(bytes.length, wanted - this.#heldBytes));
+    const needed = this.#heldBytes + count;
+    if (needed > this.#held.length) {
+      const grown = new Uint8Array(Math.max(needed, Math.min(2 * needed, 4 + MAX_PACKET_BYTES)));
+      grown.set(this.#held.subarray(0, this.#heldBytes));
+      this.#held = grown;
+    }
+    this.#held.set(bytes.subarray(0, count), this.#heldBytes);
+    this.#heldBytes = needed;
+    return count;
   }
 
   /** Whether the end may come now: nothing of a packet is held. */
   get isBetweenPackets(): boolean {
-    return this.#held.length === 0;
+    return this.#heldBytes === 0;
   }
+}
+
+/** How long the packet is that begins here, its length included. @throws {SftpError} when none may be */
+function wholeLength(bytes: Uint8Array): number {
+  const length = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0);
+  if (length < 1 || length > MAX_PACKET_BYTES) throw new SftpError(`A packet of ${length} bytes`);
+  return 4 + length;
+}
+
+function packetIn(bytes: Uint8Array, start: number, end: number): Packet {
+  return { type: bytes[start + 4] ?? 0, body: bytes.subarray(start + 5, end) };
 }
 
 /** Reads the fields of a packet one after another. */
@@ -188,7 +224,7 @@ export class FieldReader {
   }
 }
 
-/** Writes packets one after another into one piece of memory that grows. */
+/** Writes packets one after another into one piece of memory that grows, and is used again after {@linkcode take}. */
 export class PacketWriter {
   #bytes = new Uint8Array(1024);
   #view = new DataView(this.#bytes.buffer);
@@ -265,11 +301,9 @@ export class PacketWriter {
     return this;
   }
 
-  /** Gives what was written, and begins anew: the bytes are the caller's. */
+  /** Gives what was written, and begins anew: the bytes are the caller's until something is written again. */
   take(): Uint8Array {
     const taken = this.#bytes.subarray(0, this.#length);
-    this.#bytes = new Uint8Array(1024);
-    this.#view = new DataView(this.#bytes.buffer);
     this.#length = 0;
     return taken;
   }

@@ -98,7 +98,8 @@ function packetOf(text: string): Uint8Array {
 
 function packetsOf(chunks: readonly Uint8Array[]): Packet[] {
   const reader = new PacketReader();
-  const packets = chunks.flatMap((chunk) => reader.push(chunk));
+  // A packet is valid until the next push.
+  const packets = chunks.flatMap((chunk) => reader.push(chunk).map(({ type, body }) => ({ type, body: body.slice() })));
   ok(reader.isBetweenPackets);
   return packets;
 }

@@ -68,17 +68,22 @@ export function startFilter(command: readonly [string, ...string[]], options: Fi
   };
 }
 
+/** As much as a pipe holds. */
+const PIPE_BYTES = 64 * 1024;
+
 function duplexOf({ stdin, stdout }: Deno.ChildProcess): Duplex {
-  const reader = stdout.getReader();
+  const reader = stdout.getReader({ mode: "byob" });
   const writer = stdin.getWriter();
   writer.closed.catch(() => {}); // a program that has ended is told by the write that fails
+  let memory = new ArrayBuffer(PIPE_BYTES); // goes to the stream and comes back with each read
   let held = new Uint8Array();
   return {
     async read(into) {
       if (held.length === 0) {
-        const { done, value } = await reader.read();
+        const { done, value } = await reader.read(new Uint8Array(memory));
         if (done) return null;
         held = value;
+        memory = value.buffer;
       }
       const count = Math.min(into.length, held.length);
       into.set(held.subarray(0, count));
@@ -86,7 +91,7 @@ function duplexOf({ stdin, stdout }: Deno.ChildProcess): Duplex {
       return count;
     },
     async write(bytes) {
-      await writer.write(bytes.slice()); // the stream keeps what it is given until the program has taken it
+      await writer.write(bytes); // resolves when the program has taken it, so it may change again then
       return bytes.length;
     },
     closeWrite: () => writer.close().catch(() => {}),

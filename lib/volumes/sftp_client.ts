@@ -177,7 +177,7 @@ export class SftpClient implements AsyncDisposable {
     for (let count; (count = await this.#duplex.read(buffer)) !== null;) {
       for (const packet of reader.push(buffer.subarray(0, count))) {
         const id = packet.type === SFTP.VERSION ? 0 : new FieldReader(packet.body).uint32();
-        this.#asked.get(id)?.resolve(packet);
+        this.#asked.get(id)?.resolve({ ...packet, body: packet.body.slice() }); // it is looked at later
         this.#asked.delete(id);
       }
     }

@@ -7,17 +7,13 @@
  *
  * @module
  */
-import { fileURLToPath } from "node:url";
 import { type KubeClient, loadKubeconfig, openKubeClient, pods } from "@/kube/mod.ts";
 import { requireProgram, runProgram } from "@/process/mod.ts";
-import { sleep } from "@/util/mod.ts";
 import { ensureCluster } from "../cluster/mod.ts";
+import { buildLoad, delayCluster, lines, type Load, median, PORT, print, PROGRAM, show, startPod } from "./setting.ts";
 
 const ROUNDS = Number(Deno.env.get("ROUNDS") ?? 3);
-const PROGRAM = fileURLToPath(new URL("../../build/telepresence", import.meta.url));
-const HERE = fileURLToPath(new URL(".", import.meta.url));
 const POD = { namespace: "default", name: `bench-${crypto.randomUUID().slice(0, 8)}` };
-const PORT = 7007;
 
 /** What is measured: the client's words, and what its numbers are. */
 interface Metric {
@@ -46,8 +42,6 @@ interface Way extends AsyncDisposable {
   measure(words: readonly string[]): Promise<number[]>;
 }
 
-/** What was started and does not end by itself. */
-const children: Deno.ChildProcess[] = [];
 /** The process of each way that is a program. */
 const processes = new WeakMap<Way, number>();
 
@@ -56,14 +50,14 @@ const config = await loadKubeconfig({ env: { KUBECONFIG: kubeconfig } });
 await using kube = openKubeClient(config);
 const directory = await Deno.makeTempDir({ prefix: "telepresence-bench-" });
 try {
-  const load = await buildLoad();
-  const address = await startPod(kube, load);
+  const load = await buildLoad(directory);
+  const address = await startPod(kube, load, POD);
   await print(await versions(kube));
   await measureAt(0, kubeconfig, address, load);
-  await measureAt(20, await delayed(kubeconfig, 20), address, load);
+  using far = await delayCluster(config, { kubeconfig, rttMs: 20, directory });
+  await measureAt(20, far.kubeconfig, address, load);
 } finally {
   await kube.delete(pods, POD, { gracePeriodSeconds: 0 }).catch(() => {});
-  for (const child of children) child.kill("SIGKILL");
   await Deno.remove(directory, { recursive: true });
 }
 
@@ -171,56 +165,6 @@ async function numbersOf(command: readonly [string, ...string[]]): Promise<numbe
   return (await requireProgram(command)).trim().split(" ").map(Number);
 }
 
-/** The client, and the server for the pod, which may have no C library. */
-interface Load {
-  readonly dynamic: string;
-  readonly static: Uint8Array;
-}
-
-async function buildLoad(): Promise<Load> {
-  const cc = ["gcc", "-O2", "-pthread", `${HERE}load.c`, "-o"] as const;
-  await requireProgram([...cc, `${directory}/load`]);
-  await requireProgram([...cc, `${directory}/load-static`, "-static"]);
-  return { dynamic: `${directory}/load`, static: await Deno.readFile(`${directory}/load-static`) };
-}
-
-/** Starts the pod with the server in it. @returns its address */
-async function startPod(kube: KubeClient, load: Load): Promise<string> {
-  const script = `until [ -x /tmp/load ]; do sleep 0.2; done; exec /tmp/load serve ${PORT}`;
-  await kube.create(pods, {
-    metadata: POD,
-    spec: {
-      terminationGracePeriodSeconds: 0,
-      containers: [{ name: "load", image: "tools:1", imagePullPolicy: "Never", command: ["sh", "-c", script] }],
-    },
-  });
-  for (;;) {
-    const { status } = await kube.get(pods, POD);
-    if (status.phase === "Running" && status.podIP !== undefined) {
-      const put = "cat >/tmp/load.part && chmod +x /tmp/load.part && mv /tmp/load.part /tmp/load";
-      await kube.exec(POD, { command: ["sh", "-c", put], stdin: load.static });
-      await sleep(1000);
-      return status.podIP;
-    }
-    await sleep(200);
-  }
-}
-
-/** A kubeconfig whose server is behind a delay line. */
-async function delayed(path: string, rttMs: number): Promise<string> {
-  const server = new URL(config.server);
-  const args = ["run", "-A", "--quiet", `${HERE}delay_line.ts`, server.hostname, server.port, String(rttMs / 2)];
-  const child = new Deno.Command(Deno.execPath(), { args, stdout: "piped" }).spawn();
-  children.push(child);
-  const port = (await lines(child.stdout).next()).value ?? "";
-  const file = `${directory}/kubeconfig-${rttMs}`;
-  await Deno.writeTextFile(
-    file,
-    (await Deno.readTextFile(path)).replace(/server: .*/, `server: https://127.0.0.1:${port}`),
-  );
-  return file;
-}
-
 async function versions(kube: KubeClient): Promise<string> {
   const { gitVersion } = await kube.version();
   const kubectl = (await requireProgram(["kubectl", "version", "--client"])).split("\n")[0];
@@ -230,26 +174,4 @@ async function versions(kube: KubeClient): Promise<string> {
     `${ROUNDS} rounds, load average at the start ${load}, ${
       new Date().toISOString().slice(0, 10)
     }, cluster "${instance.name}"`;
-}
-
-async function* lines(from: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, undefined> {
-  let held = "";
-  for await (const text of from.pipeThrough(new TextDecoderStream())) {
-    held += text;
-    for (let end; (end = held.indexOf("\n")) >= 0; held = held.slice(end + 1)) yield held.slice(0, end);
-  }
-  return undefined;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
-  return sorted[Math.floor((sorted.length - 1) / 2)] ?? NaN;
-}
-
-function show(value: number): string {
-  return Number.isNaN(value) ? "failed" : value >= 100 ? value.toFixed(0) : value.toPrecision(3);
-}
-
-async function print(text: string): Promise<void> {
-  await Deno.stdout.write(new TextEncoder().encode(`${text}\n`));
 }

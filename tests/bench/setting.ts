@@ -1,0 +1,103 @@
+/**
+ * What the benches share: a pod with the server of `load.c` in it, the client, a delayed way to the API server, and the
+ * numbers' form.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import { type ClusterConfig, type KubeClient, pods } from "@/kube/mod.ts";
+import { requireProgram } from "@/process/mod.ts";
+import { sleep } from "@/util/mod.ts";
+
+/** The built program. */
+export const PROGRAM = fileURLToPath(new URL("../../build/telepresence", import.meta.url));
+const HERE = fileURLToPath(new URL(".", import.meta.url));
+/** Where the server in the pod listens. */
+export const PORT = 7007;
+
+/** The client, and the server for the pod, which may have no C library. */
+export interface Load {
+  readonly dynamic: string;
+  readonly static: Uint8Array;
+}
+
+/** Builds both in a directory. */
+export async function buildLoad(directory: string): Promise<Load> {
+  const cc = ["gcc", "-O2", "-pthread", `${HERE}load.c`, "-o"] as const;
+  await requireProgram([...cc, `${directory}/load`]);
+  await requireProgram([...cc, `${directory}/load-static`, "-static"]);
+  return { dynamic: `${directory}/load`, static: await Deno.readFile(`${directory}/load-static`) };
+}
+
+/** Starts the pod with the server in it. @returns its address */
+export async function startPod(
+  kube: KubeClient,
+  load: Load,
+  where: { readonly namespace: string; readonly name: string },
+): Promise<string> {
+  const script = `until [ -x /tmp/load ]; do sleep 0.2; done; exec /tmp/load serve ${PORT}`;
+  await kube.create(pods, {
+    metadata: where,
+    spec: {
+      terminationGracePeriodSeconds: 0,
+      containers: [{ name: "load", image: "tools:1", imagePullPolicy: "Never", command: ["sh", "-c", script] }],
+    },
+  });
+  for (;;) {
+    const { status } = await kube.get(pods, where);
+    if (status.phase === "Running" && status.podIP !== undefined) {
+      const put = "cat >/tmp/load.part && chmod +x /tmp/load.part && mv /tmp/load.part /tmp/load";
+      await kube.exec(where, { command: ["sh", "-c", put], stdin: load.static });
+      await sleep(1000);
+      return status.podIP;
+    }
+    await sleep(200);
+  }
+}
+
+/** A way to the API server each direction of which takes half of `rttMs`. Disposing it ends it. */
+export interface DelayedCluster extends Disposable {
+  /** The path of its kubeconfig. */
+  readonly kubeconfig: string;
+}
+
+/** Puts the server of a kubeconfig behind a delay line. */
+export async function delayCluster(
+  { server }: ClusterConfig,
+  { kubeconfig, rttMs, directory }: { kubeconfig: string; rttMs: number; directory: string },
+): Promise<DelayedCluster> {
+  const { hostname, port: serverPort } = new URL(server);
+  const args = ["run", "-A", "--quiet", `${HERE}delay_line.ts`, hostname, serverPort, String(rttMs / 2)];
+  const child = new Deno.Command(Deno.execPath(), { args, stdout: "piped" }).spawn();
+  const port = (await lines(child.stdout).next()).value ?? "";
+  const file = `${directory}/kubeconfig-${rttMs}`;
+  const text = await Deno.readTextFile(kubeconfig);
+  await Deno.writeTextFile(file, text.replace(/server: .*/, `server: https://127.0.0.1:${port}`));
+  return { kubeconfig: file, [Symbol.dispose]: () => child.kill("SIGKILL") };
+}
+
+/** The lines of a stream, as they come. */
+export async function* lines(from: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, undefined> {
+  let held = "";
+  for await (const text of from.pipeThrough(new TextDecoderStream())) {
+    held += text;
+    for (let end; (end = held.indexOf("\n")) >= 0; held = held.slice(end + 1)) yield held.slice(0, end);
+  }
+  return undefined;
+}
+
+/** The middle one; NaN when there is none. */
+export function median(values: readonly number[]): number {
+  const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
+  return sorted[Math.floor((sorted.length - 1) / 2)] ?? NaN;
+}
+
+/** A number as the tables have it. */
+export function show(value: number): string {
+  return Number.isNaN(value) ? "failed" : value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+/** Prints a part of the tables. */
+export async function print(text: string): Promise<void> {
+  await Deno.stdout.write(new TextEncoder().encode(`${text}\n`));
+}
