@@ -9,7 +9,6 @@ import {
   SFTP,
   SFTP_VERSION,
   SftpError,
-  type SftpRequest,
   STATUS,
   type Status,
 } from "@/pod/mod.ts";
@@ -59,7 +58,7 @@ export async function serveFiles(stream: Duplex, tree: FileTree, log: Log = sile
   for (let count; (count = await stream.read(buffer)) !== null;) {
     const packets = reader.push(buffer.subarray(0, count));
     if (!greeted && packets.length > 0) {
-      greet(packets.shift(), writer);
+      greet(packets.shift() ?? NO_PACKET, writer);
       greeted = true;
     }
     while (packets.length > 0) {
@@ -98,7 +97,7 @@ function takeTogether(packets: Packet[]): Asked<ReadRequest | WriteRequest>[] {
   return taken;
 }
 
-function greet({ type, body } = NO_PACKET, writer: PacketWriter): void {
+function greet({ type, body }: Packet, writer: PacketWriter): void {
   if (type !== SFTP.INIT) throw new SftpError(`A packet of type ${type} before INIT`);
   const version = new FieldReader(body).uint32();
   if (version < SFTP_VERSION) throw new SftpError(`A client of version ${version}`);
