@@ -92,6 +92,7 @@ void set_up_mounts(const struct wanted *wanted)
     for (unsigned i = 0; i < wanted->bind_count; i++)
         if (mount(wanted->binds[i].from, wanted->binds[i].to, NULL, MS_BIND, NULL))
             die(wanted->binds[i].to);
+    show_files(wanted);
 }
 
 /**

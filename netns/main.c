@@ -51,10 +51,19 @@ static void read_words(char **words, struct wanted *wanted)
             *equals = '\0';
             wanted->binds[wanted->bind_count].from = value;
             wanted->binds[wanted->bind_count++].to = equals + 1;
+        } else if (!strcmp(word, "--show") && wanted->show_count < MOST_SHOWS) {
+            wanted->shows[wanted->show_count].from = value;
+        } else if (!strcmp(word, "--at") && wanted->show_count < MOST_SHOWS && wanted->shows[wanted->show_count].from &&
+                   value[0] == '/') {
+            wanted->shows[wanted->show_count++].to = value;
+        } else if (!strcmp(word, "--scratch")) {
+            wanted->scratch = value;
         } else {
             usage();
         }
     }
+    if (wanted->show_count && !wanted->scratch)
+        usage();
     if ((wanted->command || wanted->machine) && (!wanted->control || !wanted->inside))
         usage();
     if (wanted->command && (!wanted->command[0] || wanted->machine))

@@ -67,6 +67,7 @@
 
 #define MOST_ADDRESSES 8
 #define MOST_BINDS 16
+#define MOST_SHOWS 64
 
 /*
  * Marks on packets. Nothing of the program carries one, as setting it needs a capability. On a machine others use marks
@@ -101,6 +102,9 @@ struct wanted {
     unsigned address_count;
     struct { const char *from, *to; } binds[MOST_BINDS];
     unsigned bind_count;
+    struct { const char *from; char *to; } shows[MOST_SHOWS]; /* Files of the pod, and their paths */
+    unsigned show_count;
+    const char *scratch;                        /* An empty directory for ourselves */
     char **command;                             /* NULL to see only whether all of it is possible */
     bool machine;                               /* Whether the machine is carried, and no command */
 };
@@ -124,6 +128,9 @@ void die(const char *step) __attribute__((noreturn));
 void enter_namespaces(void);
 void set_up_mounts(const struct wanted *wanted);
 void set_up_addresses(const struct wanted *wanted);
+
+/* show.c */
+void show_files(const struct wanted *wanted);
 
 /* rules.c */
 void set_up_rules(const struct wanted *wanted, struct sockets *sockets);

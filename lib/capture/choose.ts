@@ -46,6 +46,7 @@ export const METHOD_FACTS: Readonly<Record<MethodName, MethodFacts>> = {
       "localhost of the host by TCP and UDP, where nothing inside listens on that port",
       "Listeners of the command on exposed ports (`--expose`): from the cluster, and on the host's localhost",
       "Listeners on other ports on the host's localhost, where `--publish` names them",
+      "Volumes of the pod at their paths in the pod, for every program",
     ],
     announced: ["ping", "multicast", "suid programs"],
     limits: [

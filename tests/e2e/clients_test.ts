@@ -65,11 +65,11 @@ for (const { name, install, installed, command } of CLIENTS) {
     Deno.test.ignore(`${name} works with its in-cluster configuration (skipped: ${lacking})`, () => {});
     continue;
   }
-  for (const mode of ["auto", "copy"]) {
-    clusterTest(`${name} works with its in-cluster configuration, volumes ${mode}`, async (cluster) => {
+  for (const flags of [["--mount-mode", "auto"], ["--mount-mode", "copy"], ["--method", "namespace"]]) {
+    clusterTest(`${name} works with its in-cluster configuration, ${flags.join(" ")}`, async (cluster) => {
       await withNamespace(cluster, "clients", async (namespace) => {
         await letListPods(cluster, namespace);
-        const words = ["--namespace", namespace, "--new-deployment", "seen", "--mount-mode", mode, "--run", ...command];
+        const words = ["--namespace", namespace, "--new-deployment", "seen", ...flags, "--run", ...command];
         const { code, stdout, stderr } = await run(cluster, ...words);
         equal(code, 0, stderr);
         equal(/^seen-\w+-\w+\n$/.test(stdout), true, `${stdout}\n${stderr}`);

@@ -120,6 +120,24 @@ namespaceTest("a static Go program is carried, with --method and without", async
 });
 
 namespaceTest(
+  "a static program opens the pod's volumes at their paths in the pod, and the host's have nothing",
+  async (cluster) => {
+    const directory = "/var/run/secrets/kubernetes.io/serviceaccount";
+    await Deno.writeTextFile(`${cluster.directory}/cat.c`, CAT);
+    const built = await runProgram(["gcc", "-static", "-o", "cat", "cat.c"], { cwd: cluster.directory });
+    equals(built.code, 0, built.stderr);
+    const before = await machine();
+    const ended = await inside(cluster, "./cat", `${directory}/namespace`, `${directory}/token`);
+    wentWell(ended);
+    match(ended.stdout, new RegExp(`^${cluster.namespace}eyJ[\\w-]+\\.`));
+    const copied = await run(cluster, "--mount-mode", "copy", "--run", "./cat", `${directory}/namespace`);
+    equals(copied.stdout, cluster.namespace, copied.stderr);
+    equals(await Deno.stat("/var/run/secrets/kubernetes.io").then(() => true, () => false), false);
+    await isAsBefore(before);
+  },
+);
+
+namespaceTest(
   "records of every type are those of the pod, by UDP and TCP, and UDP reaches the cluster itself",
   async (cluster) => {
     const ended = await inside(cluster, "python3", "-c", RECORDS);
@@ -323,5 +341,21 @@ func main() {
 	}
 	fmt.Fprintf(conn, "GET / HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n", os.Args[1])
 	io.Copy(os.Stdout, conn)
+}
+`;
+
+/** Prints files, without any library of the machine. */
+const CAT = `
+#include <stdio.h>
+int main(int count, char **paths)
+{
+    for (int i = 1; i < count; i++) {
+        FILE *file = fopen(paths[i], "r");
+        if (!file)
+            return perror(paths[i]), 1;
+        for (int c; (c = getc(file)) != EOF;)
+            putchar(c);
+    }
+    return 0;
 }
 `;

@@ -5,10 +5,10 @@ import { connectHost } from "../connect_host.ts";
 import { makeResponder } from "../dns/answer.ts";
 import { connDuplex } from "../inject/conn_duplex.ts";
 import { type Place, placeProgram } from "../inject/place.ts";
+import { chooseMounts } from "../inject/mounts.ts";
 import { makePolicy } from "../inject/policy.ts";
 import { interfaceAddresses, resolveOnHost } from "../host.ts";
 import type { Capture } from "../method.ts";
-import { showNoFiles } from "../show_no_files.ts";
 import { nsswitchConf, resolvConf } from "./files.ts";
 import { takeFirstLine } from "./first_line.ts";
 import { formatConnect, parseAnswer, parseOpening } from "./protocol.ts";
@@ -28,6 +28,8 @@ export interface NamespaceOptions {
   readonly podName?: string;
   /** Ports of the inside that are to be reached on the host's loopback too. @default {[]} */
   readonly publish?: readonly number[];
+  /** Directories that programs must find as the host has them, whatever of the pod is shown. @default {the working one} */
+  readonly neededDirectories?: readonly string[];
   /** The host's own name. @default {Deno.hostname()} */
   readonly hostname?: string;
   /** The addresses of the host's interfaces, whenever it is called. @default {those of a second ago at most} */
@@ -39,6 +41,8 @@ export interface NamespaceOptions {
 
 /** What the inside has for an address of its own where the pod's is not known (RFC 6333, section 5.7). */
 const NAMELESS = "192.0.0.2";
+/** How many files of the pod the helper lays over others (netns/netns.h). */
+const MOST_SHOWN = 64;
 
 /**
  * Starts carrying by a network namespace: the sockets at which the helper's relay will ask. The namespace itself comes
@@ -48,7 +52,7 @@ const NAMELESS = "192.0.0.2";
  */
 export async function startNamespace(pod: Pod, options: NamespaceOptions): Promise<Capture> {
   const { helper, directories = ["/tmp"], neverProxy = [], podName, publish = [], log = silentLog, signal } = options;
-  const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses() } = options;
+  const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses(), neededDirectories = [Deno.cwd()] } = options;
   signal?.throwIfAborted();
   await using stack = new AsyncDisposableStack();
   const ending = new AbortController();
@@ -57,6 +61,7 @@ export async function startNamespace(pod: Pod, options: NamespaceOptions): Promi
   const words = [...await bindWords(place), ...await addressWords(pod, podName, log)];
   const listener = stack.use(Deno.listen({ transport: "unix", path: place.socket }));
   const inside = `${place.socket}.inside`;
+  let showing: readonly string[] = [];
   const publishing = { log, signal: ending.signal };
   const published = stack.use(publishPorts(publish, (port) => connectInside(inside, port), publishing));
   const connect = async (port: number) => {
@@ -115,8 +120,18 @@ export async function startNamespace(pod: Pod, options: NamespaceOptions): Promi
   return {
     closed: Promise.race([accepting, lost]),
     environment: (inherited) => ({ ...inherited }),
-    showFiles: showNoFiles("--method namespace"),
-    command: (command) => [place.shim, "--control", place.socket, "--inside", inside, ...words, "--", ...command],
+    async showFiles(files) {
+      const { shown, hidden } = await chooseMounts(files, { needed: [...neededDirectories, place.directory] });
+      const scratch = `${place.directory}/root`;
+      await Deno.mkdir(scratch, { recursive: true });
+      const fitting = shown.slice(0, MOST_SHOWN);
+      const more = shown.slice(MOST_SHOWN).map(({ pod }) => ({ path: pod, reason: "too many" }));
+      showing = ["--scratch", scratch, ...fitting.flatMap(({ pod, host }) => ["--show", host, "--at", pod])];
+      return [...hidden, ...more];
+    },
+    command: (
+      command,
+    ) => [place.shim, "--control", place.socket, "--inside", inside, ...words, ...showing, "--", ...command],
     connect,
     published: published.ports,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
