@@ -1,5 +1,5 @@
 import { deepStrictEqual as equals } from "node:assert/strict";
-import { childEnvironment, podVariables, SOURCE_MARK, writtenEnvironment } from "./mod.ts";
+import { childEnvironment, imageVariables, podVariables, SOURCE_MARK, writtenEnvironment } from "./mod.ts";
 
 const NO_CHANGES = { set: {}, unset: [] };
 
@@ -123,4 +123,20 @@ Deno.test("podVariables() gives variables that were kept from the agent's runtim
     loader: ["LD_PRELOAD"],
     image: ["OF_THE_IMAGE"],
   });
+});
+
+Deno.test("imageVariables() has what only the image can have brought, byte for byte", () => {
+  const block = [
+    ...["PATH=/usr/bin", "HOME=/root", "HOSTNAME=web-1", "LD_LIBRARY_PATH=/opt", "LANG=C.UTF-8", "A=b=c", "EMPTY="],
+    ...["LINES=1\n2\n", "OWN=image", "WEB_SERVICE_HOST=10.0.0.1", "WEB_SERVICE_PORT=80", "WEB_PORT_80_TCP_PROTO=tcp"],
+    ...["BINARY=\ufffd", "TELEPRESENCE_ROOT=/x", "MY_PORT=8080", "no equals sign", "=x"],
+  ].map((entry) => `${entry}\0`).join("");
+  equals(imageVariables(block, { OWN: "pod" }), {
+    LANG: "C.UTF-8",
+    A: "b=c",
+    EMPTY: "",
+    LINES: "1\n2\n",
+    MY_PORT: "8080",
+  });
+  equals(imageVariables("", {}), {});
 });

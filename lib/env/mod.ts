@@ -16,6 +16,7 @@ export {
   writeEnvironmentFiles,
 } from "./environment_files.ts";
 export {
+  imageVariables,
   KEPT_PREFIX,
   type PodVariables,
   podVariables,

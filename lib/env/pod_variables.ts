@@ -66,6 +66,26 @@ export function podVariables(
   return { variables, loader, image };
 }
 
+/**
+ * The variables that a container has of its image alone: what it was started with, without places, libraries, the
+ * variables of Services, and what the pod has anyway.
+ *
+ * @param block what `/proc/self/environ` of a program in that container says: `NAME=value`, each ended by a NUL. A value
+ * that is no UTF-8 arrives with U+FFFD in it, and is left out: a wrong one is worse than none
+ * @param ofPod the variables of the pod that takes the container's place
+ */
+export function imageVariables(block: string, ofPod: Readonly<Record<string, string>>): Record<string, string> {
+  const entries = block.split("\0").map((entry) => /^([^=]+)=([^]*)$/.exec(entry) ?? [])
+    .flatMap(([, name, value]) => name === undefined || value === undefined ? [] : [[name, value] as const]);
+  const isOfService = serviceVariables(Object.fromEntries(entries));
+  return Object.fromEntries(
+    entries.filter(([name, value]) =>
+      !PLACES.test(name) && !LOADER.test(name) && !isOfService(name) && !(name in ofPod) &&
+      !name.startsWith("TELEPRESENCE_") && !`${name}${value}`.includes("\ufffd")
+    ),
+  );
+}
+
 function trueName(name: string): string {
   return name.startsWith(KEPT_PREFIX) ? name.slice(KEPT_PREFIX.length) : name;
 }

@@ -1,5 +1,6 @@
 import {
   childEnvironment,
+  imageVariables,
   podVariables,
   type TemplateEnvironment,
   tooLarge,
@@ -62,6 +63,8 @@ export interface EnvironmentOptions {
   readonly facts: ContainerFacts;
   readonly volumes: Volumes;
   readonly workload: Place;
+  /** What a program of the original's image is started with, as `imageVariables` takes it. @default {nothing} */
+  readonly imageEnvironment?: string;
   /** Our own environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly say: (line: string) => void;
@@ -77,7 +80,7 @@ export interface EnvironmentOptions {
 export async function prepareEnvironment(
   pod: Pod,
   wanted: Pick<Wanted, "environment" | "environmentFiles">,
-  { facts, volumes, workload, env, say, log, signal }: EnvironmentOptions,
+  { facts, volumes, workload, imageEnvironment = "", env, say, log, signal }: EnvironmentOptions,
 ): Promise<Record<string, string>> {
   const { variables, loader, image } = podVariables(await pod.environment({ signal }), facts);
   if (image.length > 0) log.info(`Not for the command, as the agent's image sets them: ${image.join(", ")}`);
@@ -90,7 +93,9 @@ export async function prepareEnvironment(
     TELEPRESENCE_MOUNTS: facts.mounts.join(":"),
     ...(volumes.root !== undefined && { TELEPRESENCE_ROOT: volumes.root }),
   };
-  const environments = { host: env, pod: variables, session, changes: wanted.environment };
+  const ofImage = imageVariables(imageEnvironment, variables);
+  if (Object.keys(ofImage).length > 0) log.info(`Of the original's image: ${Object.keys(ofImage).join(", ")}`);
+  const environments = { host: env, pod: { ...ofImage, ...variables }, session, changes: wanted.environment };
   await writeEnvironmentFiles(writtenEnvironment(environments), wanted.environmentFiles, say);
   return childEnvironment(environments);
 }

@@ -96,7 +96,8 @@ export const RIGHTS: readonly Right[] = [
     group: "",
     resource: "pods/exec",
     verbs: ["get", "create"],
-    why: "reach the agent where port-forwards are refused; ask a container as whom it runs",
+    why:
+      "reach the agent where port-forwards are refused; ask a container as whom it runs, and for its image's variables",
     when: "optional",
   },
   {

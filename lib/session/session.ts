@@ -30,6 +30,7 @@ import { showPlan } from "./show_plan.ts";
 import type { Teller } from "./teller.ts";
 import { type Traffic, watchTraffic } from "./traffic/traffic.ts";
 import { acquireWorkload } from "./workload/acquire.ts";
+import { readImageEnvironment } from "./workload/image_environment.ts";
 
 /** What a session is given by the program around it. */
 export interface Around {
@@ -180,6 +181,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   };
   const orLoss = <T>(promise: Promise<T>) => orBack(explained(promise, why));
   const cleanUp = makeCleanUp(around.cleanUpMs);
+  const imageEnvironment = plan.original === undefined ? "" : await readImageEnvironment(plan.original, asking);
   await using workload = await orBack(acquireWorkload(plan, { ...asking, ...prepared, journal, cleanUp }));
   step(`Connecting to the agent in pod ${workload.pod}`);
   await using pod = await orBack(openTunnel(plan, workload.pod, { ...around, kube, key, observer }));
@@ -208,7 +210,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   for (const { path, reason } of await capture.showFiles(volumes.paths)) {
     log.info(`"${path}" of the pod is below TELEPRESENCE_ROOT alone: ${reason}`);
   }
-  const preparing = prepareEnvironment(pod, wanted, { ...around, facts, volumes, workload, say });
+  const preparing = prepareEnvironment(pod, wanted, { ...around, facts, volumes, workload, imageEnvironment, say });
   const environment = await orLoss(preparing);
   step(undefined);
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");

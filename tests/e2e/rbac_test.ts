@@ -89,6 +89,10 @@ clusterTest(
     await space.allow(rules);
     const ended = await run(space.cluster, ...words);
     equals([ended.code, await replicas()], [0, 1], ended.stderr);
+    match(
+      await Deno.readTextFile(`${space.cluster.directory}/telepresence.log`),
+      /The variables of the original's image are not known: .*pods\/exec/,
+    );
 
     for (const [resource, verb] of USED_BY_SWAPS) {
       await space.allow(without(rules, resource, verb));
