@@ -444,53 +444,57 @@ public class Client {
 }
 `;
 
-insideTest("files of the pod are at their paths, and nothing of it is on the host's disks", {}, async (inside) => {
-  const pod = await Deno.makeTempDir({ dir: "/tmp", prefix: "telepresence-shown-" });
-  const name = `telepresence-${crypto.randomUUID().slice(0, 8)}`;
-  try {
-    await Deno.chmod(pod, 0o777);
-    for (const directory of ["secret", "there", "deep", "below"]) {
-      await Deno.mkdir(`${pod}/${directory}`);
-      await Deno.chmod(`${pod}/${directory}`, 0o777);
-      await Deno.writeTextFile(`${pod}/${directory}/name`, directory);
-    }
-    await Deno.mkdir(`${pod}/host/empty`, { recursive: true });
-    await Deno.writeTextFile(`${pod}/host/own`, "own");
-    const shown = {
-      [`/var/run/${name}/serviceaccount`]: "secret",
-      [`${pod}/host`]: "there",
-      [`/${name}/a`]: "deep",
-      [`/${name}/a/b`]: "below",
-      [`/etc/${name}.conf`]: "deep/name",
-      [`${pod}/host/x`]: "there", // a directory of the pod that it does not have
-    };
-    const files = Object.entries(shown).map(([path, from]) => ({ pod: path, host: `${pod}/${from}` }));
-    await Deno.mkdir(`${pod}/deep/b`);
-    await Deno.mkdir(`${pod}/there/x`);
-    const system = [{ pod: "/etc", host: `${pod}/secret` }, { pod: "/usr/lib", host: `${pod}/secret` }];
-    const hidden = await inside.capture.showFiles([...files, ...system]);
-    equals(hidden.map(({ path }) => path), ["/etc", "/usr/lib"]);
-    const ask = `
+insideTest(
+  "files of the pod are at their paths, and nothing of it is on the host's disks",
+  { services: {}, names: {} },
+  async (inside) => {
+    const pod = await Deno.makeTempDir({ dir: "/tmp", prefix: "telepresence-shown-" });
+    const name = `telepresence-${crypto.randomUUID().slice(0, 8)}`;
+    try {
+      await Deno.chmod(pod, 0o777);
+      for (const directory of ["secret", "there", "deep", "below"]) {
+        await Deno.mkdir(`${pod}/${directory}`);
+        await Deno.chmod(`${pod}/${directory}`, 0o777);
+        await Deno.writeTextFile(`${pod}/${directory}/name`, directory);
+      }
+      await Deno.mkdir(`${pod}/host/empty`, { recursive: true });
+      await Deno.writeTextFile(`${pod}/host/own`, "own");
+      const shown = {
+        [`/var/run/${name}/serviceaccount`]: "secret",
+        [`${pod}/host`]: "there",
+        [`/${name}/a`]: "deep",
+        [`/${name}/a/b`]: "below",
+        [`/etc/${name}.conf`]: "deep/name",
+        [`${pod}/host/x`]: "there", // a directory of the pod that it does not have
+      };
+      const files = Object.entries(shown).map(([path, from]) => ({ pod: path, host: `${pod}/${from}` }));
+      await Deno.mkdir(`${pod}/deep/b`);
+      await Deno.mkdir(`${pod}/there/x`);
+      const system = [{ pod: "/etc", host: `${pod}/secret` }, { pod: "/usr/lib", host: `${pod}/secret` }];
+      const hidden = await inside.capture.showFiles([...files, ...system]);
+      equals(hidden.map(({ path }) => path), ["/etc", "/usr/lib"]);
+      const ask = `
 cat /var/run/${name}/serviceaccount/name /run/${name}/serviceaccount/name ${pod}/host/name /${name}/a/name /${name}/a/b/name
 cat /etc/${name}.conf ${pod}/host/x/name; echo
 ls /${name}; [ -e ${pod}/host/own ] && echo own; [ -s /etc/passwd ] && echo passwd; ls -d /run/nothing /proc/self /usr/bin/env 2>&1
 echo written > /${name}/a/new; echo host > ${pod}/new; pwd
 `;
-    const { stdout, stderr, code } = await inside.run("sh", "-c", ask);
-    equals({ stdout, stderr, code }, {
-      stdout: "secretsecrettheredeepbelowdeepthere\na\npasswd\n" +
-        "ls: cannot access '/run/nothing': No such file or directory\n/proc/self\n/usr/bin/env\n" +
-        `${Deno.cwd()}\n`,
-      stderr: "",
-      code: 0,
-    });
-    equals(await Deno.readTextFile(`${pod}/deep/new`), "written\n");
-    equals(await Deno.readTextFile(`${pod}/new`), "host\n");
-    for (const path of [`/${name}`, `/run/${name}`, `/etc/${name}.conf`, `${pod}/host/x`]) {
-      equals(await Deno.lstat(path).then(() => "there", () => "not there"), "not there", path);
+      const { stdout, stderr, code } = await inside.run("sh", "-c", ask);
+      equals({ stdout, stderr, code }, {
+        stdout: "secretsecrettheredeepbelowdeepthere\na\npasswd\n" +
+          "ls: cannot access '/run/nothing': No such file or directory\n/proc/self\n/usr/bin/env\n" +
+          `${Deno.cwd()}\n`,
+        stderr: "",
+        code: 0,
+      });
+      equals(await Deno.readTextFile(`${pod}/deep/new`), "written\n");
+      equals(await Deno.readTextFile(`${pod}/new`), "host\n");
+      for (const path of [`/${name}`, `/run/${name}`, `/etc/${name}.conf`, `${pod}/host/x`]) {
+        equals(await Deno.lstat(path).then(() => "there", () => "not there"), "not there", path);
+      }
+      equals((await Deno.readTextFile("/proc/self/mountinfo")).includes(name), false);
+    } finally {
+      await Deno.remove(pod, { recursive: true });
     }
-    equals((await Deno.readTextFile("/proc/self/mountinfo")).includes(name), false);
-  } finally {
-    await Deno.remove(pod, { recursive: true });
-  }
-});
+  },
+);
