@@ -18,6 +18,9 @@ NEED_CLIENTS := tools/need npm=npm pip3=python3-pip || true
 NEED_MOUNTS := [ ! -e /dev/fuse ] || tools/need sshfs=sshfs fusermount3=fuse3 pgrep=procps || true
 # A played machine needs root; without, tests of vpn-tcp are skipped, and say so.
 NEED_NETWORK := tools/need ip=iproute2 nft=nftables || true
+# Shells to complete in, and readers of manual pages: where they cannot be had, those tests are skipped, and say so.
+NEED_SHELLS := tools/need zsh=zsh fish=fish /usr/share/bash-completion/bash_completion=bash-completion \
+	man=man-db groff=groff-base mandoc=mandoc || true
 # A ConfigMap ends at 1 MiB, with all its other fields.
 AGENT_MAX_BYTES := 524288
 
@@ -81,6 +84,7 @@ endif
 .PHONY: test
 test: build ## Runs every layer of tests, on the embedded cluster too
 	@tools/need $(TEST_PROGRAMS)
+	@$(NEED_SHELLS)
 	@$(NEED_MOUNTS)
 	@$(NEED_NETWORK)
 	@$(NEED_CLIENTS)
@@ -89,11 +93,13 @@ test: build ## Runs every layer of tests, on the embedded cluster too
 .PHONY: test-fast
 test-fast: build ## Runs the tests that need neither a cluster nor root
 	@tools/need $(TEST_PROGRAMS)
+	@$(NEED_SHELLS)
 	@$(DENO) run --allow-all tools/run_tests.ts fast
 
 .PHONY: test-programs
 test-programs: build ## Runs the tests of what is written in C, in real programs, alone
 	@tools/need $(TEST_PROGRAMS)
+	@$(NEED_SHELLS)
 	@$(DENO) run --allow-all tools/run_tests.ts programs
 
 .PHONY: test-machine

@@ -42,7 +42,14 @@ const LAYERS: readonly Layer[] = [
   },
   {
     name: "programs",
-    roots: ["tests/shim", "tests/launcher", "tests/netns", "tests/onefile", "tests/session/fault_table_test.ts"],
+    roots: [
+      "tests/shim",
+      "tests/launcher",
+      "tests/shells",
+      "tests/netns",
+      "tests/onefile",
+      "tests/session/fault_table_test.ts",
+    ],
     parallel: 2,
     minutes: 5,
   },

@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { messageOf } from "@/util/mod.ts";
+import { type Shell, SHELLS } from "./completion_scripts.ts";
 import { type Option, type Subcommand, subcommandRow } from "./subcommands.ts";
 import { nearest } from "./_nearest.ts";
 import { UsageError } from "./usage_error.ts";
@@ -30,12 +31,21 @@ export type Command =
   | { readonly kind: "status"; readonly allNamespaces: boolean } & Where & Shown
   | { readonly kind: "doctor" } & Where & Shown;
 
+/** What this room answers itself. */
+export type OwnCommand =
+  | { readonly kind: "version" | "man" }
+  | { readonly kind: "help"; readonly topic?: string }
+  | { readonly kind: "completion"; readonly shell: Shell }
+  | { readonly kind: "complete"; readonly words: readonly string[] };
+
 /**
  * Reads the words behind a subcommand.
  *
  * @throws {UsageError} when they have no meaning, or the subcommand is not built yet
  */
-export function readCommand(name: Subcommand, args: readonly string[]): Command | "version" {
+export function readCommand(name: Subcommand, args: readonly string[]): Command | OwnCommand {
+  if (name === "complete") return { kind: name, words: args.slice(args[0] === "--" ? 1 : 0) };
+  if (args[0] === "--help" || args[0] === "-h") return { kind: "help", topic: name };
   const { later } = subcommandRow(name);
   if (later !== undefined) throw new UsageError(`${name}: not built yet: ${later}`);
   const { one, has, operands } = read(name, args);
@@ -50,7 +60,17 @@ export function readCommand(name: Subcommand, args: readonly string[]): Command 
     case "doctor":
       return { kind: name, ...where, output };
     case "version":
-      return name;
+    case "man":
+      return { kind: name };
+    case "help": {
+      const [topic] = operands;
+      return { kind: name, ...(topic !== undefined && { topic }) };
+    }
+    case "completion": {
+      const shell = SHELLS.find((each) => each === operands[0]);
+      if (shell === undefined) throw new UsageError(`${name}: expected a shell (choose from ${SHELLS.join(", ")})`);
+      return { kind: name, shell };
+    }
     default:
       throw new TypeError(`Nobody reads the words of ${name}`);
   }
@@ -74,6 +94,8 @@ function read(name: Subcommand, args: readonly string[]): Words {
   if (row.operands === undefined && positionals.length > 0) {
     throw new UsageError(`unrecognized arguments: ${positionals.join(" ")}`);
   }
+  const extra = positionals.slice(row.most ?? positionals.length);
+  if (extra.length > 0) throw new UsageError(`unrecognized arguments: ${extra.join(" ")}`);
   for (const { long, choices } of row.options) {
     const value = values[long.slice(2)];
     if (choices === undefined || value === undefined || choices.includes(String(value))) continue;

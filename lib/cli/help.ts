@@ -1,4 +1,5 @@
 import { type Flag, isLater, ROWS } from "./flags.ts";
+import { type Option, type Subcommand, type SubcommandRow, subcommandRow, SUBCOMMANDS } from "./subcommands.ts";
 import { wrap } from "./_wrap.ts";
 
 /** Width of the usage and the help where no terminal says another one. */
@@ -28,9 +29,41 @@ export function usage(columns = DEFAULT_COLUMNS): string {
   return lines.join("\n");
 }
 
+/** What `help` says about one flag. */
+export function helpOfFlag(flag: Flag, columns = DEFAULT_COLUMNS): string {
+  return `${describe(flag, widthFor(columns))}\n`;
+}
+
+/** What `help` says about a subcommand. */
+export function helpOfSubcommand(name: Subcommand, columns = DEFAULT_COLUMNS): string {
+  const { help, operands, options, more } = subcommandRow(name);
+  const width = widthFor(columns);
+  const forms = [
+    ...options.map((option) => `[${formOf(option, option.long)}]`),
+    ...(operands === undefined ? [] : [operands]),
+  ];
+  return [
+    wrap(`usage: telepresence ${[name, ...forms].join(" ")}`, width).join("\n"),
+    wrap(`${help[0]?.toUpperCase()}${help.slice(1)}.`, width).join("\n"),
+    ...(options.length === 0 ? [] : [options.map((option) => describe(option, width)).join("\n")]),
+    ...(more === undefined ? [] : [wrap(more, width).join("\n")]),
+  ].join("\n\n") + "\n";
+}
+
+function widthFor(columns: number): number {
+  return Math.max(60, Math.min(columns, 100)) - 2;
+}
+
+/** Subcommands that are built and told. */
+export function toldSubcommands(): (readonly [Subcommand, SubcommandRow])[] {
+  return (Object.keys(SUBCOMMANDS) as Subcommand[])
+    .map((name) => [name, subcommandRow(name)] as const)
+    .filter(([, { later, hidden }]) => later === undefined && !hidden);
+}
+
 /** All that `--help` says. */
 export function help(columns = DEFAULT_COLUMNS): string {
-  const width = Math.max(60, Math.min(columns, 100)) - 2;
+  const width = widthFor(columns);
   const text = (words: string) => wrap(words, width).join("\n");
   return [
     usage(width + 2),
@@ -42,6 +75,10 @@ export function help(columns = DEFAULT_COLUMNS): string {
     ...EXAMPLES.map(([words, command]) => `${text(words)}\n\n  $ ${command}`),
     "== Detailed usage ==",
     `options:\n${ROWS.filter((row) => !isLater(row)).map((row) => describe(row, width)).join("\n")}`,
+    `subcommands (telepresence SUBCOMMAND --help tells more):\n${
+      toldSubcommands().map(([name, { help }]) => row(`  ${name}`, `${help[0]?.toUpperCase()}${help.slice(1)}.`, width))
+        .join("\n")
+    }`,
     text(
       "Standard input, output and exit status are the command's own; what telepresence says goes to the standard " +
         "error, marked with T:. One thing is left behind, the session's log: telepresence.log in the current " +
@@ -55,7 +92,8 @@ export function help(columns = DEFAULT_COLUMNS): string {
   ].join("\n\n") + "\n";
 }
 
-const EXAMPLES: readonly (readonly [string, string])[] = [
+/** Command lines to begin with, and what each does. */
+export const EXAMPLES: readonly (readonly [string, string])[] = [
   [
     'Ask the Service "helloworld" in the namespace "default", as a pod would:',
     "telepresence --run curl http://helloworld.default",
@@ -71,7 +109,8 @@ const EXAMPLES: readonly (readonly [string, string])[] = [
   ],
 ];
 
-const EXIT_CODES: readonly (readonly [string, string])[] = [
+/** Exit codes, and when. */
+export const EXIT_CODES: readonly (readonly [string, string])[] = [
   ["the command's own", "when the command ended the session"],
   ["255", "telepresence failed, or lost the cluster"],
   ["2", "the command line has no meaning, or one that is not built yet"],
@@ -79,12 +118,12 @@ const EXIT_CODES: readonly (readonly [string, string])[] = [
   ["129, 130, 143", "after SIGHUP, Ctrl-C and SIGTERM, unless the command chose another code"],
 ];
 
-function describe(flag: Flag, width: number): string {
+function describe(flag: Option, width: number): string {
   const forms = [flag.long, ...(flag.short === undefined ? [] : [flag.short])];
   return row(`  ${forms.map((form) => formOf(flag, form)).join(", ")}`, flag.help, width);
 }
 
-function formOf(flag: Flag, form: string): string {
+function formOf(flag: Option, form: string): string {
   return flag.value === undefined ? form : `${form} ${flag.value}`;
 }
 

@@ -1,8 +1,13 @@
 import { type Log, silentLog } from "@/log/mod.ts";
 import type { Teller } from "@/session/mod.ts";
-import { type Command, readCommand } from "./commands.ts";
+import { type Command, type OwnCommand, readCommand } from "./commands.ts";
+import { complete, formatCompletion } from "./complete.ts";
+import { completionScript } from "./completion_scripts.ts";
 import type { Flags } from "./flags.ts";
 import { help } from "./help.ts";
+import { openLive, PATIENCE_MS } from "./live.ts";
+import { manPage } from "./man.ts";
+import { helpOn, topics } from "./topics.ts";
 import { type Logfile, openLogfile } from "./logfile.ts";
 import { type Invocation, parse } from "./parse.ts";
 import { report, stacksOf } from "./report.ts";
@@ -92,11 +97,38 @@ async function act(invocation: Invocation, terminal: Terminal, host: Host): Prom
   }
 }
 
-async function runSubcommand(command: Command | "version", terminal: Terminal, host: Host): Promise<number> {
-  if (command === "version") {
-    terminal.print(`${host.version}\n`);
-    return 0;
+async function runSubcommand(command: Command | OwnCommand, terminal: Terminal, host: Host): Promise<number> {
+  switch (command.kind) {
+    case "recover":
+    case "status":
+    case "doctor":
+      return await runOnCluster(command, terminal, host);
+    default:
+      terminal.print(await answer(command, host));
+      return 0;
   }
+}
+
+/** The words of a subcommand that this room answers. */
+async function answer(command: OwnCommand, host: Host): Promise<string> {
+  switch (command.kind) {
+    case "version":
+      return `${host.version}\n`;
+    case "man":
+      return manPage(host.version);
+    case "help":
+      return command.topic === undefined ? help(host.columns()) : helpOn(command.topic, host.columns());
+    case "completion":
+      return completionScript(command.shell);
+    case "complete": {
+      const { env, home } = host;
+      const signal = AbortSignal.timeout(Math.max(0, PATIENCE_MS - performance.now()));
+      return formatCompletion(await complete(command.words, openLive({ env, home, signal, topics: topics() })));
+    }
+  }
+}
+
+async function runOnCluster(command: Command, terminal: Terminal, host: Host): Promise<number> {
   const { env, home } = host;
   const print = (text: string) => terminal.print(text);
   return await untilSignal(

@@ -70,7 +70,9 @@ Deno.test("main() ends with 2 at a line without a meaning, before it touches any
     [["status", "--output", "xml"], "status: argument --output: invalid choice: 'xml' (choose from 'text', 'json')"],
     [["agent-manifest"], "agent-manifest: not built yet: --new-deployment NAME makes the proxy for the session"],
     [["doctor", "-o", "xml"], "doctor: argument --output: invalid choice: 'xml' (choose from 'text', 'json')"],
-    [["completion", "bash"], "completion: not built yet: telepresence --help lists all options"],
+    [["completion", "tcsh"], "completion: invalid choice: 'tcsh' (choose from 'bash', 'zsh', 'fish')"],
+    [["completion"], "completion: expected a shell (choose from bash, zsh, fish)"],
+    [["help", "a", "b"], "unrecognized arguments: b"],
   ] as const;
   for (const [argv, message] of table) {
     await t.step(argv.join(" "), async () => {

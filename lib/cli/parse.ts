@@ -140,7 +140,8 @@ function hintsFor(strays: readonly string[], argv: readonly string[]): string[] 
     return meant === undefined ? [] : [`did you mean ${meant}?`];
   }
   if (isSubcommand(stray)) return [`${stray} stands first: telepresence ${stray}`];
-  const meant = nearest(stray, Object.keys(SUBCOMMANDS));
+  const known = Object.entries(SUBCOMMANDS).filter(([, row]) => !("hidden" in row)).map(([name]) => name);
+  const meant = nearest(stray, known);
   if (argv[0] === stray && meant !== undefined) return [`did you mean telepresence ${meant}?`];
   if (stray === "" || others.length + 1 !== argv.length) return [];
   return [`to run a command: telepresence --run ${argv.join(" ")}`];

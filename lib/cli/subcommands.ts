@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { SHELLS } from "./completion_scripts.ts";
 import type { Flag } from "./flags.ts";
 
 /** A flag of a subcommand: its grammar and its words. */
@@ -17,6 +18,12 @@ export interface SubcommandRow {
   readonly operands?: string;
   /** What those may be, where they are of a fixed set. */
   readonly choices?: readonly string[];
+  /** What those are, for completions. */
+  readonly operandsAre?: "sessions" | "topics" | "files";
+  /** How many there may be. @default {any number} */
+  readonly most?: number;
+  /** Whether it is for programs alone, and told to nobody. */
+  readonly hidden?: true;
   readonly options: readonly Option[];
   /** More to say, in its own help and in the man page. */
   readonly more?: string;
@@ -48,6 +55,7 @@ export const SUBCOMMANDS = {
   recover: {
     help: "give back what killed sessions left",
     operands: "[SESSION ...]",
+    operandsAre: "sessions",
     options: [CONTEXT, NAMESPACE],
     more:
       "Sessions are named by the beginning of their id, as status shows it; without one, all that are left over on " +
@@ -66,9 +74,23 @@ export const SUBCOMMANDS = {
   },
   completion: {
     help: "print the completions of a shell",
+    operands: "SHELL",
+    choices: SHELLS,
+    most: 1,
     options: [],
-    later: "telepresence --help lists all options",
+    more: 'To have them: eval "$(telepresence completion bash)" in ~/.bashrc, the same with zsh in ~/.zshrc (behind ' +
+      "compinit); telepresence completion fish | source in ~/.config/fish/config.fish. Contexts, namespaces and " +
+      "workloads are those that are there, within 300 ms.",
   },
+  help: {
+    help: "explain an option, a subcommand or a topic",
+    operands: "[TOPIC]",
+    operandsAre: "topics",
+    most: 1,
+    options: [],
+  },
+  man: { help: "print the manual page, to be read with man --local-file -", options: [] },
+  complete: { help: "answer a shell's completion", operands: "[WORD ...]", options: [], hidden: true },
   version: { help: "show the version", options: [] },
 } as const satisfies Record<string, SubcommandRow>;
 

@@ -52,25 +52,44 @@ export interface KubeconfigOptions {
  * names contradicts itself
  */
 export async function loadKubeconfig(options: KubeconfigOptions): Promise<ClusterConfig> {
-  const { env, log = silentLog, signal } = options;
+  const { env } = options;
   const paths = candidatePaths(options);
-  const files: Kubeconfig[] = [];
-  for (const path of paths) {
-    signal?.throwIfAborted();
-    const content = await readIfThere(path);
-    if (content !== undefined) files.push(parseKubeconfig(content, path));
-    else if (options.path !== undefined) {
-      throw new UserError(`Cannot read the kubeconfig "${path}": there is no such file`);
-    } else log.debug(`no kubeconfig at ${path}`);
-  }
-  const merged = mergeKubeconfigs(files);
+  const { merged, found } = await readFiles(paths, options);
   const empty = merged.contexts.size === 0 && merged.clusters.size === 0 && merged.currentContext === "";
   if (empty && options.context === undefined) {
     const inside = await loadInCluster(env, options.serviceAccountFolder);
     if (inside !== undefined) return inside;
   }
-  if (empty) throw nothingFound(paths, files.length);
+  if (empty) throw nothingFound(paths, found);
   return await resolveContext(merged, options.context, env);
+}
+
+/**
+ * The names of the contexts that {@linkcode loadKubeconfig} would choose from, the current one first.
+ *
+ * @throws {UserError} when a file cannot be read or used
+ */
+export async function listContexts(options: KubeconfigOptions): Promise<string[]> {
+  const { merged: { contexts, currentContext } } = await readFiles(candidatePaths(options), options);
+  const names = [...contexts.keys()];
+  return [...names.filter((name) => name === currentContext), ...names.filter((name) => name !== currentContext)];
+}
+
+/** Reads those of the files that are there, and merges them. */
+async function readFiles(
+  paths: readonly string[],
+  { path: only, log = silentLog, signal }: KubeconfigOptions,
+): Promise<{ readonly merged: Kubeconfig; readonly found: number }> {
+  const files: Kubeconfig[] = [];
+  for (const path of paths) {
+    signal?.throwIfAborted();
+    const content = await readIfThere(path);
+    if (content !== undefined) files.push(parseKubeconfig(content, path));
+    else if (only !== undefined) {
+      throw new UserError(`Cannot read the kubeconfig "${path}": there is no such file`);
+    } else log.debug(`no kubeconfig at ${path}`);
+  }
+  return { merged: mergeKubeconfigs(files), found: files.length };
 }
 
 /** Paths to look at, the most important first, each once, absolute. */

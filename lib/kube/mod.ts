@@ -51,7 +51,7 @@ export type {
 export type { RuntimeAuthorities } from "./dial.ts";
 export type { PluginRun, PluginRunner } from "./exec_plugin.ts";
 export type { ExecOptions, ExecResult } from "./exec.ts";
-export { type KubeconfigOptions, loadKubeconfig } from "./kubeconfig.ts";
+export { type KubeconfigOptions, listContexts, loadKubeconfig } from "./kubeconfig.ts";
 export * from "./objects.ts";
 export { ExecError, type ExecStreamOptions } from "./exec_stream.ts";
 export { retryOnConflict } from "./retry_on_conflict.ts";

@@ -13,7 +13,7 @@ import { SESSION_LABEL } from "../manifest.ts";
 import { CLAIM_LABEL, placeOfClaim } from "../workload/claim.ts";
 import { journalDirectory, readJournals } from "./journal.ts";
 import { isRunning } from "./process_identity.ts";
-import type { RecoverOptions } from "./recover.ts";
+import { readLeftOver, type RecoverOptions } from "./recover.ts";
 import { titleOf } from "./record.ts";
 
 /** One session, as far as it is known from here. */
@@ -40,6 +40,11 @@ export interface StatusWanted {
   readonly namespace?: string;
   readonly allNamespaces: boolean;
   readonly output: "text" | "json";
+}
+
+/** Beginnings of the ids of sessions of this machine that are left over. */
+export async function leftSessions(where: Pick<RecoverOptions, "env" | "home">): Promise<string[]> {
+  return (await readLeftOver({ ...where, say: () => {} })).map(({ record }) => record.sessionId.slice(0, 10));
 }
 
 /** Prints the sessions of this machine, and those in the cluster. @returns the exit code */
