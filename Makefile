@@ -21,6 +21,8 @@ NEED_NETWORK := tools/need ip=iproute2 nft=nftables || true
 # Shells to complete in, and readers of manual pages: where they cannot be had, those tests are skipped, and say so.
 NEED_SHELLS := tools/need zsh=zsh fish=fish /usr/share/bash-completion/bash_completion=bash-completion \
 	man=man-db groff=groff-base mandoc=mandoc || true
+# A browser for the page of a report: where it cannot be had, those tests are skipped, and say so.
+NEED_BROWSER := tools/need chromium=chromium || true
 # A ConfigMap ends at 1 MiB, with all its other fields.
 AGENT_MAX_BYTES := 524288
 
@@ -85,6 +87,7 @@ endif
 test: build ## Runs every layer of tests, on the embedded cluster too
 	@tools/need $(TEST_PROGRAMS)
 	@$(NEED_SHELLS)
+	@$(NEED_BROWSER)
 	@$(NEED_MOUNTS)
 	@$(NEED_NETWORK)
 	@$(NEED_CLIENTS)
@@ -100,6 +103,7 @@ test-fast: build ## Runs the tests that need neither a cluster nor root
 test-programs: build ## Runs the tests of what is written in C, in real programs, alone
 	@tools/need $(TEST_PROGRAMS)
 	@$(NEED_SHELLS)
+	@$(NEED_BROWSER)
 	@$(DENO) run --allow-all tools/run_tests.ts programs
 
 .PHONY: test-machine

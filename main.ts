@@ -5,7 +5,18 @@
  */
 import { chooseAuthorities, main, systemHost } from "@/cli/mod.ts";
 import { selfCommand } from "@/process/mod.ts";
-import { doctor, guard, GUARDIAN, imageFor, recover, runSession, showStatus, thisMachine } from "@/session/mod.ts";
+import {
+  doctor,
+  guard,
+  GUARDIAN,
+  imageFor,
+  printReport,
+  recover,
+  runSession,
+  showStatus,
+  thisMachine,
+  watchSessions,
+} from "@/session/mod.ts";
 import agentSource from "./build/agent.js" with { type: "text" };
 import helpers from "./build/netns.json" with { type: "json" };
 import shims from "./build/shims.json" with { type: "json" };
@@ -37,6 +48,10 @@ const host = systemHost({
         return recover(command, options);
       case "status":
         return showStatus(command, options);
+      case "report":
+        return printReport(command.file, around.print);
+      case "watch":
+        return watchSessions(command, options);
       case "doctor": {
         const machine = thisMachine(
           { shim: embedded(Deno.build.arch), netns: () => helperFor(Deno.build) },

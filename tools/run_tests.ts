@@ -46,6 +46,7 @@ const LAYERS: readonly Layer[] = [
       "tests/shim",
       "tests/launcher",
       "tests/shells",
+      "tests/report",
       "tests/netns",
       "tests/onefile",
       "tests/session/fault_table_test.ts",

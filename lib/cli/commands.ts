@@ -29,6 +29,8 @@ export type Command =
     readonly sessions: readonly string[];
   } & Where
   | { readonly kind: "status"; readonly allNamespaces: boolean } & Where & Shown
+  | { readonly kind: "watch"; readonly sessions: readonly string[] } & Shown
+  | { readonly kind: "report"; readonly file: string }
   | { readonly kind: "doctor" } & Where & Shown;
 
 /** What this room answers itself. */
@@ -56,9 +58,16 @@ export function readCommand(name: Subcommand, args: readonly string[]): Command 
     case "recover":
       return { kind: name, ...where, sessions: operands };
     case "status":
+      if (has("--watch")) return { kind: "watch", sessions: operands, output };
+      if (operands.length > 0) throw new UsageError(`${name}: sessions are named with --watch alone`);
       return { kind: name, ...where, allNamespaces: has("--all-namespaces"), output };
     case "doctor":
       return { kind: name, ...where, output };
+    case "report": {
+      const [file] = operands;
+      if (file === undefined) throw new UsageError(`${name}: expected the FILE that --record wrote`);
+      return { kind: name, file };
+    }
     case "version":
     case "man":
       return { kind: name };

@@ -43,6 +43,8 @@ export interface Flags {
   readonly giveBackTimeoutMs?: number;
   /** Whether what killed sessions left is given back without a question. */
   readonly recover: boolean;
+  /** A file for a line on each connection and look-up. */
+  readonly record?: string;
   /** How the plan is shown, instead of acting. */
   readonly show?: "text" | "json";
   /** Ports of the command that are to be on the host's loopback, beside the exposed ones. */
@@ -268,6 +270,14 @@ export const FLAGS = [
     help: "How --plan is shown. Default: text.",
   },
   {
+    long: "--record",
+    value: "FILE",
+    help:
+      "Write each connection and look-up to a file, as lines of JSON: when, where, who, how many bytes, which error; " +
+      "nothing of what was said. Only you can read it. telepresence report makes a page of it.",
+    check: (path) => path === "" ? "expected a path" : undefined,
+  },
+  {
     long: "--container-to-host",
     value: "CONTAINER_PORT[:HOST_PORT]",
     repeats: true,
@@ -437,6 +447,7 @@ export function readFlags(typed: Typed): Flags {
   const [context, namespace, logfile] = [typed.last("--context"), typed.last("--namespace"), typed.last("--logfile")];
   const [json, file] = [typed.last("--env-json"), typed.last("--env-file")];
   const grace = typed.last("--grace");
+  const record = typed.last("--record");
   const [command, ...args] = typed.rest;
   const method = typed.last("--method");
   return {
@@ -451,6 +462,7 @@ export function readFlags(typed: Typed): Flags {
     initContainers: typed.last("--no-init-containers") === undefined,
     ...(timeout !== undefined && { giveBackTimeoutMs: Number(timeout) * 1000 }),
     recover: typed.last("--recover") !== undefined,
+    ...(record !== undefined && { record }),
     ...(isShown && { show: shown === "json" ? "json" : "text" }),
     publish: [...new Set(typed.all("--publish").map(Number))],
     neverProxy: [...new Set(typed.all("--never-proxy"))],

@@ -9,9 +9,11 @@ export function systemHost(own: Pick<Host, "version" | "reportTo" | "exit" | "ru
     home: homedir(),
     cwd: Deno.cwd,
     stderrIsTerminal: Deno.stderr.isTerminal(),
+    stdoutCanMove: Deno.stdout.isTerminal() && !["", "dumb"].includes(Deno.env.get("TERM") ?? ""),
+    rows: () => sizeOfTerminal()?.rows || undefined,
     canErase: Deno.stderr.isTerminal() && !["", "dumb"].includes(Deno.env.get("TERM") ?? ""),
     ...(Deno.stdin.isTerminal() && Deno.stderr.isTerminal() && { readLine }),
-    columns: columnsOfTerminal,
+    columns: () => sizeOfTerminal()?.columns || undefined, // a terminal that nobody gave a size has none
     writeStdout: (text) => writeAllTo(Deno.stdout, text),
     writeStderr: (text) => writeAllTo(Deno.stderr, text),
   };
@@ -24,9 +26,9 @@ async function readLine(): Promise<string> {
   return count === null ? "no" : new TextDecoder().decode(buffer.subarray(0, count));
 }
 
-function columnsOfTerminal(): number | undefined {
+function sizeOfTerminal(): { readonly columns: number; readonly rows: number } | undefined {
   try {
-    return Deno.consoleSize().columns || undefined; // a terminal that nobody gave a size has none
+    return Deno.consoleSize();
   } catch {
     return undefined; // none of our three streams is a terminal
   }

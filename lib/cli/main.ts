@@ -50,7 +50,10 @@ export type RunSession = (flags: Flags, around: Around) => Promise<number>;
 export type RunCommand = (command: Command, around: CommandAround) => Promise<number>;
 
 /** What a subcommand gets from the command line beside its words. */
-export type CommandAround = Pick<Around, "teller" | "signal" | "env" | "home" | "log" | "print">;
+export interface CommandAround extends Pick<Around, "teller" | "signal" | "env" | "home" | "log" | "print"> {
+  /** Writes a text over the one before it, on a terminal of so many columns; undefined where that cannot be. */
+  readonly frame?: Terminal["frame"];
+}
 
 /** What a session gets from the command line beside its flags. */
 export interface Around {
@@ -101,6 +104,8 @@ async function runSubcommand(command: Command | OwnCommand, terminal: Terminal, 
   switch (command.kind) {
     case "recover":
     case "status":
+    case "watch":
+    case "report":
     case "doctor":
       return await runOnCluster(command, terminal, host);
     default:
@@ -132,8 +137,17 @@ async function runOnCluster(command: Command, terminal: Terminal, host: Host): P
   const { env, home } = host;
   const print = (text: string) => terminal.print(text);
   return await untilSignal(
-    (signal) => host.command(command, { teller: terminal, signal, env, home, print, log: silentLog }),
-    { say: terminal.say, leftovers: () => [], exit: host.exit, ...(host.listen && { listen: host.listen }) },
+    (signal) => {
+      const { frame } = terminal;
+      return host.command(command, { teller: terminal, signal, env, home, print, frame, log: silentLog });
+    },
+    // Who stops watching gives nothing back.
+    {
+      say: command.kind === "watch" ? () => {} : terminal.say,
+      leftovers: () => [],
+      exit: host.exit,
+      ...(host.listen && { listen: host.listen }),
+    },
   );
 }
 

@@ -66,7 +66,8 @@ Deno.test("main() ends with 2 at a line without a meaning, before it touches any
     [["--bogus"], "unrecognized arguments: --bogus"],
     [["version", "x"], "unrecognized arguments: x"],
     [["recover", "--bogus"], "recover: Unknown option '--bogus'"],
-    [["status", "x"], "unrecognized arguments: x"],
+    [["status", "x"], "status: sessions are named with --watch alone"],
+    [["report"], "report: expected the FILE that --record wrote"],
     [["status", "--output", "xml"], "status: argument --output: invalid choice: 'xml' (choose from 'text', 'json')"],
     [["agent-manifest"], "agent-manifest: not built yet: --new-deployment NAME makes the proxy for the session"],
     [["doctor", "-o", "xml"], "doctor: argument --output: invalid choice: 'xml' (choose from 'text', 'json')"],
@@ -89,6 +90,8 @@ Deno.test("main() reads the words behind a subcommand, and runs it without a log
   const table: readonly (readonly [string, unknown])[] = [
     ["recover", { kind: "recover", sessions: [] }],
     ["recover --namespace shop 5e55 ab", { kind: "recover", namespace: "shop", sessions: ["5e55", "ab"] }],
+    ["status --watch 5e", { kind: "watch", sessions: ["5e"], output: "text" }],
+    ["report file", { kind: "report", file: "file" }],
     ["doctor", { kind: "doctor", output: "text" }],
     ["doctor --namespace n -o json", { kind: "doctor", namespace: "n", output: "json" }],
     ["status", { kind: "status", allNamespaces: false, output: "text" }],

@@ -49,8 +49,20 @@ export const SUBCOMMANDS = {
       CONTEXT,
       NAMESPACE,
       { long: "--all-namespaces", short: "-A", help: "Look at every namespace." },
+      {
+        long: "--watch",
+        short: "-w",
+        help: "Show the connections of this machine's sessions as they are, to their end.",
+      },
       OUTPUT,
     ],
+    operands: "[SESSION ...]",
+    operandsAre: "sessions",
+    more:
+      "With --watch: connections from here with the name that was asked for, connections to exposed ports with their " +
+      "callers, and look-ups, each with its state, bytes, age and program. What failed stays for half a minute. On a " +
+      "terminal the table is written over; elsewhere each change is a line; with --output json each moment is one. " +
+      "Sessions are named by the beginning of their id.",
   },
   recover: {
     help: "give back what killed sessions left",
@@ -60,6 +72,17 @@ export const SUBCOMMANDS = {
     more:
       "Sessions are named by the beginning of their id, as status shows it; without one, all that are left over on " +
       "this machine are given back.",
+  },
+  report: {
+    help: "make a page of HTML of a session's record",
+    operands: "FILE",
+    operandsAre: "files",
+    most: 1,
+    options: [],
+    more:
+      "FILE is what --record wrote; the page goes to the standard output: telepresence report FILE > page.html. It " +
+      "has a time line for each destination, totals, what failed in red, and a table that sorts, and needs nothing " +
+      "beside itself.",
   },
   doctor: {
     help: "look at everything that a session needs",

@@ -15,6 +15,8 @@
  * - A usage error is the one exception to `T: `: it has the form that argparse gave it.
  * - What is said also goes to the session's log, wrapped or not, terminal or not.
  * - Words of others (a cluster's error text) cannot steer the terminal: control characters are shown, not sent.
+ * - A table that is watched (`status --watch`) owns the standard output, and is written over as a whole where that is a
+ *   terminal that can move the cursor; else what changes is a line.
  * - No colors (so NO_COLOR asks for nothing), no other cursor movement, no spinner: the command may own the screen.
  *
  * @module
@@ -29,6 +31,8 @@ export interface Terminal extends Teller {
   copy(lines: string): void;
   /** Writes what was asked for to the standard output, as it is. */
   print(text: string): void;
+  /** Writes a text over the one before it, made for so many columns; undefined where that cannot be. */
+  readonly frame: ((draw: (columns: number) => string) => void) | undefined;
   /** Writes to the standard error without a mark, as argparse did. */
   complain(text: string): void;
   /** The same terminal, which also tells this log what it says, and may be quiet. */
@@ -45,8 +49,12 @@ export interface Screen {
   readonly stderrIsTerminal: boolean;
   /** Whether that terminal can write over a line. @default {false} */
   readonly canErase?: boolean;
+  /** Whether the standard output is a terminal on which the cursor can be moved. @default {false} */
+  readonly stdoutCanMove?: boolean;
   /** The width of that terminal, now; undefined when nobody knows. */
   columns(): number | undefined;
+  /** Its height. @default {unknown} */
+  rows?(): number | undefined;
 }
 
 /** Narrower terminals get lines as they are: a column of single words helps nobody. */
@@ -101,8 +109,23 @@ export function makeTerminal(screen: Screen, log: Log = silentLog, { quiet = fal
       line?.erase();
       screen.writeStdout(text);
     },
+    frame: screen.stdoutCanMove ? openFrame(screen) : undefined,
     complain: (text) => screen.writeStderr(visible(text)),
     heardBy: (other, options) => makeTerminal(screen, other, options),
+  };
+}
+
+const USUAL_ROWS = 24;
+
+/** Writes over what was written before: up by its lines, and erased to the end of the screen (ECMA-48, CUU and ED). */
+function openFrame(screen: Screen): (draw: (columns: number) => string) => void {
+  let lines = 0;
+  return (draw) => {
+    const rows = screen.rows?.() ?? USUAL_ROWS;
+    const all = visible(draw(screen.columns() ?? USUAL_COLUMNS)).replace(/\n$/, "").split("\n");
+    const shown = all.length < rows ? all : [...all.slice(0, rows - 2), `... ${all.length - rows + 2} more`];
+    screen.writeStdout(`${lines > 0 ? `\x1b[${lines}A` : ""}\r\x1b[J${shown.map((line) => `${line}\n`).join("")}`);
+    lines = shown.length;
   };
 }
 

@@ -8,13 +8,14 @@ import methods from "../../docs/methods.md" with { type: "text" };
 import rbac from "../../docs/rbac.md" with { type: "text" };
 import troubleshooting from "../../docs/troubleshooting.md" with { type: "text" };
 import volumes from "../../docs/volumes.md" with { type: "text" };
+import watching from "../../docs/watching.md" with { type: "text" };
 import { isLater, ROWS } from "./flags.ts";
 import { helpOfFlag, helpOfSubcommand } from "./help.ts";
 import { nearest } from "./_nearest.ts";
 import { isSubcommand, SUBCOMMANDS } from "./subcommands.ts";
 import { UsageError } from "./usage_error.ts";
 
-const PAGES: Readonly<Record<string, string>> = { benchmarks, methods, rbac, troubleshooting, volumes };
+const PAGES: Readonly<Record<string, string>> = { benchmarks, methods, rbac, troubleshooting, volumes, watching };
 
 /** All topics: pages, subcommands, flags. */
 export function topics(): string[] {

@@ -11,6 +11,8 @@ export { type ExposedPort, makePlan, type Operation, type Plan, type PlanOptions
 export { guard, type GuardOptions } from "./safety/guardian.ts";
 export { GUARDIAN } from "./safety/safety.ts";
 export { recover, type RecoverOptions, type RecoverWanted } from "./safety/recover.ts";
+export { printReport, readRecord, reportPage } from "./traffic/report.ts";
+export { type WatchOptions, watchSessions, type WatchWanted } from "./traffic/watch.ts";
 export { leftSessions, showStatus, type StatusWanted } from "./safety/status.ts";
 export { doctor, type DoctorOptions, type DoctorWanted } from "./doctor/doctor.ts";
 export { type Finding, type State } from "./doctor/finding.ts";

@@ -25,6 +25,8 @@ export interface Wanted {
   readonly giveBackTimeoutMs?: number;
   /** Whether what killed sessions left is given back at the start, without a question. @default {false} */
   readonly recover?: boolean;
+  /** A file for a line on each connection and look-up. */
+  readonly record?: string;
   /** Whether the plan is printed and nothing is done. */
   readonly show?: "text" | "json";
   /** How long a lost connection is waited for, in seconds. @default {60} */

@@ -21,13 +21,15 @@ import { explainLoss } from "./loss.ts";
 import { openTunnel } from "./open_tunnel.ts";
 import type { ExposedPort, Plan, Wanted } from "./plan.ts";
 import { prepare } from "./prepare.ts";
-import type { Journal } from "./safety/journal.ts";
+import { type Journal, journalDirectory } from "./safety/journal.ts";
 import { healBefore } from "./safety/recover.ts";
 import { openSafety } from "./safety/safety.ts";
 import { makeCleanUp } from "./safety/undo.ts";
 import { shareTerminal } from "./share_terminal.ts";
 import { showPlan } from "./show_plan.ts";
 import type { Teller } from "./teller.ts";
+import { openRecordFile, startRecord } from "./traffic/record.ts";
+import { serveTraffic, trafficSocket } from "./traffic/serve_traffic.ts";
 import { type Traffic, watchTraffic } from "./traffic/traffic.ts";
 import { acquireWorkload } from "./workload/acquire.ts";
 import { readImageEnvironment } from "./workload/image_environment.ts";
@@ -161,6 +163,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   if (wanted.show === undefined) await healBefore(wanted, around);
   step(`Asking ${cluster.server} what may be done in namespace "${namespace}"`);
   const prepared = await prepare(wanted, asking);
+  const recordFile = wanted.record === undefined || wanted.show ? undefined : await openRecordFile(wanted.record);
   step(undefined);
   const { plan } = prepared;
   if (wanted.show !== undefined) return choose(showPlan(prepared, wanted.show, around.print));
@@ -170,6 +173,17 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   await using safety = await openSafety({ plan, cluster, around });
   const { journal } = safety;
   life.journal = journal;
+  const { record } = journal;
+  await using _record = recordFile && startRecord(life.traffic, recordFile, {
+    head: {
+      session: record.sessionId.slice(0, 10),
+      doing: record.doing,
+      context: cluster.contextName,
+      namespace: record.namespace,
+    },
+    say,
+  });
+  const socket = trafficSocket(journalDirectory(around.env, around.home), record.sessionId);
   // Whatever is awaited from here on: when it fails, what is waited for is the way back.
   const orBack = async <T>(promise: Promise<T>) => {
     try {
@@ -185,6 +199,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   await using workload = await orBack(acquireWorkload(plan, { ...asking, ...prepared, journal, cleanUp }));
   step(`Connecting to the agent in pod ${workload.pod}`);
   await using pod = await orBack(openTunnel(plan, workload.pod, { ...around, kube, key, observer }));
+  await using _watchable = await serveTraffic(life.traffic, socket, { record, log: log.room("NET") });
   const why = (error: unknown) => explainLoss(plan, workload.pod, kube, error);
   // Without the signal: a command that is told to end still has the pod's network while it does.
   await using capture = await orBack(capturing.start(pod, {

@@ -10,5 +10,6 @@ export { closeQuietly, type Duplex, readFull, UnexpectedEnd, writeAll } from "./
 export { duplexPair, type DuplexPairOptions } from "./duplex_pair.ts";
 export { messageOf, reasonOf, unfold, UserError } from "./fault.ts";
 export { abortable, deadline, sleep } from "./life.ts";
+export { splitLines } from "./lines.ts";
 export { splice } from "./splice.ts";
 export { spendTurn, turnOver } from "./turns.ts";

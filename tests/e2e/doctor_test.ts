@@ -171,7 +171,8 @@ clusterTest("what sessions left is found: on the disk, and in the cluster", asyn
     is(running, "objects in the cluster", "ok", /of 1 sessions: telepresence status/);
     is(running, "journals", "ok", /left nothing \(1 running\)/);
     // As after a power cut: the journal of a process that is gone.
-    const [entry] = await Array.fromAsync(Deno.readDir(`${cluster.state}/telepresence/sessions`));
+    const entries = await Array.fromAsync(Deno.readDir(`${cluster.state}/telepresence/sessions`));
+    const entry = entries.find(({ name }) => name.endsWith(".json"));
     const journal = JSON.parse(await Deno.readTextFile(`${cluster.state}/telepresence/sessions/${entry?.name}`));
     const state = `${cluster.directory}/state`;
     await Deno.mkdir(`${state}/telepresence/sessions`, { recursive: true });

@@ -1,5 +1,5 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { DialError, type ErrnoName, LookupError, type Pod } from "@/pod/mod.ts";
+import { type Address, DialError, type ErrnoName, LookupError, type Pod, type Waiting } from "@/pod/mod.ts";
 import { abortable, type Duplex, messageOf, splice, writeAll } from "@/util/mod.ts";
 import type { FilePath } from "../method.ts";
 import type { Watch } from "./abandoned.ts";
@@ -120,7 +120,8 @@ async function serveConnect(
   const abandoned = new AbortController();
   const givenUp = AbortSignal.any([signal, endOf(next), abandoned.signal]);
   const plug = verb === "begin" ? control.plug : undefined;
-  const dialling = dial(to, givenUp, control);
+  let from: Endpoint | undefined; // for who watches
+  const dialling = dial(to, givenUp, { ...control, caller: () => from && addressOf(from) });
 
   if (plug === undefined) {
     const result = await dialling;
@@ -132,6 +133,7 @@ async function serveConnect(
     const claim = await inTime(conn, () => next);
     if (claim === undefined) return log.debug(`${subject}: given up by the program`);
     if (claim.verb !== "claim") throw new ProtocolError("a claim must follow");
+    from = claim.from;
     using known = connections.begin(claim.from, to);
     if (plug === undefined) known.connected();
     const program = await abortable(gate.claim(claim.from), signal);
@@ -154,13 +156,21 @@ async function serveConnect(
 /** What came of a dial. */
 type Dialled = { readonly duplex: Duplex } | { readonly code: ErrnoName };
 
-async function dial(to: Endpoint, signal: AbortSignal, { pod, log = silentLog }: Control): Promise<Dialled> {
+async function dial(
+  to: Endpoint,
+  signal: AbortSignal,
+  { pod, caller, log = silentLog }: Control & Required<Pick<Waiting, "caller">>,
+): Promise<Dialled> {
   try {
-    return { duplex: await pod.dial({ host: to.address, port: to.port }, { signal }) };
+    return { duplex: await pod.dial(addressOf(to), { signal, caller }) };
   } catch (error) {
     log.debug(`connect ${to.address} ${to.port}: ${signal.aborted ? "given up" : messageOf(error)}`);
     return { code: error instanceof DialError ? error.code : "ECONNREFUSED" };
   }
+}
+
+function addressOf({ address, port }: Endpoint): Address {
+  return { host: address, port };
 }
 
 /** Joins the program's connection, from behind its plug, to the pod's. */

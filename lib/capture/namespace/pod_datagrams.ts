@@ -1,4 +1,4 @@
-import { type DatagramFlow, DialError, type ErrnoName, LookupError, type Pod } from "@/pod/mod.ts";
+import { type DatagramFlow, DialError, type ErrnoName, LookupError, type Pod, type Waiting } from "@/pod/mod.ts";
 import { type Duplex, writeAll } from "@/util/mod.ts";
 import { readFrames, toFrame } from "../frames.ts";
 import type { Endpoint } from "../inject/protocol.ts";
@@ -15,11 +15,11 @@ const MOST_WAITING = 256;
 export async function servePodDatagrams(
   duplex: Duplex,
   to: Endpoint,
-  { pod, signal }: { readonly pod: Pick<Pod, "datagrams">; readonly signal: AbortSignal },
+  { pod, ...waiting }: { readonly pod: Pick<Pod, "datagrams"> } & Waiting,
 ): Promise<ErrnoName | undefined> {
   let flow: DatagramFlow;
   try {
-    flow = await pod.datagrams({ host: to.address, port: to.port }, { signal });
+    flow = await pod.datagrams({ host: to.address, port: to.port }, waiting);
   } catch (error) {
     if (error instanceof DialError) return error.code;
     if (error instanceof LookupError) return "EHOSTUNREACH";

@@ -1,6 +1,6 @@
 /** Where a connection of the inside goes. */
 import { type Duplex, messageOf } from "@/util/mod.ts";
-import { DialError, type ErrnoName, type Pod, toErrnoName } from "@/pod/mod.ts";
+import { DialError, type ErrnoName, type Pod, toErrnoName, type Waiting } from "@/pod/mod.ts";
 import { connDuplex } from "../inject/conn_duplex.ts";
 import type { Policy } from "../inject/policy.ts";
 import type { Endpoint } from "../inject/protocol.ts";
@@ -43,12 +43,12 @@ export type Connected = { readonly duplex: Duplex; readonly code?: undefined } |
 export async function connectTo(
   route: Route & { kind: "host" | "pod" },
   pod: Pod,
-  signal: AbortSignal,
+  waiting: Waiting & { readonly signal: AbortSignal },
 ): Promise<Connected> {
   const { address, port } = route.to;
   try {
-    if (route.kind === "pod") return { duplex: await pod.dial({ host: address, port }, { signal }) };
-    const conn = await Deno.connect({ hostname: address, port, signal });
+    if (route.kind === "pod") return { duplex: await pod.dial({ host: address, port }, waiting) };
+    const conn = await Deno.connect({ hostname: address, port, signal: waiting.signal });
     conn.setNoDelay();
     return { duplex: connDuplex(conn) };
   } catch (error) {

@@ -24,12 +24,13 @@ export interface FlowOptions {
 /** Serves a connection of a program, or its datagrams to one destination, to its end (netns/README.md). */
 export async function serveFlow(
   conn: Duplex,
-  { kind, to }: Opening & { kind: "tcp" | "udp" },
+  { kind, to, from }: Opening & { kind: "tcp" | "udp" },
   { pod, route: routeOf, responder, log, signal }: FlowOptions,
 ): Promise<void> {
   const subject = `${kind} ${to.address} ${to.port}`;
   const route = routeOf(to);
   log.debug(`${subject}: ${route.kind}${"reason" in route ? ` (${route.reason})` : ""}`);
+  const waiting = { signal, caller: () => ({ host: from.address, port: from.port }) };
   const refuse = (code: Parameters<typeof formatAnswer>[0]) => writeAll(conn, formatAnswer(code));
   if (route.kind === "nowhere") return await refuse(route.code);
   if (route.kind === "resolver") {
@@ -38,13 +39,13 @@ export async function serveFlow(
   }
   if (kind === "udp") {
     if (route.kind === "pod") {
-      const code = await servePodDatagrams(conn, route.to, { pod, signal });
+      const code = await servePodDatagrams(conn, route.to, { pod, ...waiting });
       return code === undefined ? undefined : await refuse(code);
     }
     await writeAll(conn, formatAnswer("ok"));
     return await serveHostDatagrams(conn, route.to, signal);
   }
-  const connected = await connectTo(route, pod, signal);
+  const connected = await connectTo(route, pod, waiting);
   if (connected.code !== undefined) {
     log.debug(`${subject}: ${connected.message}`);
     return await refuse(connected.code);

@@ -13,7 +13,7 @@
 import { type ClusterConfig, openKubeClient } from "@/kube/mod.ts";
 import { type Log, silentLog } from "@/log/mod.ts";
 import { type Helper, startHelper } from "@/process/mod.ts";
-import { messageOf, sleep, UserError } from "@/util/mod.ts";
+import { messageOf, sleep, splitLines, UserError } from "@/util/mod.ts";
 import { removeRecord } from "./journal.ts";
 import { identifyProcess, isRunning, type ProcessIdentity } from "./process_identity.ts";
 import { leftoverOf, type SessionRecord } from "./record.ts";
@@ -162,15 +162,4 @@ async function endChild(child: ProcessIdentity): Promise<void> {
     }
     for (let waited = 0; waited < CHILD_MS && isRunning(child); waited += 50) await sleep(50);
   }
-}
-
-function splitLines(): TransformStream<string, string> {
-  let rest = "";
-  return new TransformStream({
-    transform(chunk, controller) {
-      const lines = (rest + chunk).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) controller.enqueue(line);
-    },
-  });
 }

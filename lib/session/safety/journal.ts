@@ -110,8 +110,9 @@ async function writeRecord(path: string, record: SessionRecord, made: string[]):
   }
 }
 
-/** Removes the file of a journal, if it is there. */
+/** Removes the file of a journal, if it is there, and the socket beside it that a killed session left. */
 export async function removeRecord(path: string): Promise<void> {
+  await Deno.remove(path.replace(/\.json$/, ".sock")).catch(() => {});
   await Deno.remove(path).catch((error) => {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   });
