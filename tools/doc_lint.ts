@@ -34,6 +34,7 @@ for await (const { name: room } of Deno.readDir("lib")) {
   if (!success) problems.push(`${door}: ${new TextDecoder().decode(stderr).trim()}`);
   else problems.push(...judge(door, z.parse(Output, JSON.parse(new TextDecoder().decode(stdout)))));
 }
+problems.push(...await judgeLinks());
 for (const problem of problems) Deno.stderr.writeSync(new TextEncoder().encode(`${problem}\n`));
 Deno.exitCode = problems.length > 0 ? 1 : 0;
 
@@ -49,4 +50,48 @@ function judge(door: string, { nodes }: z.infer<typeof Output>): string[] {
       ])
     ),
   ]);
+}
+
+/** Links of the pages to files and headings that are not there. Addresses elsewhere are not asked for. */
+async function judgeLinks(): Promise<string[]> {
+  const found: string[] = [];
+  for (const page of await pages()) {
+    const text = (await Deno.readTextFile(page)).replace(/^```.*?^```/gms, "").replace(/`[^`\n]*`/g, "");
+    for (const [, to = ""] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(to)) continue;
+      const [path = "", heading] = to.split("#");
+      const target = path === "" ? page : new URL(path, `file:///${page}`).pathname.slice(1);
+      const there = await Deno.readTextFile(target).catch(async () => await isDirectory(target) ? "" : undefined);
+      if (there === undefined) found.push(`${page}: links to ${target}, which is not there`);
+      else if (heading !== undefined && !headingsOf(there).includes(heading)) {
+        found.push(`${page}: links to #${heading} of ${target}, which has no such heading`);
+      }
+    }
+  }
+  return found;
+}
+
+/** Every page of Markdown that is ours. */
+async function pages(): Promise<string[]> {
+  const found: string[] = [];
+  const look = async (folder: string) => {
+    for await (const { name, isDirectory, isFile } of Deno.readDir(folder === "" ? "." : folder)) {
+      if (name.startsWith(".") || name === "build" || name === "node_modules") continue;
+      if (isDirectory) await look(`${folder}${name}/`);
+      else if (isFile && name.endsWith(".md")) found.push(`${folder}${name}`);
+    }
+  };
+  await look("");
+  return found.sort();
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return await Deno.stat(path).then((stat) => stat.isDirectory, () => false);
+}
+
+/** Headings by the names that links give them. */
+function headingsOf(text: string): string[] {
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, words = ""]) => {
+    return words.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-");
+  });
 }

@@ -3,6 +3,15 @@
  *
  * @module
  */
+import ci from "../../docs/ci.md" with { type: "text" };
+import debugging from "../../docs/debugging.md" with { type: "text" };
+import dns from "../../docs/dns.md" with { type: "text" };
+import env from "../../docs/env.md" with { type: "text" };
+import expose from "../../docs/expose.md" with { type: "text" };
+import limits from "../../docs/limits.md" with { type: "text" };
+import migration from "../../docs/migration.md" with { type: "text" };
+import swap from "../../docs/swap.md" with { type: "text" };
+import tunnel from "../../docs/tunnel.md" with { type: "text" };
 import benchmarks from "../../docs/benchmarks.md" with { type: "text" };
 import methods from "../../docs/methods.md" with { type: "text" };
 import rbac from "../../docs/rbac.md" with { type: "text" };
@@ -15,7 +24,23 @@ import { nearest } from "./_nearest.ts";
 import { isSubcommand, SUBCOMMANDS } from "./subcommands.ts";
 import { UsageError } from "./usage_error.ts";
 
-const PAGES: Readonly<Record<string, string>> = { benchmarks, methods, rbac, troubleshooting, volumes, watching };
+const PAGES: Readonly<Record<string, string>> = {
+  benchmarks,
+  ci,
+  debugging,
+  dns,
+  env,
+  expose,
+  limits,
+  methods,
+  migration,
+  rbac,
+  swap,
+  troubleshooting,
+  tunnel,
+  volumes,
+  watching,
+};
 
 /** All topics: pages, subcommands, flags. */
 export function topics(): string[] {
@@ -31,9 +56,10 @@ export function topics(): string[] {
  */
 export function helpOn(topic: string, columns?: number): string {
   const word = topic.toLowerCase().replace(/^-+/, "");
-  const page = Object.hasOwn(PAGES, word) ? PAGES[word] : undefined;
-  if (page !== undefined) return plain(page);
-  if (isSubcommand(word)) return helpOfSubcommand(word, columns);
+  const isFlag = topic.startsWith("-"); // "env" is a page, "--env" an option
+  const page = !isFlag && Object.hasOwn(PAGES, word) ? PAGES[word] : undefined;
+  if (page) return plain(page);
+  if (!isFlag && isSubcommand(word)) return helpOfSubcommand(word, columns);
   const flag = ROWS.find(({ long, short }) => long === `--${word}` || short === `-${word}`);
   if (flag !== undefined) return helpOfFlag(flag, columns);
   const meant = nearest(word, topics());

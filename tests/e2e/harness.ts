@@ -30,18 +30,18 @@ export const IMAGES = FOREIGN ? foreignImages(Deno.env.toObject()) : FIXTURE_IMA
 export const PROGRAM = fileURLToPath(new URL("../../build/telepresence", import.meta.url));
 
 /** A test on the cluster: skipped, by name, where there is none. */
-export function clusterTest(name: string, body: (cluster: Cluster) => Promise<void>): void {
+export function clusterTest(name: string, body: (cluster: Cluster, t: Deno.TestContext) => Promise<void>): void {
   Deno.test({
     name,
     ignore: KUBECONFIG === undefined,
-    async fn() {
+    async fn(t) {
       const kubeconfig = KUBECONFIG ?? "";
       const config = await loadKubeconfig({ env: { KUBECONFIG: kubeconfig } });
       await using kube = openKubeClient(config);
       const directory = await Deno.makeTempDir({ prefix: "telepresence-e2e-" });
       const state = await Deno.makeTempDir({ prefix: "telepresence-e2e-state-" });
       try {
-        await body({ kube, kubeconfig, directory, state, namespace: NAMESPACE, restricted: RESTRICTED });
+        await body({ kube, kubeconfig, directory, state, namespace: NAMESPACE, restricted: RESTRICTED }, t);
       } finally {
         await Promise.all([directory, state].map((path) => Deno.remove(path, { recursive: true })));
       }
@@ -50,7 +50,10 @@ export function clusterTest(name: string, body: (cluster: Cluster) => Promise<vo
 }
 
 /** A test that needs control over the cluster's components: skipped, by name, where it is not the embedded one. */
-export function embeddedTest(name: string, body: (cluster: Cluster) => Promise<void>): void {
+export function embeddedTest(
+  name: string,
+  body: (cluster: Cluster, t: Deno.TestContext) => Promise<void>,
+): void {
   if (FOREIGN) Deno.test({ name: `${name} (skipped: it needs the embedded cluster)`, ignore: true, fn() {} });
   else clusterTest(name, body);
 }
