@@ -22,6 +22,11 @@ const SHELLS = {
     command: ["zsh", "-f", "-i"],
     setUp: 'unsetopt beep; autoload -Uz compinit; compinit -D; eval "$(telepresence completion zsh)"',
   },
+  "zsh, from a file in fpath": {
+    command: ["zsh", "-f", "-i"],
+    setUp: "unsetopt beep; mkdir functions; telepresence completion zsh > functions/_telepresence; " +
+      "fpath=($PWD/functions $fpath); autoload -Uz compinit; compinit -u -D",
+  },
   fish: { command: ["fish", "--no-config", "-i"], setUp: "telepresence completion fish | source" },
 } as const;
 type Shell = keyof typeof SHELLS;
