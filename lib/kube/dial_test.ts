@@ -1,7 +1,8 @@
-import { type Duplex, splice, UserError, writeAll } from "@/util/mod.ts";
+import { UserError, writeAll } from "@/util/mod.ts";
 import assert from "node:assert/strict";
 import type { AddressInfo } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
+import { startProxy } from "../../tests/testkit/proxies.ts";
 import { startServer, tlsFile, writeText } from "./_test_server.ts";
 import { ByteReader } from "./byte_reader.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
@@ -38,114 +39,6 @@ async function startMutualServer(certificate: string): Promise<{ port: number } 
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
     },
-  };
-}
-
-/** A proxy that goes wherever it is told, and keeps where that was. */
-function startProxy(
-  kind: "http" | "https" | "socks5",
-  login = "",
-): { url: string; asked: string[]; drop(): void } & AsyncDisposable {
-  const listener = kind === "https"
-    ? Deno.listenTls({ port: 0, hostname: "127.0.0.1", cert: tlsFile("server.pem"), key: tlsFile("server.key") })
-    : Deno.listen({ port: 0, hostname: "127.0.0.1" });
-  const { port } = listener.addr as Deno.NetAddr;
-  const asked: string[] = [];
-  const open = new Set<Deno.Conn>();
-  const quietly = (conn: Deno.Conn) => {
-    try {
-      conn.close();
-    } catch {
-      // It is closed already.
-    }
-  };
-  const serving = (async () => {
-    const tasks: Promise<void>[] = [];
-    for await (const conn of listener) {
-      open.add(conn);
-      const serve = kind === "socks5" ? serveSocks : serveConnect;
-      tasks.push(serve(conn as Deno.TcpConn, login, asked, open).catch(() => quietly(conn)));
-    }
-    await Promise.all(tasks);
-  })();
-  return {
-    url: `${kind}://${login && `${login}@`}127.0.0.1:${port}`,
-    asked,
-    drop: () => open.forEach(quietly),
-    async [Symbol.asyncDispose]() {
-      listener.close();
-      for (const conn of open) quietly(conn);
-      await serving;
-    },
-  };
-}
-
-async function serveConnect(conn: Deno.TcpConn, login: string, asked: string[], open: Set<Deno.Conn>): Promise<void> {
-  const reader = new ByteReader(conn);
-  const [, target = ""] = (await reader.readLine() ?? "").split(" ");
-  const headers = new Headers();
-  for (let line; (line = await reader.readLine());) headers.append(...line.split(": ") as [string, string]);
-  if (login !== "" && headers.get("proxy-authorization") !== `Basic ${btoa(login)}`) {
-    await writeText(conn, "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
-    return conn.close();
-  }
-  const { hostname, port } = new URL(`tcp://${target}`);
-  const server = await to(hostname, Number(port), asked, open);
-  await writeText(conn, "HTTP/1.1 200 Connected\r\n\r\n");
-  await splice(closable(conn), closable(server));
-}
-
-async function serveSocks(conn: Deno.TcpConn, login: string, asked: string[], open: Set<Deno.Conn>): Promise<void> {
-  const reader = new ByteReader(conn);
-  const take = async (count: number) => {
-    assert.ok(await reader.need(count));
-    const bytes = reader.buffered.slice(0, count);
-    reader.consume(count);
-    return [...bytes];
-  };
-  const text = async () => new TextDecoder().decode(new Uint8Array(await take((await take(1))[0] ?? 0)));
-  const [, methods = 0] = await take(2);
-  await take(methods);
-  await writeAll(conn, new Uint8Array([5, login === "" ? 0 : 2]));
-  if (login !== "") {
-    await take(1);
-    const given = `${await text()}:${await text()}`;
-    await writeAll(conn, new Uint8Array([1, given === login ? 0 : 1]));
-    if (given !== login) return conn.close();
-  }
-  await take(4);
-  const hostname = await text();
-  const [high = 0, low = 0] = await take(2);
-  if (hostname === "refused.example.test") {
-    await writeAll(conn, new Uint8Array([5, 5, 0, 1, 0, 0, 0, 0, 0, 0]));
-    return conn.close();
-  }
-  const server = await to(hostname, high << 8 | low, asked, open);
-  await writeAll(conn, new Uint8Array([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]));
-  await splice(closable(conn), closable(server));
-}
-
-/** Connects as the proxy; every name is this machine. */
-async function to(hostname: string, port: number, asked: string[], open: Set<Deno.Conn>): Promise<Deno.TcpConn> {
-  asked.push(hostname);
-  const conn = await Deno.connect({ hostname: hostname === "[::1]" ? "::1" : "127.0.0.1", port });
-  open.add(conn);
-  return conn;
-}
-
-function closable(conn: Deno.TcpConn): Duplex {
-  const close = () => {
-    try {
-      conn.close();
-    } catch {
-      // It is closed already.
-    }
-  };
-  return {
-    read: (into) => conn.read(into),
-    write: (part) => conn.write(part),
-    closeWrite: () => conn.closeWrite(),
-    close,
   };
 }
 

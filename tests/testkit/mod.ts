@@ -31,6 +31,7 @@ export { type FakeCluster, type FakeClusterOptions, startFakeCluster } from "./f
 export { type Fault, type Faults, type Hold, type Match, tooManyRequests, unavailable } from "./faults.ts";
 export { type KubeconfigFields, kubeconfigFor, TLS_FOLDER, tlsFile } from "./kubeconfig.ts";
 export { at, type Json, type JsonObject, textAt } from "./json.ts";
+export { type Proxy, type ProxyKind, startProxy } from "./proxies.ts";
 export { Refusal } from "./refusal.ts";
 export type { StoredObject } from "./store.ts";
 export { type AgentAnswer, type Trouble, TROUBLES } from "./troubles.ts";
