@@ -22,11 +22,16 @@ export interface CredentialSource extends Disposable {
 /** How long a token from a file is taken for the current one, as client-go does. */
 const TOKEN_FILE_MS = 60_000;
 
+/** What a source of credentials is made with. */
+export interface CredentialOptions {
+  readonly log?: Log;
+  readonly pluginRunner?: PluginRunner;
+  /** The clock that the age of a token from a file is told by, in milliseconds. @default {performance.now} */
+  readonly now?: () => number;
+}
+
 /** The source for `cluster`. Nothing is attached on the way to a server without TLS, as kubectl does. */
-export function openCredentials(
-  cluster: ClusterConfig,
-  options: { log?: Log; pluginRunner?: PluginRunner } = {},
-): CredentialSource {
+export function openCredentials(cluster: ClusterConfig, options: CredentialOptions = {}): CredentialSource {
   const { tls: { clientCertificate, clientCertificateFiles } } = cluster;
   if (!cluster.server.startsWith("https:")) return fixed([]);
   const source = openSource(cluster.credentials, options);
@@ -36,7 +41,7 @@ export function openCredentials(
 
 function openSource(
   credentials: Credentials,
-  options: { log?: Log; pluginRunner?: PluginRunner },
+  { now = () => performance.now(), ...options }: CredentialOptions,
 ): CredentialSource {
   switch (credentials.kind) {
     case "none":
@@ -46,7 +51,7 @@ function openSource(
     case "basic":
       return fixed([["Authorization", `Basic ${basic(credentials.username, credentials.password)}`]]);
     case "token-file":
-      return tokenFile(credentials);
+      return tokenFile(credentials, now);
     case "exec":
       return openExecPlugin(credentials, options);
   }
@@ -62,17 +67,17 @@ function fixed(headers: Identity["headers"]): CredentialSource {
   return { identity: () => Promise.resolve(identity), refused: () => false, [Symbol.dispose]() {} };
 }
 
-function tokenFile({ path, token: first }: { path: string; token?: string }): CredentialSource {
+function tokenFile({ path, token: first }: { path: string; token?: string }, now: () => number): CredentialSource {
   let held: { identity: Identity; until: number } | undefined;
   return {
     async identity() {
-      if (held !== undefined && performance.now() < held.until) return held.identity;
+      if (held !== undefined && now() < held.until) return held.identity;
       const token = await readToken(path).catch((error) => {
         if (first === undefined) throw error;
         return first;
       });
       const identity: Identity = { headers: [["Authorization", `Bearer ${token}`]] };
-      held = { identity, until: performance.now() + TOKEN_FILE_MS };
+      held = { identity, until: now() + TOKEN_FILE_MS };
       return identity;
     },
     refused(identity) {

@@ -103,6 +103,26 @@ Deno.test("a token file is read again when its token is refused in the middle of
   await Deno.remove(folder, { recursive: true });
 });
 
+Deno.test("a token file is read again when a minute has passed, without a refusal", async () => {
+  const path = await Deno.makeTempFile();
+  try {
+    let time = 0;
+    const credentials = { kind: "token-file", path } as const;
+    const config = { contextName: "", clusterName: "", userName: "", namespace: "", tls: { skipVerify: false } };
+    using source = openCredentials({ ...config, server: "https://a", credentials }, { now: () => time });
+    const sent = async () => (await source.identity()).headers[0]?.[1];
+    await Deno.writeTextFile(path, "one\n");
+    assert.equal(await sent(), "Bearer one");
+    await Deno.writeTextFile(path, "two\n");
+    time = 59_999;
+    assert.equal(await sent(), "Bearer one");
+    time = 60_000;
+    assert.equal(await sent(), "Bearer two");
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
 Deno.test("an upgrade that is refused with 401 is asked for again with a new token", async () => {
   await using plugin = await makePlugin(`token=t$(wc -l < runs | tr -d ' ')\n${answers({ token: "$token" })}`);
   await using server = startServer({
