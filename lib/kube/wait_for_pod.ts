@@ -12,6 +12,8 @@ export interface PodWait {
    * is waited on where a controller will replace it.
    */
   readonly labelSelector: string;
+  /** The workload that makes the pods, by its name: what keeps it from making one (a quota, a policy) is told as well. */
+  readonly madeBy?: string;
   /** The only container that counts. @default {all of them} */
   readonly container?: string;
   /** @default {"ready"} */
@@ -39,7 +41,10 @@ export async function waitForPod(kube: KubeClient, wait: PodWait): Promise<Pod> 
     wait.onObstacle?.(words);
   };
   const known = new Map<string, Pod>();
-  const warning = tellWarnings(kube, namespace, known, tell, either);
+  const warning = Promise.all([
+    tellWarnings(kube, namespace, known, tell, either),
+    wait.madeBy === undefined ? undefined : tellUnmade(kube, namespace, { madeBy: wait.madeBy, known }, tell, either),
+  ]);
   try {
     for await (const { type, object } of kube.watch(pods, { namespace, labelSelector }, { signal: either })) {
       if (type === "DELETED" || object.metadata.deletionTimestamp) known.delete(object.metadata.uid);
@@ -71,6 +76,21 @@ async function tellWarnings(
   }
 }
 
+/** Tells why a workload, or what it makes its pods by, could not make one, while there is none. */
+async function tellUnmade(
+  kube: KubeClient,
+  namespace: string,
+  { madeBy, known }: { madeBy: string; known: ReadonlyMap<string, Pod> },
+  tell: (words: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const failures = eventsOf(kube, { namespace, fieldSelector: "reason=FailedCreate,type=Warning", signal });
+  for await (const { involvedObject: { name }, reason, message } of failures) {
+    const isOurs = name === madeBy || name.startsWith(`${madeBy}-`); // a Deployment's replica set
+    if (isOurs && known.size === 0) tell(`${reason}: ${message}`);
+  }
+}
+
 /**
  * Events of the pods of a namespace, the ones that are stored first: they alone tell of an image that is being pulled, a
  * volume that cannot be mounted or a sandbox that cannot be made. What fails here fails nobody, as events are an extra:
@@ -80,7 +100,13 @@ export async function* podEvents(
   kube: KubeClient,
   { namespace, signal }: { namespace: string; signal: AbortSignal },
 ): AsyncGenerator<KubeEvent, void, void> {
-  const fieldSelector = "involvedObject.kind=Pod";
+  yield* eventsOf(kube, { namespace, fieldSelector: "involvedObject.kind=Pod", signal });
+}
+
+async function* eventsOf(
+  kube: KubeClient,
+  { namespace, fieldSelector, signal }: { namespace: string; fieldSelector: string; signal: AbortSignal },
+): AsyncGenerator<KubeEvent, void, void> {
   const changes = kube.watch(events, { namespace, fieldSelector }, { signal })[Symbol.asyncIterator]();
   for (;;) {
     const next = await changes.next().catch(() => undefined);

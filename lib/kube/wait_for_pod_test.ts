@@ -136,3 +136,23 @@ Deno.test("waitForPod() tells the warnings of its pod, and ends with the signal'
   await assert.rejects(waitForPod(kube, { labelSelector: "app=web", onObstacle, signal: controller.signal }), reason);
   assert.deepEqual(told, ["FailedMount: y"]);
 });
+
+Deno.test("waitForPod() tells why no pod is made, where it knows who makes it", async () => {
+  const failed = (name: string, message: string) => ({
+    ...warning(name, "FailedCreate"),
+    involvedObject: { kind: "ReplicaSet", name, uid: name },
+    message,
+  });
+  await using server = cluster([], [failed("webshop-1", "not ours"), failed("web-5d9", "exceeded quota: tight")]);
+  await using kube = openKubeClient(server.config());
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const told: string[] = [];
+  const onObstacle = (words: string) => {
+    told.push(words);
+    controller.abort(reason);
+  };
+  const wait = { labelSelector: "app=web", madeBy: "web", onObstacle, signal: controller.signal };
+  await assert.rejects(waitForPod(kube, wait), reason);
+  assert.deepEqual(told, ["FailedCreate: exceeded quota: tight"]);
+});

@@ -62,6 +62,7 @@ export async function makeFixtures(
     waitForPod(kube, {
       namespace,
       labelSelector: `app=${app}`,
+      madeBy: app,
       onObstacle: (words) => tell(`still waiting for ${app}: ${words}`),
       signal: either,
     })

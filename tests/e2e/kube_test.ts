@@ -39,6 +39,8 @@ import {
   until,
   withToken,
 } from "./harness.ts";
+import { resourceQuotas } from "./doctor_resources.ts";
+import { templateOf } from "./swap_harness.ts";
 
 const serviceAccounts = untyped({ ...pods, plural: "serviceaccounts", kind: "ServiceAccount" });
 const secrets = untyped({ ...pods, plural: "secrets", kind: "Secret" });
@@ -372,6 +374,31 @@ async function toolsPod({ kube, namespace }: Cluster): Promise<{ name: string; n
   const { metadata } = await waitForPod(kube, { namespace, labelSelector: "app=tools" });
   return { name: metadata.name, namespace };
 }
+
+clusterTest(
+  "waiting for a pod tells the quota that keeps it from being made, and goes on when there is room",
+  async (cluster) => {
+    const { kube } = cluster;
+    await withSpace(cluster, "view", async (namespace) => {
+      await kube.create(resourceQuotas, { metadata: { name: "none", namespace }, spec: { hard: { pods: "0" } } });
+      await until("the quota is known", async () => {
+        return JSON.stringify(await kube.get(resourceQuotas, { namespace, name: "none" })).includes('"used"');
+      });
+      await kube.create(deployments, {
+        metadata: { name: "web", namespace },
+        spec: { selector: { matchLabels: { app: "web" } }, template: templateOf("web") },
+      });
+      const told: string[] = [];
+      const onObstacle = (words: string) => {
+        told.push(words);
+        void kube.delete(resourceQuotas, { namespace, name: "none" }).catch(() => {}); // once is enough
+      };
+      const signal = AbortSignal.timeout(60_000);
+      await waitForPod(kube, { namespace, labelSelector: "app=web", madeBy: "web", onObstacle, signal });
+      match(told[0] ?? "", /^FailedCreate: .*exceeded quota: none, requested: pods=1/);
+    });
+  },
+);
 
 clusterTest("exec gives the exit code and both outputs, and takes the input to its end", async (cluster) => {
   const pod = await toolsPod(cluster);
