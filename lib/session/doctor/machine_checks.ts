@@ -1,5 +1,5 @@
 /** What `telepresence doctor` looks at on this machine. Nothing is changed. */
-import { type Choice, type NamespaceVerdict, probeInject, probeNamespace } from "@/capture/mod.ts";
+import { type Choice, METHODS, type NamespaceVerdict, probeInject, probeNamespace } from "@/capture/mod.ts";
 import type { runProgram } from "@/process/mod.ts";
 import { failed, type Finding, ok, problem, warning } from "./finding.ts";
 
@@ -20,8 +20,12 @@ export interface Machine {
   readonly isRoot: boolean;
 }
 
-/** Which methods there are, and why not the others. */
-export async function checkMethods(machine: Machine): Promise<Finding[]> {
+/**
+ * Which methods there are, and why not the others.
+ *
+ * @param methods those that are built
+ */
+export async function checkMethods(machine: Machine, methods: readonly string[] = METHODS): Promise<Finding[]> {
   const { shim, netns, directories, run, read, isRoot } = machine;
   const [inject, namespace] = await Promise.all([
     probeInject(shim, { directories, run }).catch((error): NamespaceVerdict => {
@@ -46,6 +50,7 @@ export async function checkMethods(machine: Machine): Promise<Finding[]> {
     return (other.allowed ? warning : problem)(check, verdict.reason, hints);
   };
   const root = isRoot ? "as root" : "without root";
+  const helper = await netns();
   return [
     one(
       "inject-tcp",
@@ -61,7 +66,31 @@ export async function checkMethods(machine: Machine): Promise<Finding[]> {
       `the system allows a network namespace, ${root}`,
       "--method inject-tcp needs none; it does not carry static and Go programs",
     ),
+    ...(methods.includes("vpn-tcp") ? [await checkVpn(machine, helper !== undefined, namespace)] : []),
   ];
+}
+
+/** Whether the whole machine can be carried: it takes root's rights, and what the kernel needs for a namespace too. */
+async function checkVpn(
+  { isRoot, run }: Machine,
+  hasHelper: boolean,
+  namespace: NamespaceVerdict,
+): Promise<Finding> {
+  const check = "method vpn-tcp";
+  const instead = "--method namespace and inject-tcp carry a command, without root";
+  if (!hasHelper) {
+    return warning(check, `there is no helper for ${Deno.build.os} on ${Deno.build.arch}`, [instead]);
+  }
+  if (!namespace.allowed && namespace.reason.startsWith("this kernel")) {
+    return warning(check, namespace.reason, [instead]);
+  }
+  if (isRoot) return ok(check, "the whole machine can be carried, as root");
+  const { code } = await run(["sudo", "--version"]).catch(() => ({ code: 1 }));
+  if (code === 0) return ok(check, "the whole machine can be carried, by sudo, which may ask for a password");
+  return warning(check, "it needs root's rights, and there is no sudo", [
+    "Install sudo, or run telepresence as root",
+    instead,
+  ]);
 }
 
 /** Whether volumes can be mounted. */

@@ -75,6 +75,38 @@ Deno.test("checkMethods(): why not, and whether another one is left", async (t) 
   });
 });
 
+Deno.test("checkMethods(): vpn-tcp, where it is built, takes root or sudo and a kernel that can", async (t) => {
+  const vpn = async (machine: Machine) => brief((await checkMethods(machine, ["vpn-tcp"]))[2] as Finding).slice(1);
+  const instead = "--method namespace and inject-tcp carry a command, without root";
+  const run: Machine["run"] = ([program]) => {
+    if (program === "sudo") return Promise.reject(new Error("no such program"));
+    return Promise.resolve({ code: 0, stdout: "", stderr: "" });
+  };
+  await t.step("root", async () => {
+    equals(await vpn(machineWith({ isRoot: true, run })), ["ok", "the whole machine can be carried, as root"]);
+  });
+  await t.step("sudo", async () => {
+    const says = "the whole machine can be carried, by sudo, which may ask for a password";
+    equals(await vpn(machineWith({})), ["ok", says]);
+  });
+  await t.step("neither", async () => {
+    const hint = "Install sudo, or run telepresence as root";
+    equals(await vpn(machineWith({ run })), ["warning", "it needs root's rights, and there is no sudo", hint, instead]);
+  });
+  await t.step("no helper", async () => {
+    const says = `there is no helper for ${Deno.build.os} on ${Deno.build.arch}`;
+    equals(await vpn(machineWith({ netns: () => Promise.resolve(undefined) })), ["warning", says, instead]);
+  });
+  await t.step("a kernel without what it takes", async () => {
+    const netnsSays = "netns: nftables: EOPNOTSUPP: not supported";
+    const says = "this kernel has no nftables with TPROXY (nftables: EOPNOTSUPP)";
+    equals(await vpn(machineWith({ isRoot: true, netnsSays })), ["warning", says, instead]);
+  });
+  await t.step("not built: no line", async () => {
+    equals((await checkMethods(machineWith({}), ["inject-tcp", "namespace"])).length, 2);
+  });
+});
+
 Deno.test("checkVolumes(): a warning with what is to be installed", async () => {
   equals(brief(await checkVolumes(machineWith({}))), [
     "volumes",
