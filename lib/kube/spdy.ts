@@ -23,8 +23,8 @@ const GOAWAY = 7;
 const VERSION = 3;
 const FLAG_FIN = 1;
 const HEADER_BYTES = 8;
-/** Longest payload of a data frame that we send. */
-const MAX_SEND_BYTES = 64 * 1024;
+/** Longest payload of a data frame that we send; as that of a WebSocket. */
+const MAX_SEND_BYTES = 128 * 1024;
 
 /** A piece of a stream: where a data frame, or the end of a stream, has come. */
 export interface SpdyEvent {

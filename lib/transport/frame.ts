@@ -6,12 +6,15 @@
 
 /** Type, length and stream. */
 export const HEADER_BYTES = 8;
-/** The most that a frame carries (spec.md, "Limits"). */
-export const MAX_PAYLOAD_BYTES = 65536;
+/** The most that a frame carries (spec.md, "Limits"): one such frame fills a segment. */
+export const MAX_PAYLOAD_BYTES = 131044;
 /** An offset in a stream: what DATA begins with, and what FIN is. */
 export const OFFSET_BYTES = 8;
-/** The most bytes of a stream in one DATA. */
-export const MAX_DATA_BYTES = MAX_PAYLOAD_BYTES - OFFSET_BYTES;
+/**
+ * The most bytes of a stream in one DATA that we send: its segment, with what SPDY and a WebSocket put before it, fills
+ * eight records of TLS (16 KiB) and four reads of a node (32 KiB), and not a byte of the next ones.
+ */
+export const MAX_DATA_BYTES = 131004;
 
 /** Types of frames, by their numbers on the wire. */
 export const FrameType = {

@@ -87,7 +87,7 @@ Deno.test("decodeFrames() gives all frames of a body, and refuses one that is cu
 
 Deno.test("encodeData() writes the frame that encodeFrame() would, the longest too", () => {
   for (const length of [0, 1, MAX_DATA_BYTES]) {
-    const payload = crypto.getRandomValues(new Uint8Array(length));
+    const payload = new Uint8Array(length).map((_, index) => index * 31 >> 3);
     const wire = new Uint8Array(HEADER_BYTES + 8 + length);
     equals(encodeData(9, 2 ** 40 + 3, payload, wire, 0), wire.length);
     const [frame] = decode(wire);
@@ -129,7 +129,7 @@ Deno.test("decodeFrames() bears random bytes: frames or a ProtocolError, nothing
 Deno.test("decodeReset() gives back what encodeReset() was given, and refuses a code longer than the frame", () => {
   const reset = { code: "ECONNREFUSED", message: "Connection refused: ünïcode" };
   equals(decodeReset(encodeReset(reset)), reset);
-  equals(encodeReset({ code: "E", message: "x".repeat(100_000) }).length, MAX_PAYLOAD_BYTES);
+  equals(encodeReset({ code: "E", message: "x".repeat(200_000) }).length, MAX_PAYLOAD_BYTES);
   throws(() => decodeReset(bytes(9, 65)), ProtocolError);
 });
 

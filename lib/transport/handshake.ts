@@ -2,14 +2,14 @@ import * as z from "zod/mini";
 import { abortable, closeQuietly, deadline, type Duplex, messageOf, readFull, writeAll } from "@/util/mod.ts";
 
 /** The protocol that this program speaks (spec.md). Goes up when an older peer could not follow. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 /** How many carriers one link may have at a time. */
 export const MAX_CARRIERS = 4;
 /** Bytes of a link's id. */
 const LINK_ID_BYTES = 16;
 const MAX_HANDSHAKE_BYTES = 4096;
 const HANDSHAKE_MS = 10_000;
-const CONTEXT = new TextEncoder().encode("telepresence link 2\n");
+const CONTEXT = new TextEncoder().encode("telepresence link 3\n");
 
 /** The handshake failed: the sentence says what the other end said or was. */
 export class HandshakeError extends Error {

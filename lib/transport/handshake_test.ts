@@ -81,7 +81,7 @@ Deno.test("random answers to the challenge are refused", async () => {
   for (let round = 0; round < 50; round++) {
     const [host, agent] = duplexPair();
     const signature = crypto.getRandomValues(new Uint8Array(round * 2)).toBase64({ alphabet: "base64url" });
-    await writeAll(host, message({ telepresence: 2, version: "1", ...nameNewLink(), signature }));
+    await writeAll(host, message({ telepresence: 3, version: "1", ...nameNewLink(), signature }));
     await rejects(admitHost(agent, publicKey, { version: "1" }), HandshakeError);
   }
 });

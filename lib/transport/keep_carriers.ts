@@ -15,10 +15,20 @@ const ATTEMPT_MS = 10_000;
 const PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
 
+/** What a dial is for. */
+export interface DialOptions {
+  readonly signal: AbortSignal;
+  readonly carrier: number;
+  readonly attempt: number;
+}
+
 /** How carriers are made. */
 export interface CarrierOptions {
-  /** Opens a connection to the agent's port. */
-  readonly dial: (options: { signal: AbortSignal }) => Promise<Duplex>;
+  /**
+   * Opens a connection to the agent's port, for the carrier of that index. `attempt` counts from 0 those that failed
+   * one after another, in the dial or after it: where there are several ways, the next one may take another.
+   */
+  readonly dial: (options: DialOptions) => Promise<Duplex>;
   /** The session's private key. */
   readonly key: CryptoKey;
   /** Our version, as text. */
@@ -78,23 +88,34 @@ async function keepCarrier(
       if (lost !== undefined) await lost;
       lost = undefined;
       if (signal.aborted) return;
-      lost = link.attach(name.carrier, await connect(name, options));
+      lost = link.attach(name.carrier, await connect(name, failures, options));
       failures = 0;
     } catch (error) {
       if (signal.aborted) return;
       log.debug(`Carrier ${name.carrier} cannot be opened: ${messageOf(error)}`);
       const reason = await gone?.(error) ?? (error instanceof LinkUnknown ? error : undefined);
       if (reason !== undefined) return link.end(reason);
-      const longestMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2 ** failures++);
-      await sleep(longestMs * (0.5 + random() / 2), signal).catch(() => {});
+      await sleep(pauseAfter(failures++, pauseMs, random()), signal).catch(() => {});
     }
   }
 }
 
-async function connect(name: CarrierName, options: CarrierOptions & { signal: AbortSignal }): Promise<Duplex> {
+/**
+ * How long to wait after `failures` attempts that failed before this one: doubled each time, up to 5 s, and shortened by
+ * up to half by `chance` (0 to 1), so that the hosts that a server's restart has cut off do not come back all at once.
+ */
+export function pauseAfter(failures: number, firstMs: number, chance: number): number {
+  return Math.min(LONGEST_PAUSE_MS, firstMs * 2 ** failures) * (1 - chance / 2);
+}
+
+async function connect(
+  name: CarrierName,
+  attempt: number,
+  options: CarrierOptions & { signal: AbortSignal },
+): Promise<Duplex> {
   using late = deadline(ATTEMPT_MS, () => new Error("The attempt took too long"));
   const signal = AbortSignal.any([options.signal, late.signal]);
-  const duplex = await options.dial({ signal });
+  const duplex = await options.dial({ signal, carrier: name.carrier, attempt });
   await greetAgent(duplex, options.key, { version: options.version, name, signal });
   return duplex;
 }

@@ -175,6 +175,7 @@ export class Link implements AsyncDisposable {
     for (const carrier of this.#carriers.values()) carrier.close(reason);
     this.#carriers.clear();
     this.#frames?.end(reason);
+    this.#taker.resolve(); // a carrier that waits for who never came
     if (error === undefined || this.#leaving) return this.#settled.resolve();
     this.#options.log.info(`Tunnel ended: ${error.message}`);
     this.#settled.reject(error);

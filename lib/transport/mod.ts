@@ -21,6 +21,6 @@ export {
   type SessionKey,
 } from "./handshake.ts";
 export { GRACE_MS, Link, LinkLost, type LinkOptions, openLink } from "./link.ts";
-export { type CarrierOptions, keepCarriers } from "./keep_carriers.ts";
+export { type CarrierOptions, type DialOptions, keepCarriers } from "./keep_carriers.ts";
 export { type Incoming, type Mux, type MuxOptions, openMux } from "./mux.ts";
 export { MuxStream, StreamReset } from "./mux_stream.ts";

@@ -1,4 +1,4 @@
-import { encodeData, encodeFrame, type Frame, HEADER_BYTES, OFFSET_BYTES } from "./frame.ts";
+import { encodeData, encodeFrame, type Frame, HEADER_BYTES, MAX_DATA_BYTES, OFFSET_BYTES } from "./frame.ts";
 import { type Lane, MAX_BODY_BYTES, SEGMENT_HEADER_BYTES, SegmentKind } from "./segment.ts";
 
 /** How much of each lane may be under way, sent and not acknowledged: the replay buffer (spec.md, "Limits"). */
@@ -8,8 +8,8 @@ const REPLAY_BYTES: Record<Lane, number> = {
 };
 /** How many numbers may be under way; half of what the peer bears (`MAX_AHEAD`). */
 const REPLAY_SEGMENTS = 32768;
-/** Buffers of this size are used again; smaller segments get one that fits. */
-const POOLED_BYTES = SEGMENT_HEADER_BYTES + 66 * 1024;
+/** The longest segment that we send, one DATA of the longest; buffers of this size are used again. */
+const POOLED_BYTES = SEGMENT_HEADER_BYTES + HEADER_BYTES + OFFSET_BYTES + MAX_DATA_BYTES;
 /** What the pool keeps of them at rest. */
 const POOLED_AT_REST = 16;
 

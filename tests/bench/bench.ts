@@ -13,6 +13,12 @@ import { ensureCluster } from "../cluster/mod.ts";
 import { buildLoad, delayCluster, lines, type Load, median, PORT, print, PROGRAM, show, startPod } from "./setting.ts";
 
 const ROUNDS = Number(Deno.env.get("ROUNDS") ?? 3);
+/** Which metrics are wanted, by their names; all by default. */
+const ONLY = Deno.env.get("ONLY")?.split(",");
+/** At which round trips, in milliseconds. */
+const RTTS = (Deno.env.get("RTTS") ?? "0,20").split(",").map(Number);
+/** Other builds of ours beside this one, to see what a change does: the paths of their programs. */
+const BESIDE = Deno.env.get("BESIDE");
 const POD = { namespace: "default", name: `bench-${crypto.randomUUID().slice(0, 8)}` };
 
 /** What is measured: the client's words, and what its numbers are. */
@@ -53,9 +59,10 @@ try {
   const load = await buildLoad(directory);
   const address = await startPod(kube, load, POD);
   await print(await versions(kube));
-  await measureAt(0, kubeconfig, address, load);
-  using far = await delayCluster(config, { kubeconfig, rttMs: 20, directory });
-  await measureAt(20, far.kubeconfig, address, load);
+  for (const rtt of RTTS) {
+    using far = rtt === 0 ? undefined : await delayCluster(config, { kubeconfig, rttMs: rtt, directory });
+    await measureAt(rtt, far?.kubeconfig ?? kubeconfig, address, load);
+  }
 } finally {
   await kube.delete(pods, POD, { gracePeriodSeconds: 0 }).catch(() => {});
   await Deno.remove(directory, { recursive: true });
@@ -65,8 +72,11 @@ try {
 async function measureAt(rttMs: number, path: string, address: string, load: Load): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const ways = [
-    stack.use(openOurs(path, address, load)),
+    stack.use(openOurs("ours", PROGRAM, path, address, load)),
     stack.use(await openKubectl(path, load)),
+    ...(BESIDE?.split(",") ?? []).map((program, at) =>
+      stack.use(openOurs(`beside ${at + 1}`, program, path, address, load))
+    ),
     ...(rttMs === 0 ? [stack.use(inside(address))] : []),
   ];
   const lines = [
@@ -74,7 +84,7 @@ async function measureAt(rttMs: number, path: string, address: string, load: Loa
     `| | ${ways.map(({ name }) => name).join(" | ")} | ours / kubectl |`,
     `| --- | ${ways.map(() => "---").join(" | ")} | --- |`,
   ];
-  for (const { words, columns } of METRICS) {
+  for (const { words, columns } of METRICS.filter(({ name }) => ONLY?.includes(name) ?? true)) {
     const [metric, number] = words(rttMs);
     const taken = new Map<Way, number[][]>();
     for (let round = 0; round < ROUNDS; round++) {
@@ -103,9 +113,9 @@ async function memoryOf(way: Way): Promise<string> {
   return (Number(stdout) * 1024 / 1e6).toFixed(0);
 }
 
-function openOurs(path: string, address: string, load: Load): Way {
-  const child = new Deno.Command(PROGRAM, {
-    args: ["--logfile", `${directory}/telepresence.log`, "--run", "sh"],
+function openOurs(name: string, program: string, path: string, address: string, load: Load): Way {
+  const child = new Deno.Command(program, {
+    args: ["--logfile", `${directory}/${name}.log`, "--run", "sh"],
     env: { KUBECONFIG: path },
     stdin: "piped",
     stdout: "piped",
@@ -114,7 +124,7 @@ function openOurs(path: string, address: string, load: Load): Way {
   const stdin = child.stdin.getWriter();
   const answers = lines(child.stdout);
   const way: Way = {
-    name: "ours",
+    name,
     async measure([metric, number]) {
       const command = `${load.dynamic} ${metric} ${address} ${PORT} ${number} || echo failed\n`;
       await stdin.write(new TextEncoder().encode(command));

@@ -175,7 +175,7 @@ Deno.test("what answers on the agent's port and is not our agent ends with 255",
     await endedWith(cluster, await run(cluster, WEB), 255, [
       STARTING,
       "T: Error: Cannot use the proxy's agent: The agent is version 9.9.9 (protocol 9), this is version 0.0.0-test " +
-      "(protocol 2): use the same version on both sides",
+      "(protocol 3): use the same version on both sides",
     ]);
   });
   await t.step("something else, at once", async () => {
