@@ -131,6 +131,10 @@ bench: build ## Measures ours against kubectl port-forward on the embedded clust
 	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/bench.ts
 	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/volumes.ts
 
+.PHONY: bench-tunnel
+bench-tunnel: tools/deno ## Measures the tunnel's codec, link and mux alone
+	@$(DENO) bench --quiet --allow-all lib/transport
+
 .PHONY: ok
 ok: fmt-check lint check doc-lint ## Format, lint, types, arrows and docs: what must be green before a commit
 

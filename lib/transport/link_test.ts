@@ -66,8 +66,7 @@ Deno.test("a link goes on when all of its carriers were lost, with every byte on
     const under = roundTrip(stream, BYTES);
     await sleep(1);
     ends.carriers.splice(0).forEach((carrier) => carrier.cut());
-    await sleep(5);
-    equals(ends.hostLink.carrierCount, 0);
+    while (ends.hostLink.carrierCount + ends.agentLink.carrierCount > 0) await sleep(1);
     ends.carriers.push(connect(0, ends.hostLink, ends.agentLink), connect(1, ends.hostLink, ends.agentLink));
     await under;
   }
@@ -221,11 +220,8 @@ Deno.test("a peer that reads nothing and acknowledges nothing costs a bounded me
       for (let position = 0;; position += payload.length) await link.data({ stream: 1, position, payload, bulk });
     })().catch(() => {});
   }
-  let before = -1;
-  while (before !== swallowed.bytes) {
-    before = swallowed.bytes;
-    await sleep(20);
-  }
-  ok(swallowed.bytes > 39e6 && swallowed.bytes < 43e6, `${swallowed.bytes} bytes were sent without an acknowledgement`);
+  while (swallowed.bytes < 39e6) await sleep(1); // as much as the specification allows, and then no more
+  await sleep(100);
+  ok(swallowed.bytes < 43e6, `${swallowed.bytes} bytes were sent without an acknowledgement`);
   await mux[Symbol.asyncDispose]();
 });

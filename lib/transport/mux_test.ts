@@ -184,7 +184,7 @@ Deno.test("disposing one end says goodbye to the other", async () => {
 });
 
 Deno.test("a silent peer is dead after the time for silence; one that pings is not", async () => {
-  const options: MuxOptions & LinkOptions = { role: "host", onOpen: () => {}, heartbeatMs: 5, silenceMs: 60 };
+  const options: MuxOptions & LinkOptions = { role: "host", onOpen: () => {}, heartbeatMs: 5, silenceMs: 300 };
   const [a] = duplexPair();
   const alone = openMux(a, options);
   await rejects(alone.closed, /has been silent/);
@@ -194,7 +194,7 @@ Deno.test("a silent peer is dead after the time for silence; one that pings is n
   const verdict = Promise.race(
     [first.closed, second.closed].map((closed) => closed.then(() => "ended", () => "ended")),
   );
-  const waited = new Promise((resolve) => setTimeout(resolve, 200, "alive"));
+  const waited = new Promise((resolve) => setTimeout(resolve, 700, "alive"));
   equals(await Promise.race([verdict, waited]), "alive");
 });
 
