@@ -17,6 +17,7 @@ import {
   thisMachine,
   watchSessions,
 } from "@/session/mod.ts";
+import { keepHeapSmall } from "@/util/mod.ts";
 import agentSource from "./build/agent.js" with { type: "text" };
 import helpers from "./build/netns.json" with { type: "json" };
 import shims from "./build/shims.json" with { type: "json" };
@@ -62,6 +63,8 @@ const host = systemHost({
     }
   },
 });
+
+void keepHeapSmall();
 
 // The same program in another role: started by a session, never by a user.
 if (Deno.args[0] === GUARDIAN) {

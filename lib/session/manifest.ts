@@ -3,14 +3,22 @@
  *
  * @module
  */
+import { SMALL_HEAP_VARIABLES } from "@/util/mod.ts";
 import type { Plan } from "./plan.ts";
 import type { Original } from "./workload/original.ts";
 import { AGENT_MOUNT, AGENT_RESOURCES, type Identity, proxyTemplate, RESTRICTED } from "./workload/proxy_template.ts";
 
 /** The label that is on everything a session makes; its value is the session's id. */
 export const SESSION_LABEL = "telepresence";
-/** Variables of the agent's own runtime: its cache goes where it can be written, as the root file system is read-only. */
-export const AGENT_VARIABLES: Readonly<Record<string, string>> = { DENO_DIR: "/tmp/deno", DENO_NO_UPDATE_CHECK: "1" };
+/**
+ * Variables of the agent's own runtime: its cache goes where it can be written, as the root file system is read-only, and
+ * memory goes back when it is not used.
+ */
+export const AGENT_VARIABLES: Readonly<Record<string, string>> = {
+  DENO_DIR: "/tmp/deno",
+  DENO_NO_UPDATE_CHECK: "1",
+  ...SMALL_HEAP_VARIABLES,
+};
 
 /** A new object of the API, as it is sent. */
 export interface Manifest {

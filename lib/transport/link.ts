@@ -10,7 +10,7 @@
  * @module
  */
 import { type Log, silentLog } from "@/log/mod.ts";
-import { type Duplex, messageOf, turnOver } from "@/util/mod.ts";
+import { collectGarbage, type Duplex, messageOf, turnOver } from "@/util/mod.ts";
 import { Arrivals } from "./arrivals.ts";
 import { CarrierEnd } from "./carrier_end.ts";
 import { decodeFrames, type Frame, ProtocolError } from "./frame.ts";
@@ -25,6 +25,10 @@ const SILENCE_MS = 15_000;
 export const GRACE_MS = 60_000;
 /** How many carriers may break their own protocol before the peer is taken for a liar. */
 const MAX_FAULTS = 8;
+/** After so many bytes there is garbage that is worth a collection, as soon as it is quiet. */
+const MUCH_BYTES = 16 * 1024 * 1024;
+/** Less than this between two looks is quiet: heartbeats, a few small messages. */
+const QUIET_BYTES = 16 * 1024;
 /** How long a goodbye may take. */
 const GOODBYE_MS = 1_000;
 
@@ -74,6 +78,10 @@ export class Link implements AsyncDisposable {
   #grace: ReturnType<typeof setTimeout> | undefined;
   #lastLoss: unknown;
   #faults = 0;
+  /** What was carried by carriers that are gone, up to the last look, and up to the last collection. */
+  #pastTraffic = 0;
+  #seenTraffic = 0;
+  #collectedTraffic = 0;
   #refused = false;
   #ended: { error: Error } | undefined;
   /** We said goodbye: that the peer closes carriers now is no loss. */
@@ -246,6 +254,7 @@ export class Link implements AsyncDisposable {
   #drop(carrier: CarrierEnd | undefined, error: unknown): void {
     if (carrier === undefined || this.#carriers.get(carrier.index) !== carrier) return;
     this.#carriers.delete(carrier.index);
+    this.#pastTraffic += carrier.traffic;
     carrier.close(error);
     this.#lastLoss = error;
     this.#options.log.debug(`Carrier ${carrier.index} is lost: ${messageOf(error)}`);
@@ -276,6 +285,17 @@ export class Link implements AsyncDisposable {
       this.#drop(carrier, new LinkLost(`The other end has been silent for ${Math.round(silenceMs / 1000)} s`));
     }
     this.#outbox.trim();
+    this.#collect();
+  }
+
+  /** Gives back what much traffic has left, once it is quiet. */
+  #collect(): void {
+    const traffic = this.#pastTraffic + this.traffic;
+    const quiet = traffic - this.#seenTraffic < QUIET_BYTES;
+    this.#seenTraffic = traffic;
+    if (!quiet || traffic - this.#collectedTraffic < MUCH_BYTES) return;
+    this.#collectedTraffic = traffic;
+    void collectGarbage();
   }
 
   #kick(): void {

@@ -170,7 +170,7 @@ export class MuxStream implements Duplex {
     if (position > this.#receivedAt) {
       this.#earlyBytes += payload.length;
       if (this.#receivedAt + this.#earlyBytes > this.#grantedAt) throw new ProtocolError("DATA that overlaps");
-      this.#early.set(position, payload.slice());
+      this.#early.set(position, this.#port.budget.keep(payload));
       return;
     }
     this.#append(payload, false);
@@ -222,8 +222,11 @@ export class MuxStream implements Duplex {
       this.#giveCredit(part.length);
       done.resolve(part.length);
     }
-    if (rest.length === 0) return;
-    this.#received.push(owned ? rest : rest.slice());
+    if (rest.length === 0) {
+      if (owned) this.#port.budget.drop(bytes);
+      return;
+    }
+    this.#received.push(owned ? rest : this.#port.budget.keep(rest));
     this.#receivedBytes += rest.length;
   }
 
@@ -235,8 +238,10 @@ export class MuxStream implements Duplex {
       const part = chunk.subarray(0, into.length - count);
       into.set(part, count);
       count += part.length;
-      if (part.length === chunk.length) this.#received.shift();
-      else this.#received[0] = chunk.subarray(part.length);
+      if (part.length === chunk.length) {
+        this.#received.shift();
+        this.#port.budget.drop(chunk);
+      } else this.#received[0] = chunk.subarray(part.length);
     }
     this.#receivedBytes -= count;
     this.#giveCredit(count);

@@ -2,6 +2,10 @@
 export const FIRST_WINDOW_BYTES = 256 * 1024;
 /** The largest that a window grows to: the fastest paths are full with it (measured: ARCHITECTURE.md). */
 export const MAX_WINDOW_BYTES = 32 * 1024 * 1024;
+/** Buffers of what came are of this size, and used again, from half of it on; what is less gets one that fits. */
+const CHUNK_BYTES = 128 * 1024;
+/** How many of them are kept for the next bytes. */
+const KEPT_CHUNKS = 16;
 /** What all windows of a mux may have grown by, in sum. */
 const GROWTH_BYTES = 64 * 1024 * 1024;
 
@@ -13,6 +17,7 @@ const GROWTH_BYTES = 64 * 1024 * 1024;
  */
 export class WindowBudget {
   #left = GROWTH_BYTES;
+  readonly #chunks: Uint8Array[] = [];
 
   /** The first window of one more stream beside `openStreams`. */
   first(openStreams: number): number {
@@ -25,6 +30,25 @@ export class WindowBudget {
     const more = Math.min(window, this.#left, MAX_WINDOW_BYTES - window);
     this.#left -= more;
     return window + more;
+  }
+
+  /**
+   * A copy of `bytes`, to be kept until it is read. Buffers of bulk are used again: left to the garbage collector they
+   * would be some 50 MB at a time, and as many pages for the kernel to clear.
+   */
+  keep(bytes: Uint8Array): Uint8Array {
+    if (bytes.length < CHUNK_BYTES / 2 || bytes.length > CHUNK_BYTES) return bytes.slice();
+    const chunk = (this.#chunks.pop() ?? new Uint8Array(CHUNK_BYTES)).subarray(0, bytes.length);
+    chunk.set(bytes);
+    return chunk;
+  }
+
+  /** Takes back what `keep` gave, or the rest of it: nobody looks at it any more. */
+  drop(chunk: Uint8Array): void {
+    const { buffer } = chunk;
+    if (buffer.byteLength === CHUNK_BYTES && this.#chunks.length < KEPT_CHUNKS) {
+      this.#chunks.push(new Uint8Array(buffer));
+    }
   }
 
   /** Takes back what a window had grown by. */

@@ -12,6 +12,7 @@
  */
 import { KEPT_PREFIX, SOURCE_MARK } from "@/env/mod.ts";
 import type { Container, PodSpec, PodTemplate } from "@/kube/mod.ts";
+import { SMALL_HEAP_VARIABLES } from "@/util/mod.ts";
 import type { Plan } from "../plan.ts";
 import type { Original } from "./original.ts";
 
@@ -20,9 +21,9 @@ export const AGENT_MOUNT = "/telepresence";
 /** Where its runtime may write. */
 export const WORK_MOUNT = "/telepresence-work";
 
-/** Variables that the agent's runtime (Deno, the dynamic loader) would obey: `NODE_OPTIONS` alone can keep it from starting. */
+/** Variables that the agent's runtime (Deno, the dynamic loader, the C library) would obey: `NODE_OPTIONS` alone can keep it from starting. */
 const OF_THE_RUNTIME =
-  /^(?:NODE_(?:OPTIONS|EXTRA_CA_CERTS)|DENO_.*|LD_.*|(?:HTTPS?|ALL|NO)_PROXY|(?:https?|all|no)_proxy)$/;
+  /^(?:NODE_(?:OPTIONS|EXTRA_CA_CERTS)|DENO_.*|LD_.*|(?:HTTPS?|ALL|NO)_PROXY|(?:https?|all|no)_proxy|MALLOC_.*|GLIBC_TUNABLES)$/;
 
 /** As whom the agent runs. */
 export interface Identity {
@@ -127,6 +128,7 @@ function agentContainer(plan: Plan, original: Container, options: TemplateOption
       ...renameRuntimeVariables(env),
       { name: "DENO_DIR", value: `${WORK_MOUNT}/deno` },
       { name: "DENO_NO_UPDATE_CHECK", value: "1" },
+      ...Object.entries(SMALL_HEAP_VARIABLES).map(([name, value]) => ({ name, value })),
     ],
     ports: [...ports, ...added.map(({ pod }) => ({ containerPort: pod, protocol: "TCP" }))],
     resources: AGENT_RESOURCES,
