@@ -25,6 +25,11 @@ export interface PortForwardOptions {
    * ends when its input or the connection does. @default {none: that way is left out}
    */
   readonly exec?: PortForwardExec;
+  /**
+   * It will carry much: where port-forwards go by `websocket` it takes `spdy`, which costs the cluster up to a third
+   * less. Not everything on the way to a server knows it: what fails so is to be opened without this. @default {false}
+   */
+  readonly bulk?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -60,10 +65,11 @@ export function openPortForwarder(
   const { log = silentLog, portForwardWays = WAYS, answerMs = ANSWER_MS } = options;
   const brokenOff = new Set<PortForwardWay>();
   let accepted: PortForwardWay | undefined;
-  return async (pod, port, { via, exec, signal }) => {
+  return async (pod, port, { via, exec, bulk = false, signal }) => {
     const openBy = (way: PortForwardWay, signal: AbortSignal | undefined) =>
       WAY_OPENERS[way](api, pod, port, { exec, signal });
-    const known = via ?? (accepted === "exec" && exec === undefined ? undefined : accepted);
+    const usual = accepted === "exec" && exec === undefined ? undefined : accepted;
+    const known = via ?? (bulk && usual === "websocket" ? "spdy" : usual);
     if (known !== undefined) return await openBy(known, signal);
     const refusals: Refusal[] = [];
     for (const way of portForwardWays) {

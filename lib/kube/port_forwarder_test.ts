@@ -249,6 +249,24 @@ Deno.test("portForward() finds the way that the server accepts, and remembers it
   }
 });
 
+Deno.test("portForward() for bulk goes by SPDY where a WebSocket is accepted, and as all others where not", async (t) => {
+  const exec = { command: ["nc"] } as const;
+  const kinds = [
+    { accepts: ["websocket", "spdy"], want: ["websocket", "spdy", "websocket"] },
+    { accepts: ["exec", "spdy"], want: ["websocket", "exec", "exec", "exec"] },
+  ];
+  for (const { accepts, want } of kinds) {
+    await t.step(accepts.join(" and "), async () => {
+      await using server = picky(accepts, () => forbidden("cannot get"));
+      await using kube = openKubeClient(server.config());
+      for (const bulk of [false, true, false]) {
+        (await kube.portForward({ name: "web" }, PORT, { exec, bulk })).close();
+      }
+      assert.deepEqual(waysAsked(server), want);
+    });
+  }
+});
+
 Deno.test("portForward() by exec runs the command that it is given, and without one goes another way", async () => {
   await using server = picky(["exec", "spdy"], () => forbidden("cannot get"));
   await using kube = openKubeClient(server.config());

@@ -53,9 +53,7 @@ export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions
     kube.portForward({ namespace: plan.namespace, name: pod }, plan.agentPort, {
       signal,
       exec,
-      // Bulk has carriers of its own, and SPDY takes up to a third less of the cluster's CPU for it; but not everything
-      // on the way to an API server knows SPDY, so every other attempt goes as the first carrier did.
-      ...(carrier > 0 && attempt % 2 === 0 && { via: "spdy" as const }),
+      bulk: carrier > 0 && attempt % 2 === 0, // every other attempt goes as the first carrier did
     });
   const name = nameNewLink();
   const duplex = await openFirst(plan, pod, name, dial, options);
