@@ -12,6 +12,11 @@ NETNS := build/netns/telepresence-netns
 # What the tests run beside our own program.
 TEST_PROGRAMS := curl=curl python3=python3 openssl=openssl git=git /etc/services=netbase
 CLUSTER := $(DENO) run --allow-all tests/cluster/cluster.ts
+# The programs that tests of the shim run, as far as Debian has them; what cannot be had is skipped by name.
+NEED_PROGRAMS := tools/need wget=wget busybox=busybox node=nodejs java=default-jdk-headless ruby=ruby php=php-cli perl=perl \
+	nginx=nginx-light redis-cli=redis-tools redis-server=redis-server psql=postgresql-client dig=bind9-dnsutils \
+	host=bind9-host musl-gcc=musl-tools aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu \
+	/usr/aarch64-linux-gnu/lib/libc.so.6=libc6-dev-arm64-cross qemu-aarch64=qemu-user || true
 # By which client libraries are installed that the tests on a cluster run; without them those are skipped by name.
 NEED_CLIENTS := tools/need npm=npm pip3=python3-pip || true
 # Where a kernel has no FUSE, or we are not root on Debian, tests of mounts are skipped, and say so.
@@ -45,8 +50,20 @@ $(SHIM): $(wildcard shim/*.c shim/*.h shim/Makefile)
 $(LAUNCHER): shim/launcher/launcher.c shim/launcher/Makefile
 	@$(MAKE) --no-print-directory --silent -C shim/launcher OUT=../../build/shim
 
-build/shims.json: $(SHIM) $(LAUNCHER) tools/build_shims.ts
-	@$(DENO) run --allow-read --allow-write=build tools/build_shims.ts $(SHIM) $(LAUNCHER)
+# The same for the other machine, where there is a compiler for it (apt-get install gcc-aarch64-linux-gnu).
+CROSS := $(if $(filter x86_64,$(shell uname -m)),$(if $(shell command -v aarch64-linux-gnu-gcc),aarch64))
+
+build/shim/%/libtelepresence.so: $(wildcard shim/*.c shim/*.h shim/Makefile)
+	@$(MAKE) --no-print-directory --silent -C shim OUT=../build/shim/$* CC=$*-linux-gnu-gcc
+
+build/shim/%/telepresence-launcher: shim/launcher/launcher.c shim/launcher/Makefile
+	@$(MAKE) --no-print-directory --silent -C shim/launcher OUT=../../build/shim/$* CC=$*-linux-gnu-gcc
+
+CROSS_SHIMS := $(foreach arch,$(CROSS),build/shim/$(arch)/libtelepresence.so build/shim/$(arch)/telepresence-launcher)
+
+build/shims.json: $(SHIM) $(LAUNCHER) $(CROSS_SHIMS) tools/build_shims.ts
+	@$(DENO) run --allow-read --allow-write=build tools/build_shims.ts $$(uname -m) $(SHIM) $(LAUNCHER) \
+		$(foreach arch,$(CROSS),$(arch) build/shim/$(arch)/libtelepresence.so build/shim/$(arch)/telepresence-launcher)
 
 $(NETNS): $(wildcard netns/*.c netns/*.h netns/Makefile)
 	@command -v $${CC:-gcc} >/dev/null || { echo "Cannot build the namespace helper: gcc is not installed (apt-get install gcc libc6-dev)" >&2; exit 1; }
@@ -91,6 +108,7 @@ test: build ## Runs every layer of tests, on the embedded cluster too
 	@$(NEED_MOUNTS)
 	@$(NEED_NETWORK)
 	@$(NEED_CLIENTS)
+	@$(NEED_PROGRAMS)
 	@$(DENO) run --allow-all tools/run_tests.ts all
 
 .PHONY: test-fast
@@ -104,6 +122,7 @@ test-programs: build ## Runs the tests of what is written in C, in real programs
 	@tools/need $(TEST_PROGRAMS)
 	@$(NEED_SHELLS)
 	@$(NEED_BROWSER)
+	@$(NEED_PROGRAMS)
 	@$(DENO) run --allow-all tools/run_tests.ts programs
 
 .PHONY: test-machine
@@ -130,6 +149,8 @@ bench: build ## Measures ours against kubectl port-forward on the embedded clust
 	@$(NEED_MOUNTS)
 	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/bench.ts
 	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/volumes.ts
+	@echo
+	@$(DENO) run --allow-all --no-check tests/shim/cost.ts
 
 .PHONY: bench-tunnel
 bench-tunnel: tools/deno ## Measures the tunnel's codec, link and mux alone

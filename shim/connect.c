@@ -1,11 +1,12 @@
 /*
- * connect.c - connect(), and sends that connect: TCP connections are made by the pod
+ * connect.c - connect(): TCP connections are made by the pod, UDP sockets are connected to a relay
  */
 #include "shim.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -31,10 +32,62 @@ static int patience(int fd)
     return milliseconds > INT32_MAX ? -1 : milliseconds ? (int)milliseconds : 1;
 }
 
+/* How long a non-blocking connect waits for the session's word where it can go on without: README.md, "Gates". */
+#define WORD_MS 40
+
+/* What the session said before: marks of addresses that are the pod's, and the size of a plug. */
+static _Atomic uint64_t in_pod[256];
+static _Atomic uint32_t known_plug;
+
+/**
+ * mark_of() - A number that stands for an address
+ * @to:		The address
+ *
+ * Return: the number, never 0 (FNV-1a)
+ */
+static uint64_t mark_of(const struct endpoint *to)
+{
+    uint64_t mark = 14695981039346656037u ^ to->v6;
+
+    for (size_t i = 0; i < sizeof(to->bytes); i++)
+        mark = (mark ^ to->bytes[i]) * 1099511628211u;
+    return mark | 1;
+}
+
+/**
+ * remember() - Keeps whether an address is the pod's
+ * @to:		The address
+ * @wanted:	Size of a plug, 0 for an address of the host
+ */
+static void remember(const struct endpoint *to, uint32_t wanted)
+{
+    uint64_t mark = mark_of(to);
+
+    atomic_store_explicit(in_pod + (mark >> 32) % 256, wanted ? mark : 0, memory_order_relaxed);
+    if (wanted)
+        atomic_store_explicit(&known_plug, wanted, memory_order_relaxed);
+}
+
+/**
+ * may_go_on() - Whether it is known what the session will say to a connect that has begun
+ * @to:		Where the program connects
+ *
+ * Return: the size of a plug, or 0
+ */
+static uint32_t may_go_on(const struct endpoint *to)
+{
+    uint64_t mark = mark_of(to);
+
+    return atomic_load_explicit(in_pod + (mark >> 32) % 256, memory_order_relaxed) == mark
+               ? atomic_load_explicit(&known_plug, memory_order_relaxed)
+               : 0;
+}
+
 /**
  * ask() - Asks the session to connect
  * @control:	Control connection
  * @verb:	"connect" to wait for the pod, "begin" not to
+ * @limit:	How long the program waits, as patience() says
  * @to:		Where the program connects
  * @text:	Its address as text
  * @gates:	Set to where the program's descriptor is to go
@@ -44,19 +97,27 @@ static int patience(int fd)
  *
  * Return: 1 to go on at @gates, 0 when the connection stays on the host, or -1 with errno set to the pod's
  */
-static int ask(int control, const char *verb, const struct endpoint *to, const char *text, struct gates *gates,
-               uint32_t *wanted)
+static int ask(int control, const char *verb, int limit, const struct endpoint *to, const char *text,
+               struct gates *gates, uint32_t *wanted)
 {
     char answer[SHORT_ANSWER_BYTES], *cursor = answer;
+    const struct timeval patience = { .tv_usec = WORD_MS * 1000 };
+    uint32_t likely = limit ? 0 : may_go_on(to);
     struct line line;
     const char *word;
 
+    if (likely)
+        setsockopt(control, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     line_begin(&line, verb);
     line_word(&line, text);
     line_number(&line, to->port);
     if (control_send(control, &line))
         return -1;
     if (control_receive(control, answer, sizeof(answer), TELL) < 0) {
+        if (errno == EAGAIN && likely && gates_known(gates)) {
+            *wanted = likely; /* the session is busy: it hears of the claim when it hears of the connect */
+            return 1;
+        }
         if (errno == EAGAIN)
             errno = EINPROGRESS; /* SO_SNDTIMEO has passed */
         return -1;
@@ -64,6 +125,7 @@ static int ask(int control, const char *verb, const struct endpoint *to, const c
     word = answer_word(&cursor);
     if (word && !strcmp(word, "local")) {
         log_verdict("connect", text, "host", cursor);
+        remember(to, 0);
         return 0;
     }
     if (word && !strcmp(word, "failed")) {
@@ -74,8 +136,10 @@ static int ask(int control, const char *verb, const struct endpoint *to, const c
     if (word && !strcmp(word, "connected") && take_gates(&cursor, gates))
         return 1;
     if (word && !strcmp(word, "pending") && take_gates(&cursor, gates) &&
-        answer_number(answer_word(&cursor), UINT32_MAX / 2, wanted))
+        answer_number(answer_word(&cursor), UINT32_MAX / 2, wanted)) {
+        remember(to, *wanted);
         return 1;
+    }
     errno = EPROTO;
     return -1;
 }
@@ -140,7 +204,7 @@ static int settle(int fd)
     struct sockaddr_storage own;
     socklen_t length = sizeof(own);
 
-    if (getsockname(fd, (struct sockaddr *)&own, &length))
+    if (real.getsockname(fd, (struct sockaddr *)&own, &length))
         return -1;
     return real.connect(fd, (struct sockaddr *)&own, length) && errno != EISCONN ? -1 : 0;
 }
@@ -165,7 +229,7 @@ static int pod_connect(int control, int fd, const struct endpoint *to, const cha
 
         setsockopt(control, SOL_SOCKET, SO_RCVTIMEO, &seconds, sizeof(seconds));
     }
-    switch (ask(control, limit < 0 ? "connect" : "begin", to, text, &gates, &wanted)) {
+    switch (ask(control, limit < 0 ? "connect" : "begin", limit, to, text, &gates, &wanted)) {
     case 0:
         return 1;
     case -1:
@@ -203,7 +267,7 @@ static bool connect_again(int fd, int *result)
     socklen_t length = sizeof(own);
     struct about about;
 
-    if (!ask_about(fd, &about) || getsockname(fd, (struct sockaddr *)&own, &length))
+    if (!ask_about(fd, &about) || real.getsockname(fd, (struct sockaddr *)&own, &length))
         return false;
     if (about.state == ABOUT_PENDING) {
         int limit = patience(fd);
@@ -222,6 +286,25 @@ static bool connect_again(int fd, int *result)
 }
 
 /**
+ * connect_datagrams() - connect() on a UDP socket
+ * @fd:		The program's descriptor
+ * @address:	Where to
+ * @length:	Length of @address
+ * @to:		The same as an endpoint
+ *
+ * Return: as connect()
+ */
+static int connect_datagrams(int fd, const struct sockaddr *address, socklen_t length, const struct endpoint *to)
+{
+    union gate_sockaddr relay;
+    int result = relay_to("connect", fd, to, &relay);
+
+    if (result < 0)
+        return -1;
+    return result ? real.connect(fd, &relay.any, (socklen_t)result) : real.connect(fd, address, length);
+}
+
+/**
  * connect() - Connects from inside the pod
  * @fd:		Descriptor
  * @address:	Where to
@@ -237,7 +320,13 @@ EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
     char text[INET6_ADDRSTRLEN];
     struct endpoint to;
 
-    if (!shim_enter() || !endpoint_from(&to, address, length) || !is_tcp(fd) || !endpoint_text(&to, text)) {
+    if (!shim_enter() || !endpoint_from(&to, address, length) || !endpoint_text(&to, text)) {
+        errno = saved;
+        return real.connect(fd, address, length);
+    }
+    if (is_udp(fd))
+        return connect_datagrams(fd, address, length, &to);
+    if (!is_tcp(fd)) {
         errno = saved;
         return real.connect(fd, address, length);
     }
@@ -262,47 +351,4 @@ EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
     if (result <= 0)
         log_verdict("connect", text, "pod", result ? errno_name(saved) : "connected");
     return result > 0 ? real.connect(fd, address, length) : result;
-}
-
-/**
- * sendto() - MSG_FASTOPEN, which is a connect and a send in one; everything else is the kernel's
- * @fd:		Descriptor
- * @bytes:	What to send
- * @size:	How much of it
- * @flags:	MSG_ flags
- * @address:	Where to
- * @length:	Length of @address
- *
- * Return: number of bytes, or -1 with errno set; EINPROGRESS, with nothing sent, on a non-blocking descriptor
- */
-EXPORT ssize_t sendto(int fd, const void *bytes, size_t size, int flags, const struct sockaddr *address,
-                      socklen_t length)
-{
-    if (!shim_enter() || !(flags & MSG_FASTOPEN) || !address || !is_tcp(fd))
-        return real.sendto(fd, bytes, size, flags, address, length);
-    if (connect(fd, address, length))
-        return -1;
-    return real.sendto(fd, bytes, size, flags & ~MSG_FASTOPEN, NULL, 0);
-}
-
-/**
- * sendmsg() - As sendto()
- * @fd:		Descriptor
- * @message:	What to send and where to
- * @flags:	MSG_ flags
- *
- * Return: as sendto()
- */
-EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
-{
-    struct msghdr connected;
-
-    if (!shim_enter() || !(flags & MSG_FASTOPEN) || !message->msg_name || !is_tcp(fd))
-        return real.sendmsg(fd, message, flags);
-    if (connect(fd, message->msg_name, message->msg_namelen))
-        return -1;
-    connected = *message;
-    connected.msg_name = NULL;
-    connected.msg_namelen = 0;
-    return real.sendmsg(fd, &connected, flags & ~MSG_FASTOPEN);
 }

@@ -94,7 +94,7 @@ static void tell_io_uring(void)
 {
     static atomic_flag told = ATOMIC_FLAG_INIT;
 
-    if (shim_ready() && *shim_socket_path() && !atomic_flag_test_and_set(&told))
+    if (shim_is_ready() && *shim_socket_path() && !atomic_flag_test_and_set(&told))
         log_line("this program uses io_uring: what it connects or opens by it goes around the pod");
 }
 

@@ -19,6 +19,19 @@
          (int fd, const void *bytes, size_t size, int flags, const struct sockaddr *address, socklen_t length), \
          (fd, bytes, size, flags, address, length)) \
     HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags)) \
+    HOOK(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned int count, int flags), (fd, messages, count, flags)) \
+    HOOK(ssize_t, recvfrom, \
+         (int fd, void *bytes, size_t size, int flags, struct sockaddr *address, socklen_t *length), \
+         (fd, bytes, size, flags, address, length)) \
+    HOOK(ssize_t, __recvfrom_chk, \
+         (int fd, void *bytes, size_t size, size_t all, int flags, struct sockaddr *address, socklen_t *length), \
+         (fd, bytes, size, all, flags, address, length)) \
+    HOOK(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags)) \
+    HOOK(int, recvmmsg, \
+         (int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *limit), \
+         (fd, messages, count, flags, limit)) \
+    HOOK(int, bind, (int fd, const struct sockaddr *address, socklen_t length), (fd, address, length)) \
+    HOOK(int, getsockname, (int fd, struct sockaddr *address, socklen_t *length), (fd, address, length)) \
     HOOK(int, getpeername, (int fd, struct sockaddr *address, socklen_t *length), (fd, address, length)) \
     HOOK(int, getsockopt, (int fd, int level, int option, void *value, socklen_t *length), \
          (fd, level, option, value, length)) \
@@ -30,6 +43,40 @@
          (const struct sockaddr *address, socklen_t length, char *host, socklen_t host_size, char *service, \
           socklen_t service_size, int flags), \
          (address, length, host, host_size, service, service_size, flags)) \
+    HOOK(int, res_query, (const char *name, int class, int type, unsigned char *answer, int room), \
+         (name, class, type, answer, room)) \
+    HOOK(int, __res_query, (const char *name, int class, int type, unsigned char *answer, int room), \
+         (name, class, type, answer, room)) \
+    HOOK(int, res_search, (const char *name, int class, int type, unsigned char *answer, int room), \
+         (name, class, type, answer, room)) \
+    HOOK(int, __res_search, (const char *name, int class, int type, unsigned char *answer, int room), \
+         (name, class, type, answer, room)) \
+    HOOK(int, res_querydomain, (const char *name, const char *domain, int class, int type, unsigned char *answer, int room), \
+         (name, domain, class, type, answer, room)) \
+    HOOK(int, __res_querydomain, (const char *name, const char *domain, int class, int type, unsigned char *answer, int room), \
+         (name, domain, class, type, answer, room)) \
+    HOOK(int, res_send, (const unsigned char *query, int size, unsigned char *answer, int room), \
+         (query, size, answer, room)) \
+    HOOK(int, __res_send, (const unsigned char *query, int size, unsigned char *answer, int room), \
+         (query, size, answer, room)) \
+    HOOK(int, res_nquery, (res_state state, const char *name, int class, int type, unsigned char *answer, int room), \
+         (state, name, class, type, answer, room)) \
+    HOOK(int, __res_nquery, (res_state state, const char *name, int class, int type, unsigned char *answer, int room), \
+         (state, name, class, type, answer, room)) \
+    HOOK(int, res_nsearch, (res_state state, const char *name, int class, int type, unsigned char *answer, int room), \
+         (state, name, class, type, answer, room)) \
+    HOOK(int, __res_nsearch, (res_state state, const char *name, int class, int type, unsigned char *answer, int room), \
+         (state, name, class, type, answer, room)) \
+    HOOK(int, res_nquerydomain, (res_state state, const char *name, const char *domain, int class, int type, unsigned char *answer, int room), \
+         (state, name, domain, class, type, answer, room)) \
+    HOOK(int, __res_nquerydomain, (res_state state, const char *name, const char *domain, int class, int type, unsigned char *answer, int room), \
+         (state, name, domain, class, type, answer, room)) \
+    HOOK(int, res_nsend, (res_state state, const unsigned char *query, int size, unsigned char *answer, int room), \
+         (state, query, size, answer, room)) \
+    HOOK(int, __res_nsend, (res_state state, const unsigned char *query, int size, unsigned char *answer, int room), \
+         (state, query, size, answer, room)) \
+    HOOK(int, getaddrinfo_a, (int mode, struct gaicb *list[], int count, struct sigevent *event), \
+         (mode, list, count, event)) \
     HOOK(struct hostent *, gethostbyname, (const char *name), (name)) \
     HOOK(struct hostent *, gethostbyname2, (const char *name, int family), (name, family)) \
     HOOK(int, gethostbyname_r, \
@@ -45,6 +92,9 @@
          (const void *address, socklen_t length, int family, struct hostent *host, char *buffer, size_t size, \
           struct hostent **result, int *error), \
          (address, length, family, host, buffer, size, result, error)) \
+    HOOK(int, system, (const char *command), (command)) \
+    HOOK(FILE *, popen, (const char *command, const char *mode), (command, mode)) \
+    HOOK(int, pclose, (FILE *stream), (stream)) \
     HOOK(int, execve, (const char *path, char *const words[], char *const environment[]), (path, words, environment)) \
     HOOK(int, execvpe, (const char *file, char *const words[], char *const environment[]), (file, words, environment)) \
     HOOK(int, fexecve, (int fd, char *const words[], char *const environment[]), (fd, words, environment)) \

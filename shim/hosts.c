@@ -232,10 +232,11 @@ EXPORT int gethostbyname2_r(const char *name, int family, struct hostent *host, 
  * @address:	The address
  * @length:	Its length
  * @family:	AF_INET or AF_INET6
+ * @name:	Set to the name, of NAME_TEXT_BYTES
  *
- * Return: LOOKUP_LOCAL, also for what libc refuses, or an EAI code
+ * Return: as reverse(); LOOKUP_LOCAL also for what libc refuses
  */
-static int reverse_bytes(const void *address, socklen_t length, int family)
+static int reverse_bytes(const void *address, socklen_t length, int family, char *name)
 {
     struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
     struct endpoint endpoint = { 0 };
@@ -248,25 +249,48 @@ static int reverse_bytes(const void *address, socklen_t length, int family)
     } else {
         return LOOKUP_LOCAL;
     }
-    return reverse(&endpoint);
+    return reverse(&endpoint, name);
 }
 
 /**
- * gethostbyaddr() - The name of an address: the pod's addresses have none here, and the host is not asked for them
+ * fill_reverse() - Puts the name of an address into a struct hostent
+ * @host:	Result
+ * @buffer:	Where its name and address are kept
+ * @size:	Size of @buffer
+ * @address:	The address
+ * @family:	AF_INET or AF_INET6
+ * @name:	Its name
+ *
+ * Return: whether @buffer was large enough
+ */
+static bool fill_reverse(struct hostent *host, char *buffer, size_t size, const void *address, int family,
+                         const char *name)
+{
+    struct found found = { .count = 1 };
+
+    found.text[0] = inet_ntop(family, address, found.answer, sizeof(found.answer));
+    return found.text[0] && fill_host(host, buffer, size, name, family, &found);
+}
+
+/**
+ * gethostbyaddr() - The name of an address, as the pod knows it
  * @address:	The address
  * @length:	Its length
  * @family:	AF_INET or AF_INET6
  *
- * Return: result in static memory for an address of the host; else NULL with h_errno set
+ * Return: result in static memory; NULL with h_errno set
  */
 EXPORT struct hostent *gethostbyaddr(const void *address, socklen_t length, int family)
 {
+    char name[NAME_TEXT_BYTES];
     struct hostent *result;
     int code;
 
     if (!shim_enter())
         return real.gethostbyaddr(address, length, family);
-    code = reverse_bytes(address, length, family);
+    code = reverse_bytes(address, length, family, name);
+    if (!code && fill_reverse(&static_host, static_buffer, sizeof(static_buffer), address, family, name))
+        return &static_host;
     if (code != LOOKUP_LOCAL) {
         h_errno = h_errno_of(code);
         return NULL;
@@ -283,24 +307,32 @@ EXPORT struct hostent *gethostbyaddr(const void *address, socklen_t length, int 
  * @length:	Its length
  * @family:	AF_INET or AF_INET6
  * @host:	Result
- * @buffer:	Where its names and addresses are kept
+ * @buffer:	Where its name and address are kept
  * @size:	Size of @buffer
  * @result:	Set to @host, or NULL
  * @error:	Set to the error of the gethostby family
  *
- * Return: 0, also when there is no name; else an errno
+ * Return: 0, also when there is no name; ERANGE for a small buffer, else an errno
  */
 EXPORT int gethostbyaddr_r(const void *address, socklen_t length, int family, struct hostent *host, char *buffer,
                            size_t size, struct hostent **result, int *error)
 {
+    char name[NAME_TEXT_BYTES];
     int code;
 
     if (!shim_enter())
         return real.gethostbyaddr_r(address, length, family, host, buffer, size, result, error);
-    code = reverse_bytes(address, length, family);
+    code = reverse_bytes(address, length, family, name);
     if (code != LOOKUP_LOCAL) {
         *result = NULL;
-        *error = h_errno_of(code);
+        *error = code ? h_errno_of(code) : NETDB_SUCCESS;
+        if (!code && !fill_reverse(host, buffer, size, address, family, name)) {
+            *error = NETDB_INTERNAL;
+            errno = ERANGE;
+            return ERANGE;
+        }
+        if (!code)
+            *result = host;
         return code == EAI_AGAIN ? EAGAIN : 0;
     }
     libc_begin();
@@ -310,7 +342,7 @@ EXPORT int gethostbyaddr_r(const void *address, socklen_t length, int family, st
 }
 
 /**
- * getnameinfo() - The name of an address, or its literal
+ * getnameinfo() - The name of an address as the pod knows it, or its literal
  * @address:	The address
  * @length:	Its length
  * @host:	Room for the name, or NULL
@@ -319,19 +351,26 @@ EXPORT int gethostbyaddr_r(const void *address, socklen_t length, int family, st
  * @service_size:	Size of @service
  * @flags:	NI_ flags
  *
- * An address of the pod's world has no name here, which makes it a literal unless NI_NAMEREQD asks for a name.
+ * An address without a name is a literal, unless NI_NAMEREQD asks for a name.
  *
  * Return: 0 or an EAI code
  */
 EXPORT int getnameinfo(const struct sockaddr *address, socklen_t length, char *host, socklen_t host_size, char *service,
                        socklen_t service_size, int flags)
 {
+    char name[NAME_TEXT_BYTES];
     struct endpoint endpoint;
     int code;
 
     if (!shim_enter() || !host || !host_size || (flags & NI_NUMERICHOST) || !endpoint_from(&endpoint, address, length))
         return real.getnameinfo(address, length, host, host_size, service, service_size, flags);
-    code = reverse(&endpoint);
+    code = reverse(&endpoint, name);
+    if (!code) {
+        if (strlen(name) >= host_size)
+            return EAI_OVERFLOW;
+        memcpy(host, name, strlen(name) + 1);
+        return service && service_size ? real.getnameinfo(address, length, NULL, 0, service, service_size, flags) : 0;
+    }
     if (code != LOOKUP_LOCAL) {
         if (flags & NI_NAMEREQD)
             return code;

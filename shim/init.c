@@ -26,6 +26,10 @@ static const char *own_path = "";
 /* Where libc was entered by us: shim_enter(). Initial-exec: a preloaded library has its place in the static block, where access never allocates. */
 static __thread const char *libc_frame __attribute__((tls_model("initial-exec")));
 
+/* How far set_up() is. */
+enum { FRESH, RUNNING, DONE };
+static _Atomic int state = FRESH;
+
 /* Whether this thread is in set_up(). */
 static __thread bool setting_up __attribute__((tls_model("initial-exec")));
 
@@ -54,14 +58,16 @@ static void find(const char *name, const void *ours, void *place)
 }
 
 /**
- * find_early() - Looks a real function up for a hook that set_up() itself has brought about: dlsym() may allocate, and an
- *		  allocator may read a file
+ * find_early() - Looks a real function up for a hook that is called before set_up() is done
  * @name:	Name of the function
  * @place:	Set to the function
+ *
+ * Hooks of files never run set_up(): an allocator may read a file with its lock held (jemalloc does, for its settings),
+ * and dlsym() allocates where it finds nothing. Finding one function that is there does not.
  */
 void find_early(const char *name, void *place)
 {
-    if (setting_up)
+    if (!shim_is_ready())
         find(name, NULL, place);
 }
 
@@ -104,6 +110,16 @@ static void set_up(void)
 }
 
 /**
+ * shim_is_ready() - Whether set_up() has run
+ *
+ * Return: true when it has
+ */
+bool shim_is_ready(void)
+{
+    return atomic_load_explicit(&state, memory_order_acquire) == DONE;
+}
+
+/**
  * shim_ready() - Makes sure that set_up() has run
  *
  * Called by the loader, and by each hook, since a constructor of another library can come before ours. No pthread_once:
@@ -113,11 +129,9 @@ static void set_up(void)
  */
 bool shim_ready(void)
 {
-    enum { FRESH, RUNNING, DONE };
-    static _Atomic int state = FRESH;
     int expected = FRESH;
 
-    if (atomic_load_explicit(&state, memory_order_acquire) == DONE)
+    if (shim_is_ready())
         return true;
     if (setting_up)
         return false;

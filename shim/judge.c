@@ -89,6 +89,10 @@ enum verdict judge_endpoint(const struct endpoint *endpoint, const char **reason
         *reason = "link-local address names an interface of this host";
         return VERDICT_LOCAL;
     }
+    if (endpoint->v6 ? bytes[0] == 0xff : bytes[0] >= 224) {
+        *reason = "multicast and broadcast reach the host's own networks";
+        return VERDICT_LOCAL;
+    }
     return VERDICT_ASK;
 }
 

@@ -10,6 +10,7 @@
  */
 #include "shim.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -28,6 +29,7 @@
 #define HELLO_SECONDS 10
 
 static char answer[HELLO_BYTES];
+static struct endpoint own4, own6; /* the pod's addresses; without one the family's bytes are zero */
 static struct mount mounts[MOST_MOUNTS];
 static size_t mount_count;
 
@@ -35,6 +37,24 @@ static size_t mount_count;
 static _Atomic int state;
 #define UNKNOWN 0
 #define KNOWN (-1)
+
+/**
+ * take_own() - Reads the pod's own addresses
+ * @cursor:	Rest of the answer
+ *
+ * Return: whether both words are there; "-" is none
+ */
+static bool take_own(char **cursor)
+{
+    const char *v4 = answer_word(cursor), *v6 = v4 ? answer_word(cursor) : NULL;
+
+    if (!v6)
+        return false;
+    own6.v6 = true;
+    inet_pton(AF_INET, v4, own4.bytes);
+    inet_pton(AF_INET6, v6, own6.bytes);
+    return true;
+}
 
 /**
  * hello() - Asks the session for the gates and the mounts
@@ -57,7 +77,7 @@ static bool hello(void)
     if (!control_send(fd, &line) && control_receive(fd, answer, sizeof(answer), QUIET) >= 0)
         verb = answer_word(&cursor);
     close(fd);
-    if (verb && !strcmp(verb, "hello") && take_gates(&cursor, &gates))
+    if (verb && !strcmp(verb, "hello") && take_gates(&cursor, &gates) && take_own(&cursor))
         mount_count = mounts_parse(cursor, mounts, MOST_MOUNTS);
     return true;
 }
@@ -238,5 +258,36 @@ char *pod_path(char *path)
  */
 bool host_paths_exist(void)
 {
-    return shim_ready() && be_known() && mount_count;
+    return shim_is_ready() && be_known() && mount_count;
+}
+
+/**
+ * is_pod_address() - Whether an address is the pod's own
+ * @endpoint:	Address; its port does not count
+ *
+ * Return: true when it is
+ */
+bool is_pod_address(const struct endpoint *endpoint)
+{
+    static const uint8_t none[16];
+    const struct endpoint *own = endpoint->v6 ? &own6 : &own4;
+
+    return be_known() && memcmp(own->bytes, none, 16) && !memcmp(own->bytes, endpoint->bytes, endpoint->v6 ? 16 : 4);
+}
+
+/**
+ * pod_address() - Puts the pod's own address in the place of one of this machine
+ * @endpoint:	Address, whose family decides; its port stays
+ *
+ * Return: whether the pod has one
+ */
+bool pod_address(struct endpoint *endpoint)
+{
+    static const uint8_t none[16];
+    const struct endpoint *own = endpoint->v6 ? &own6 : &own4;
+
+    if (!be_known() || !memcmp(own->bytes, none, 16))
+        return false;
+    memcpy(endpoint->bytes, own->bytes, sizeof(own->bytes));
+    return true;
 }

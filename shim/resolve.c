@@ -80,15 +80,14 @@ int lookup(const char *call, const char *name, int family, struct found *found)
 /**
  * reverse() - Asks the session for the name of an address
  * @endpoint:	Address; its port does not count
+ * @name:	Set to the name, of NAME_TEXT_BYTES
  *
- * The pod cannot tell names of addresses (README.md, "Requests"), so there are two answers.
- *
- * Return: LOOKUP_LOCAL when the host knows best, EAI_NONAME when there is no name, EAI_AGAIN when the session is gone
+ * Return: 0, LOOKUP_LOCAL when the host knows best, EAI_NONAME when there is no name, EAI_AGAIN when nobody answers
  */
-int reverse(const struct endpoint *endpoint)
+int reverse(const struct endpoint *endpoint, char *name)
 {
-    char text[INET6_ADDRSTRLEN], answer[SHORT_ANSWER_BYTES], *cursor = answer;
-    const char *reason, *verb;
+    char text[INET6_ADDRSTRLEN], answer[ANSWER_BYTES], *cursor = answer;
+    const char *reason, *verb, *word;
     int control, result = EAI_AGAIN;
     struct line line;
 
@@ -103,9 +102,17 @@ int reverse(const struct endpoint *endpoint)
     line_word(&line, text);
     if (!control_send(control, &line) && control_receive(control, answer, sizeof(answer), TELL) >= 0) {
         verb = answer_word(&cursor);
-        result = verb && !strcmp(verb, "local") ? LOOKUP_LOCAL : EAI_NONAME;
+        word = answer_word(&cursor);
+        result = verb && !strcmp(verb, "failed") ? eai_of(word) : EAI_FAIL;
+        if (verb && !strcmp(verb, "local"))
+            result = LOOKUP_LOCAL;
+        if (verb && !strcmp(verb, "name") && word && strlen(word) < NAME_TEXT_BYTES) {
+            memcpy(name, word, strlen(word) + 1);
+            result = 0;
+        }
     }
     close(control);
+    log_verdict("reverse", text, result == LOOKUP_LOCAL ? "host" : "pod", result > 0 ? cursor : result ? eai_name(result) : name);
     return result;
 }
 
@@ -241,4 +248,28 @@ EXPORT int getaddrinfo(const char *node, const char *service, const struct addri
     if (!result)
         errno = saved;
     return result;
+}
+
+/**
+ * getaddrinfo_a() - Resolves in the pod; libc would ask the host's name server, in a thread of its own
+ * @mode:	Whether to wait; all is done before this returns
+ * @list:	Requests, with holes
+ * @count:	How many there are
+ * @event:	What to do then, or NULL
+ *
+ * Return: 0
+ */
+EXPORT int getaddrinfo_a(int mode, struct gaicb *list[], int count, struct sigevent *event)
+{
+    if (!shim_enter())
+        return real.getaddrinfo_a ? real.getaddrinfo_a(mode, list, count, event) : EAI_SYSTEM;
+    for (int i = 0; i < count; i++)
+        if (list[i])
+            list[i]->__return =
+                getaddrinfo(list[i]->ar_name, list[i]->ar_service, list[i]->ar_request, &list[i]->ar_result);
+    if (mode == GAI_NOWAIT && event && event->sigev_notify == SIGEV_SIGNAL)
+        sigqueue(getpid(), event->sigev_signo, event->sigev_value);
+    if (mode == GAI_NOWAIT && event && event->sigev_notify == SIGEV_THREAD)
+        event->sigev_notify_function(event->sigev_value);
+    return 0;
 }

@@ -44,11 +44,14 @@
 #define TELEPRESENCE_SHIM_H
 
 #include <alloca.h>
+#include <arpa/nameser.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <resolv.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -89,6 +92,16 @@ int __fxstatat(int version, int directory, const char *path, struct stat *into, 
 int __fxstatat64(int version, int directory, const char *path, struct stat64 *into, int flags);
 ssize_t __readlink_chk(const char *path, char *room, size_t size, size_t all);
 ssize_t __readlinkat_chk(int directory, const char *path, char *room, size_t size, size_t all);
+int __res_query(const char *name, int class, int type, unsigned char *answer, int room);
+int __res_search(const char *name, int class, int type, unsigned char *answer, int room);
+int __res_querydomain(const char *name, const char *domain, int class, int type, unsigned char *answer, int room);
+int __res_send(const unsigned char *query, int size, unsigned char *answer, int room);
+int __res_nquery(res_state state, const char *name, int class, int type, unsigned char *answer, int room);
+int __res_nsearch(res_state state, const char *name, int class, int type, unsigned char *answer, int room);
+int __res_nquerydomain(res_state state, const char *name, const char *domain, int class, int type, unsigned char *answer, int room);
+int __res_nsend(res_state state, const unsigned char *query, int size, unsigned char *answer, int room);
+ssize_t __recvfrom_chk(int fd, void *bytes, size_t size, size_t all, int flags, struct sockaddr *address,
+                       socklen_t *length);
 char *__getcwd_chk(char *room, size_t size, size_t all);
 char *__realpath_chk(const char *path, char *room, size_t size);
 int statx(int directory, const char *path, int flags, unsigned int mask, struct statx *into);
@@ -104,6 +117,7 @@ struct real {
 
 /* init.c */
 extern struct real real;
+bool shim_is_ready(void);
 bool shim_ready(void);
 void find_early(const char *name, void *place);
 bool shim_enter(void);
@@ -171,6 +185,7 @@ struct about {
 /* gate.c */
 void gates_learned(struct gates gates);
 bool take_gates(char **cursor, struct gates *gates);
+bool gates_known(struct gates *gates);
 bool is_tcp(int fd);
 bool is_multipath(int fd);
 bool at_gate(int fd);
@@ -179,6 +194,14 @@ int enter_gate(int fd, const struct endpoint *to, struct gates gates);
 int plug(int fd, uint32_t wanted, uint32_t *bytes);
 bool is_plugged(int fd);
 int claim(int control, int fd, uint32_t bytes);
+
+/* names.c */
+void endpoint_write(const struct endpoint *endpoint, int family, void *address, socklen_t room, socklen_t *length);
+
+/* datagrams.c */
+bool is_udp(int fd);
+int relay_to(const char *call, int fd, const struct endpoint *to, union gate_sockaddr *relay);
+bool peer_of(const struct endpoint *relay, struct endpoint *peer);
 
 /* enum tone - whether the user is told when there is no session to ask */
 enum tone { TELL, QUIET };
@@ -191,6 +214,8 @@ int control_ask(struct line *line, char *answer, size_t size);
 
 /* mounts.c */
 bool be_known(void);
+bool pod_address(struct endpoint *endpoint);
+bool is_pod_address(const struct endpoint *endpoint);
 size_t host_path(int directory, const char *path, char *into);
 char *pod_path(char *path);
 bool host_paths_exist(void);
@@ -214,6 +239,9 @@ bool host_paths_exist(void);
 /* More addresses than a program can use; a lookup that gives more is cut. */
 #define MOST_ADDRESSES 64
 
+/* Longest name that an address may have, as text: 255 bytes on the wire, some of which are written as four. */
+#define NAME_TEXT_BYTES 1024
+
 /* Outcome of lookup() and reverse() besides 0 and the EAI codes: the host resolves this. */
 #define LOOKUP_LOCAL 1
 
@@ -230,6 +258,6 @@ struct found {
 
 /* resolve.c */
 int lookup(const char *call, const char *name, int family, struct found *found);
-int reverse(const struct endpoint *endpoint);
+int reverse(const struct endpoint *endpoint, char *name);
 
 #endif

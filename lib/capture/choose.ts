@@ -30,11 +30,12 @@ export const METHOD_FACTS: Readonly<Record<MethodName, MethodFacts>> = {
     what: "A library is preloaded into the command and into what it starts. No rights are needed",
     carries: [
       "TCP over IPv4 and IPv6 of dynamically linked programs, with the pod's own errno for each connect",
-      "Names, as libc's functions resolve them",
+      "UDP over IPv4 and IPv6, one flow for each pair of ends",
+      "Names, addresses and records of every type, by libc's functions and by programs that speak DNS themselves",
       "Listeners of the command are the host's own",
       "Volumes of the pod at their paths in the pod",
     ],
-    announced: ["Go programs", "static binaries", "suid programs", "custom DNS implementations"],
+    announced: ["Go programs", "static binaries", "suid programs", "ping"],
     limits: INJECT_LIMITS,
   },
   namespace: {

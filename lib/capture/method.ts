@@ -35,17 +35,25 @@ export interface FilePath {
   readonly host: string;
 }
 
+/** What of the pod is known once it runs. */
+export interface PodView {
+  /** Its volumes. */
+  readonly files: readonly FilePath[];
+  /** Its addresses. */
+  readonly addresses: readonly string[];
+}
+
 /** A method at work. Disposing it ends every connection that goes through it. */
 export interface Capture extends AsyncDisposable {
   /** The environment for the process that is to be carried: what it would be launched with, and what makes it ours. */
   environment(inherited: Readonly<Record<string, string>>): Record<string, string>;
   /**
-   * Has processes that are launched from now on find files of the pod at their paths in the pod, where the method can.
-   * Those that programs of the host need for themselves stay the host's.
+   * Has processes that are launched from now on find files of the pod at their paths in the pod, and its addresses for
+   * their own, where the method can. Files that programs of the host need for themselves stay the host's.
    *
    * @returns the paths that are not the pod's, with the reason; all of them where the method cannot
    */
-  showFiles(files: readonly FilePath[]): Promise<readonly { readonly path: string; readonly reason: string }[]>;
+  show(pod: PodView): Promise<readonly { readonly path: string; readonly reason: string }[]>;
   /** The words that launch a command so that it is carried: itself, or a program that becomes it. */
   command(words: readonly [string, ...string[]]): readonly [string, ...string[]];
   /**

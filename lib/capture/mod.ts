@@ -11,7 +11,7 @@
  *
  * @module
  */
-export type { Capture, FilePath, Method, ProgramOptions } from "./method.ts";
+export type { Capture, FilePath, Method, PodView, ProgramOptions } from "./method.ts";
 export { type CarriableOptions, requireCarriable } from "./inject/carriable.ts";
 export { refusalOf } from "./inject/carriable.ts";
 export { type Choice, CHOICES, chooseMethod, METHOD_FACTS, type MethodName, METHODS } from "./choose.ts";

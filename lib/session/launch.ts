@@ -21,6 +21,8 @@ import { AGENT_MOUNT, WORK_MOUNT } from "./workload/proxy_template.ts";
 export interface ContainerFacts extends TemplateEnvironment {
   /** Mount points of the pod's volumes. */
   readonly mounts: readonly string[];
+  /** The pod's addresses. */
+  readonly addresses: readonly string[];
 }
 
 /** Mount points that are the agent's own. */
@@ -41,13 +43,14 @@ export async function readContainer(
   place: Place,
   signal: AbortSignal,
 ): Promise<ContainerFacts> {
-  const { spec } = await kube.get(pods, { namespace, name: place.pod }, { signal });
+  const { spec, status } = await kube.get(pods, { namespace, name: place.pod }, { signal });
   const container = spec.containers.find(({ name }) => name === place.container);
   const sources = container?.["envFrom"];
   const mounts = container?.volumeMounts.map(({ mountPath }) => mountPath) ?? [];
   return {
     names: container?.env.map(({ name }) => name).filter((name) => !(name in AGENT_VARIABLES)) ?? [],
     sources: Array.isArray(sources) && sources.length > 0,
+    addresses: status.podIPs.map(({ ip }) => ip),
     mounts: mounts.filter((path) => !AGENT_MOUNTS.includes(path) && !NO_VOLUMES.test(path)).sort(),
   };
 }

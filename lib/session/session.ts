@@ -222,7 +222,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
     signal,
   });
   await using volumes = await orLoss(opening);
-  for (const { path, reason } of await capture.showFiles(volumes.paths)) {
+  for (const { path, reason } of await capture.show({ files: volumes.paths, addresses: facts.addresses })) {
     log.info(`"${path}" of the pod is below TELEPRESENCE_ROOT alone: ${reason}`);
   }
   const preparing = prepareEnvironment(pod, wanted, { ...around, facts, volumes, workload, imageEnvironment, say });

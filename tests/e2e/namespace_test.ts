@@ -137,10 +137,9 @@ namespaceTest(
   },
 );
 
-namespaceTest(
-  "records of every type are those of the pod, by UDP and TCP, and UDP reaches the cluster itself",
-  async (cluster) => {
-    const ended = await inside(cluster, "python3", "-c", RECORDS);
+for (const [test, method] of [[namespaceTest, "namespace"], [clusterTest, "inject-tcp"]] as const) {
+  test(`${method}: records of every type are those of the pod, by UDP and TCP, and UDP reaches the cluster`, async (cluster) => {
+    const ended = await run(cluster, "--method", method, "--run", "python3", "-c", RECORDS);
     wentWell(ended);
     const said = new Map(ended.stdout.trim().split("\n").map((line) => line.split(" = ") as [string, string]));
     equals(said.get("SRV"), "0 53 kube-dns.kube-system.svc.cluster.local", ended.stdout);
@@ -151,8 +150,8 @@ namespaceTest(
     equals(said.get("AAAA of a name without one"), "0 0");
     equals(said.get("a name that is not there"), "3 0");
     match(said.get("the cluster's own DNS, by UDP") ?? "", /^0 1 10\./);
-  },
-);
+  });
+}
 
 namespaceTest("errors are the program's own: an unknown name, a port where nobody listens", async (cluster) => {
   equals((await inside(cluster, "curl", "-sS", `http://nosuchservice.${NAMESPACE}`)).code, 6); // CURLE_COULDNT_RESOLVE_HOST

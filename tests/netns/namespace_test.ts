@@ -471,7 +471,7 @@ insideTest(
       await Deno.mkdir(`${pod}/deep/b`);
       await Deno.mkdir(`${pod}/there/x`);
       const system = [{ pod: "/etc", host: `${pod}/secret` }, { pod: "/usr/lib", host: `${pod}/secret` }];
-      const hidden = await inside.capture.showFiles([...files, ...system]);
+      const hidden = await inside.capture.show({ files: [...files, ...system], addresses: [] });
       equals(hidden.map(({ path }) => path), ["/etc", "/usr/lib"]);
       const ask = `
 cat /var/run/${name}/serviceaccount/name /run/${name}/serviceaccount/name ${pod}/host/name /${name}/a/name /${name}/a/b/name

@@ -1,4 +1,4 @@
-import { deepStrictEqual as equals } from "node:assert/strict";
+import { deepStrictEqual as equals, ok } from "node:assert/strict";
 import { openWorld, runWatched, serveEcho } from "./harness.ts";
 
 const WAYS = ["poll", "select", "epoll", "epoll-edge-before", "epoll-edge-after", "again", "epoll-edge-before-again"];
@@ -50,4 +50,19 @@ Deno.test("A non-blocking connect is under way until the pod has an answer, and 
     const want = [...UNDER_WAY, "outcome 0", "peer 0", "peer ::ffff:10.96.7.7 7", "echo hello"];
     equals(await watch("epoll", "::ffff:10.96.7.7", 7), want);
   });
+});
+
+Deno.test("A non-blocking connect does not wait for a session that is busy", async () => {
+  await using echo = serveEcho();
+  await using world = await openWorld({ services: { "10.96.7.7 7": echo.port }, names: {} });
+  const program = await world.compile("busy.c");
+  let freeAt = 0;
+  const lines = await runWatched([program, "10.96.7.7", "7"], world.capture.environment({}), (text) => {
+    if (!text.endsWith("busy\n")) return;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_000); // this process is the session
+    freeAt = Date.now();
+  });
+  const [first, , second = "", last] = lines;
+  equals([first, second.replace(/ \d+$/, ""), last], ["first hello", "under way", "second hello"]);
+  ok(Number(second.split(" ").at(-1)) < freeAt, `the call was over at ${second}, the session was busy until ${freeAt}`);
 });

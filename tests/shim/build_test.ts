@@ -62,7 +62,7 @@ Deno.test("Each hook is in the README's table", async () => {
   const readme = await Deno.readTextFile(new URL("../../shim/README.md", import.meta.url));
   for (const [, name = ""] of hooks.matchAll(/HOOK\([^,]+, (\w+),/g)) {
     // The table has a family once: _r, for large files, and what the compiler makes of a checked call.
-    const plain = name.replace(/_r$|64$/, "").replace(/^__(\w+?)(64)?_(2|chk)$/, "$1");
+    const plain = name.replace(/_r$|64$/, "").replace(/^__(\w+?)(64)?_(2|chk)$/, "$1").replace(/^__res_/, "res_");
     match(readme, new RegExp(`\\b${plain}\\b`));
   }
 });
@@ -96,4 +96,10 @@ Deno.test("The shim is made for arm64 too", {
   const shim = await buildShim("CC=aarch64-linux-gnu-gcc");
   const elf = await readElf((offset, length) => Promise.resolve(shim.slice(offset, offset + length)));
   equals(elf?.machine, MACHINES.aarch64);
+  const embedded = JSON.parse(await Deno.readTextFile(new URL("../../build/shims.json", import.meta.url)));
+  for (const name of ["aarch64", "aarch64-launcher"]) {
+    const bytes = Uint8Array.fromBase64(embedded[name]);
+    const inside = await readElf((offset, length) => Promise.resolve(bytes.slice(offset, offset + length)));
+    equals(inside?.machine, MACHINES.aarch64, name);
+  }
 });

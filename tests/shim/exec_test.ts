@@ -16,6 +16,12 @@ Deno.test("A program that is started with a cleaned environment is still carried
       equals(stdout, "hello\n", stderr);
     });
   }
+  for (const how of ["system", "popen"]) {
+    await t.step(`${how} after clearenv()`, async () => {
+      const { code, stdout, stderr } = await world.run([program, how, "/usr/bin/curl", "http://hello/"]);
+      equals([code, stdout, stderr], [0, "hello\n", ""]);
+    });
+  }
   await t.step("env -i", async () => {
     equal((await world.run(["env", "-i", "curl", "-sS", "http://hello/"])).stdout, "hello\n");
   });
@@ -59,4 +65,19 @@ Deno.test("The user hears once of a program that goes around the pod", async () 
   const sentence = `"${still}" goes around the pod: it is statically linked, so no library can be preloaded into it`;
   equal(stderr, `telepresence: ${sentence}\n`);
   equal(world.log.filter((line) => line.endsWith(sentence)).length, 1);
+});
+
+Deno.test("The user hears once in a process of io_uring, and syscall() is the kernel's", async () => {
+  await using world = await openWorld({ services: {}, names: {} });
+  const script = `
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+for i in range(2):
+    fd = libc.syscall(425, 1, ctypes.create_string_buffer(120)) # io_uring_setup
+    if fd >= 0: os.close(fd)
+print(libc.syscall(39 if os.uname().machine == "x86_64" else 172) == os.getpid(), libc.syscall(9999), ctypes.get_errno())
+`;
+  const { code, stdout, stderr } = await world.run(["python3", "-c", script]);
+  equals([code, stdout], [0, "True -1 38\n"]);
+  equal(stderr, "telepresence: this program uses io_uring: what it connects or opens by it goes around the pod\n");
 });

@@ -1,4 +1,5 @@
-import { type Address, DialError, type ErrnoName, LookupError, type Pod } from "@/pod/mod.ts";
+import { type DnsRecord, RCODES, type RecordData, typeNumber } from "@/dns/mod.ts";
+import { type Address, type DatagramFlow, DialError, type ErrnoName, LookupError, type Pod } from "@/pod/mod.ts";
 import type { Duplex } from "@/util/mod.ts";
 
 /** What a fake pod can reach. */
@@ -9,12 +10,18 @@ export interface FakeCluster {
   readonly held?: () => Promise<unknown>;
   /** What names resolve to, "silence" for no answer; a name that is not there is EAI_NONAME. */
   readonly names: Record<string, readonly string[] | "silence">;
+  /** Records of names, for {@linkcode Pod.resolve}; a name that is not there does not exist. */
+  readonly records?: Record<string, readonly RecordData[]>;
+  /** What comes back for a datagram to "address port"; a peer that is not there answers nothing. */
+  readonly peers?: Record<string, (payload: Uint8Array) => readonly Uint8Array[]>;
 }
 
 /** A pod in this process: its cluster is a table. It keeps what it was asked. */
 export interface FakePod extends Pod {
   /** The dials, as "address port". */
   readonly dials: string[];
+  /** The flows of datagrams that were opened, as "address port". */
+  readonly flows: string[];
   /** The lookups, as "family name". */
   readonly lookups: string[];
   /** Dials and lookups that were given up by their signal. */
@@ -26,7 +33,9 @@ export function makeFakePod(cluster: FakeCluster): FakePod {
   const dials: string[] = [];
   const lookups: string[] = [];
   const givenUp: string[] = [];
+  const flows: string[] = [];
   return {
+    flows,
     dials,
     lookups,
     givenUp,
@@ -53,8 +62,17 @@ export function makeFakePod(cluster: FakeCluster): FakePod {
       throw new LookupError(code, `Cannot resolve "${name}": ${code}`);
     },
     listen: () => Promise.reject(new DialError("EACCES", "This pod does not listen")),
-    resolve: () => Promise.reject(new LookupError("EAI_AGAIN", "This pod has no name server")),
-    datagrams: () => Promise.reject(new DialError("ENETUNREACH", "This pod has no UDP")),
+    resolve(name, type) {
+      const known = cluster.records?.[name];
+      if (name.endsWith(".again")) return Promise.reject(new LookupError("EAI_AGAIN", "No name server answers"));
+      const records = (known ?? []).filter((data) => typeNumber(data) === type)
+        .map((data): DnsRecord => ({ name, ttl: 5, data }));
+      return Promise.resolve({ rcode: known ? RCODES.NOERROR : RCODES.NXDOMAIN, name, records, authority: [] });
+    },
+    datagrams({ host, port }, { signal } = {}) {
+      flows.push(`${host} ${port}`);
+      return Promise.resolve(flowOf(cluster.peers?.[`${host} ${port}`] ?? (() => []), signal));
+    },
     environment: () => Promise.resolve({}),
     files: () => Promise.reject(new DialError("EACCES", "This pod has no files")),
   };
@@ -66,6 +84,26 @@ async function silence(signal: AbortSignal | undefined, error: Error): Promise<n
   signal?.addEventListener("abort", () => reject(error));
   if (signal?.aborted) reject(error);
   return await promise;
+}
+
+function flowOf(peer: (payload: Uint8Array) => readonly Uint8Array[], signal: AbortSignal | undefined): DatagramFlow {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>(undefined, undefined, {
+    highWaterMark: 1000,
+  });
+  const writer = writable.getWriter();
+  const end = () => void writer.close().catch(() => {});
+  signal?.addEventListener("abort", end, { once: true });
+  return {
+    async send(payload) {
+      for (const back of peer(payload)) await writer.write(back);
+    },
+    received: () => readable,
+    [Symbol.asyncDispose]() {
+      signal?.removeEventListener("abort", end);
+      end();
+      return Promise.resolve();
+    },
+  };
 }
 
 function duplexOf(conn: Deno.Conn): Duplex {

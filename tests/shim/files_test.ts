@@ -1,9 +1,6 @@
 /** Volumes of the pod at their paths in the pod, in plain directories that stand for them. */
 import { deepStrictEqual as equals, ok, strictEqual as equal } from "node:assert/strict";
-import { hasProgram, openWorld, runToEnd } from "./harness.ts";
-
-/** Where the volumes are in the pod; nothing is there on this machine. */
-const VOLUME = "/telepresence-test-volume";
+import { hasProgram, makeVolume, openWorld, runToEnd, VOLUME } from "./harness.ts";
 
 const COMPILERS = ["gcc", "musl-gcc"];
 
@@ -15,7 +12,7 @@ Deno.test("A volume is at its path in the pod, for every function that takes one
       async fn() {
         await using place = await makeVolume();
         await using world = await openWorld({ services: {}, names: {} });
-        equals(await world.capture.showFiles([{ pod: VOLUME, host: place.volume }]), []);
+        equals(await world.capture.show({ files: [{ pod: VOLUME, host: place.volume }], addresses: [] }), []);
         const program = await world.compile("files.c", ["-Wno-unused-result"], compiler);
         const bare = await runToEnd([program, place.volume], {});
         const under = await world.run([program, VOLUME]);
@@ -144,7 +141,7 @@ Deno.test("Programs that people run find a volume at its path", async (t) => {
       ignore: !command[0].startsWith("/") && !await hasProgram(command[0]),
       async fn() {
         await using place = await makeVolume();
-        await world.capture.showFiles([{ pod: VOLUME, host: place.volume }]);
+        await world.capture.show({ files: [{ pod: VOLUME, host: place.volume }], addresses: [] });
         const java = `${place.directory}/Main.java`;
         await Deno.writeTextFile(java, JAVA);
         const [program, ...words] = command.map((word) => word === "{java}" ? java : word);
@@ -168,43 +165,17 @@ Deno.test("Every process asks for the paths once, and one without volumes change
 Deno.test("A path that leads into a volume is told with TELEPRESENCE_SHIM_LOG=1", async () => {
   await using place = await makeVolume();
   await using world = await openWorld({ services: {}, names: {} });
-  await world.capture.showFiles([{ pod: VOLUME, host: place.volume }]);
+  await world.capture.show({ files: [{ pod: VOLUME, host: place.volume }], addresses: [] });
   const { stderr } = await world.run(["cat", `${VOLUME}/file`], { env: { TELEPRESENCE_SHIM_LOG: "1" } });
   equal(stderr, `telepresence-shim: path ${VOLUME}/file: pod (${place.volume}/file)\n`);
 });
 
-Deno.test("An allocator that reads files while the shim is set up does not stop the program", async () => {
+Deno.test("An allocator that reads a file with its lock held does not stop the program", async () => {
   await using world = await openWorld({ services: {}, names: {} });
   const program = await world.compile("early.c", ["-shared", "-fPIC"]);
-  const { code, stdout, stderr } = await world.run(["cat", "/dev/null"], { env: { LD_PRELOAD: program } });
-  equals([code, stdout, stderr], [0, "", "read the file\n"]);
+  const shim = world.capture.environment({})["LD_PRELOAD"] ?? "";
+  for (const preload of [`${program}:${shim}`, `${shim}:${program}`]) {
+    const env = { ...world.capture.environment({}), LD_PRELOAD: preload };
+    equals(await runToEnd(["cat", "/dev/null"], env), { code: 0, stdout: "", stderr: "read the file\n" });
+  }
 });
-
-interface Volume extends AsyncDisposable {
-  readonly directory: string;
-  /** Where the volume is on the host; its name has what words of the protocol cannot have. */
-  readonly volume: string;
-  /** The entries of the volume, sorted, where nothing else was made beside it. */
-  left(): Promise<string[]>;
-}
-
-async function makeVolume(): Promise<Volume> {
-  const directory = await Deno.makeTempDir({ prefix: "telepresence-test-" });
-  const volume = `${directory}/a volume of 100% é`;
-  await Deno.mkdir(`${volume}/sub`, { recursive: true });
-  await Deno.writeTextFile(`${volume}/file`, "hello\n");
-  await Deno.writeTextFile(`${volume}/sub/deep`, "deep\n");
-  await Deno.symlink("file", `${volume}/link`);
-  await Deno.copyFile("/bin/echo", `${volume}/run`);
-  await Deno.chmod(`${volume}/run`, 0o755);
-  const names = async (path: string) => (await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name).sort();
-  return {
-    directory,
-    volume,
-    async left() {
-      equals(await names(directory), ["a volume of 100% é"]);
-      return await names(volume);
-    },
-    [Symbol.asyncDispose]: () => Deno.remove(directory, { recursive: true }),
-  };
-}

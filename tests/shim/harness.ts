@@ -1,3 +1,4 @@
+import { deepStrictEqual as equals } from "node:assert/strict";
 import { type Capture, type InjectOptions, startInject } from "@/capture/mod.ts";
 import { makeLog } from "@/log/mod.ts";
 import { type FakeCluster, type FakePod, makeFakePod } from "./fake_pod.ts";
@@ -31,10 +32,14 @@ export interface RunOptions {
 
 const built = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
 
-/** The shim, made by its own Makefile with these variables; once in a test file. */
+/** The shim, made by its own Makefile with these variables; once in a test file. That without any is the program's own. */
 export function buildShim(...variables: readonly string[]): Promise<Uint8Array<ArrayBuffer>> {
   const key = variables.join(" ");
   const existing = built.get(key) ?? (async () => {
+    if (variables.length === 0) {
+      await requireRun("make", ["-s", "-C", `${here}../../shim`]);
+      return await Deno.readFile(`${here}../../build/shim/libtelepresence.so`);
+    }
     const out = await Deno.makeTempDir({ prefix: "telepresence-test-" });
     try {
       await requireRun("make", ["-s", "-C", `${here}../../shim`, `OUT=${out}`, ...variables]);
@@ -167,4 +172,38 @@ export function serveEcho(): Service {
       for (let offset = 0; offset < count;) offset += await echo.write(buffer.subarray(offset, count));
     }
   });
+}
+
+/** Where the volume is in the pod; nothing is there on this machine. */
+export const VOLUME = "/telepresence-test-volume";
+
+/** A plain directory that stands for a volume of the pod. */
+export interface Volume extends AsyncDisposable {
+  readonly directory: string;
+  /** Where the volume is on the host; its name has what words of the protocol cannot have. */
+  readonly volume: string;
+  /** The entries of the volume, sorted, where nothing else was made beside it. */
+  left(): Promise<string[]>;
+}
+
+/** Makes a directory with what tests/shim/files.c looks for. */
+export async function makeVolume(): Promise<Volume> {
+  const directory = await Deno.makeTempDir({ prefix: "telepresence-test-" });
+  const volume = `${directory}/a volume of 100% é`;
+  await Deno.mkdir(`${volume}/sub`, { recursive: true });
+  await Deno.writeTextFile(`${volume}/file`, "hello\n");
+  await Deno.writeTextFile(`${volume}/sub/deep`, "deep\n");
+  await Deno.symlink("file", `${volume}/link`);
+  await Deno.copyFile("/bin/echo", `${volume}/run`);
+  await Deno.chmod(`${volume}/run`, 0o755);
+  const names = async (path: string) => (await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name).sort();
+  return {
+    directory,
+    volume,
+    async left() {
+      equals(await names(directory), ["a volume of 100% é"]);
+      return await names(volume);
+    },
+    [Symbol.asyncDispose]: () => Deno.remove(directory, { recursive: true }),
+  };
 }

@@ -1,6 +1,6 @@
 /** Servers under the shim: what they listen on stays on the host, what they connect to is in the pod. */
 import { deepStrictEqual as equals, strictEqual as equal } from "node:assert/strict";
-import { hasProgram, openWorld, serveEcho, serveText, type World } from "./harness.ts";
+import { hasProgram, openWorld, runToEnd, serveEcho, serveText, type World } from "./harness.ts";
 
 Deno.test("nginx is a reverse proxy with workers, to upstreams in the pod", {
   ignore: !await hasProgram("nginx"),
@@ -80,6 +80,52 @@ Deno.test("redis-cli talks to a server in the pod", {
     await Deno.remove(dir, { recursive: true });
   }
 });
+
+Deno.test(
+  "git clones from a server in the pod, over git:// and http",
+  { ignore: !await hasProgram("git") },
+  async () => {
+    const dir = await Deno.makeTempDir({ prefix: "telepresence-test-" });
+    const port = freePort();
+    const bare = { PATH: Deno.env.get("PATH") ?? "", HOME: dir, GIT_CONFIG_NOSYSTEM: "1" };
+    const git = async (...args: string[]) => {
+      const { code, stderr } = await runToEnd(["git", "-c", "user.name=a", "-c", "user.email=a@b", ...args], bare);
+      equal(code, 0, stderr);
+    };
+    await git("init", "--quiet", `${dir}/served`);
+    await git("-C", `${dir}/served`, "commit", "--quiet", "--allow-empty", "-m", "first");
+    await git("-C", `${dir}/served`, "update-server-info");
+    const server = new Deno.Command("git", {
+      args: ["daemon", "--export-all", "--reuseaddr", `--base-path=${dir}`, "--listen=127.0.0.1", `--port=${port}`],
+      env: bare,
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    await using files = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
+      const path = `${dir}/served/.git${new URL(request.url).pathname.slice("/served.git".length)}`;
+      return new Response(await Deno.readFile(path).catch(() => null), { status: await exists(path) ? 200 : 404 });
+    });
+    try {
+      await listening(port);
+      await using world = await openWorld({
+        services: { "10.96.7.7 9418": port, "10.96.7.7 80": files.addr.port },
+        names: { forge: ["10.96.7.7"] },
+      });
+      for (const url of ["git://forge/served", "http://forge/served.git"]) {
+        const clone = `${dir}/clone-${url.slice(0, 3)}`;
+        const cloned = await world.run(["git", "clone", "--quiet", url, clone], { env: { HOME: dir } });
+        equals([cloned.code, cloned.stderr], [0, ""]);
+        equal((await runToEnd(["git", "-C", clone, "log", "--format=%s"], bare)).stdout, "first\n");
+      }
+    } finally {
+      server.kill("SIGTERM");
+      await server.status;
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+);
+
+const exists = (path: string) => Deno.stat(path).then(() => true, () => false);
 
 Deno.test("A pre-forking python server accepts on the host, and its workers connect in the pod", async () => {
   await using echo = serveEcho();

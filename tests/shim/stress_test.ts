@@ -6,9 +6,9 @@ Deno.test("Many threads connect, resolve and fork at once, and nothing is left o
   await using world = await openWorld({ services: { "10.96.7.7 7": echo.port }, names: { echo: ["10.96.7.7"] } });
   const program = await world.compile("stress.c");
   const before = await sockets();
-  const { stdout, stderr } = await world.run([program, "echo", "7", "64", "50"]);
+  const { stdout, stderr } = await world.run([program, "echo", "7", "256", "200"]);
   equals([stdout, stderr], ["0 wrong\n", ""]);
-  equal(world.pod.dials.length, 64 * 51);
+  equal(world.pod.dials.length, 256 * 204);
   for (let i = 0; i < 500 && await sockets() > before; i++) await new Promise((resolve) => setTimeout(resolve, 10));
   equal(await sockets(), before);
 });

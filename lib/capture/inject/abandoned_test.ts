@@ -1,5 +1,5 @@
 import { deepStrictEqual as equals } from "node:assert/strict";
-import { openEndpoints, watchAbandoned } from "./abandoned.ts";
+import { openEndpoints, partsOf, watchAbandoned } from "./abandoned.ts";
 
 const TABLES = `
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -13,6 +13,16 @@ const TABLES = `
 Deno.test("openEndpoints() reads the kernel's tables", () => {
   equals([...openEndpoints(TABLES)], ["127.0.0.1 54321", "127.0.0.1 54323", "::1 54324"]);
   equals([...openEndpoints("")], []);
+});
+
+Deno.test("partsOf() cuts a table between its rows, and loses none", () => {
+  const row = TABLES.split("\n")[3] ?? "";
+  const rows = Array.from({ length: 2000 }, (_, i) => row.replace("D431", (4096 + i).toString(16).toUpperCase()));
+  const text = `${rows.join("\n")}\n${row}`;
+  const parts = [...partsOf(text)];
+  equals([parts.join("") === text, parts.length > 5], [true, true]);
+  equals(parts.flatMap((part) => [...openEndpoints(part)]), [...openEndpoints(text)]);
+  equals([...partsOf("")], []);
 });
 
 Deno.test("watchAbandoned() tells of an end that is closed, and of no other", async () => {

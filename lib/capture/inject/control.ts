@@ -1,12 +1,18 @@
+import ipaddr from "ipaddr.js";
+import { TYPES } from "@/dns/mod.ts";
 import { type Log, silentLog } from "@/log/mod.ts";
 import { type Address, DialError, type ErrnoName, LookupError, type Pod, type Waiting } from "@/pod/mod.ts";
-import { abortable, type Duplex, messageOf, splice, writeAll } from "@/util/mod.ts";
+import { abortable, type Duplex, duplexPair, messageOf, splice, writeAll } from "@/util/mod.ts";
+import type { DnsResponder } from "../dns/answer.ts";
+import { RESOLVER } from "../dns/resolver.ts";
+import { serveDns } from "../dns/serve.ts";
 import type { FilePath } from "../method.ts";
 import type { Watch } from "./abandoned.ts";
 import type { Connections } from "./connections.ts";
 import type { Gate } from "./gate.ts";
 import { readLines } from "./lines.ts";
 import type { Policy } from "./policy.ts";
+import type { Relays } from "./relays.ts";
 import { type Answer, type Endpoint, formatAnswer, parseRequest, ProtocolError, type Request } from "./protocol.ts";
 
 /** How long the shim may take for a line that it writes at once. */
@@ -19,6 +25,11 @@ export interface Control {
   readonly gate: Gate;
   readonly connections: Connections;
   readonly watch: Watch;
+  readonly relays: Relays;
+  /** Answers the DNS that programs speak themselves. */
+  readonly responder: DnsResponder;
+  /** The pod's own addresses. */
+  readonly own: () => readonly string[];
   /** Size of a plug; undefined where there cannot be one, so that every connect waits for the pod (plug.ts). */
   readonly plug: number | undefined;
   /** What programs are to find at other paths than the host has it. */
@@ -26,6 +37,8 @@ export interface Control {
   /** What the user has to hear of a program that is about to be started. */
   readonly programs: (path: string) => Promise<Answer>;
   readonly log?: Log;
+  /** Has something be waited for at the end. */
+  readonly serving: (call: Promise<void>) => void;
   /** The connections that are open. One set rather than a listener of the signal for each: there may be thousands. */
   readonly open: Set<Duplex>;
   /** Ends every wait; whoever aborts it closes what is open as well. */
@@ -52,11 +65,18 @@ export async function serveControl(conn: Duplex, control: Control): Promise<void
       case "lookup":
         return await tell(conn, await lookup(request, control, endOf(next())));
       case "hello":
-        return await tell(conn, { verb: "hello", gates: control.gate, mounts: control.mounts() });
+        return await tell(conn, hello(control));
       case "about":
         return await tell(conn, { verb: "about", connection: control.connections.about(request.from) });
       case "reverse":
-        return await tell(conn, reverse(request, control));
+        return await tell(conn, await reverse(request, control, endOf(next())));
+      case "relay":
+        return await tell(conn, await relay(request, control));
+      case "whose":
+        return await tell(conn, { verb: "whose", peer: control.relays.peerOf(request.port, request.family) });
+      case "dns":
+        await tell(conn, { verb: "dns" });
+        return await serveDns(conn, { ...control, transport: "tcp" });
       case "program":
         return await tell(conn, await control.programs(request.path));
       case "claim":
@@ -93,10 +113,63 @@ async function lookup({ name, family }: Of<"lookup">, control: Control, givenUp:
   }
 }
 
-/** The pod can resolve names alone; to ask the host about an address of the cluster would tell others of it. */
-function reverse({ address }: Of<"reverse">, { policy }: Control): Answer {
+/** The name of an address, by the pod's name servers; the host's would learn of the cluster's addresses. */
+async function reverse({ address }: Of<"reverse">, control: Control, givenUp: AbortSignal): Promise<Answer> {
+  const { pod, policy, log = silentLog } = control;
   const reason = policy.address(address);
-  return reason ? { verb: "local", reason } : { verb: "failed", code: "EAI_NONAME" };
+  if (reason) return { verb: "local", reason };
+  try {
+    const signal = AbortSignal.any([control.signal, givenUp]);
+    const { records } = await pod.resolve(reverseName(address), TYPES.PTR, { signal });
+    const name = records.map(({ data }) => data.type === "PTR" ? data.target : "").find((name) => NAME.test(name));
+    log.debug(`reverse ${address}: ${name ?? "no name"}`);
+    return name === undefined ? { verb: "failed", code: "EAI_NONAME" } : { verb: "name", name };
+  } catch (error) {
+    log.debug(`reverse ${address}: ${messageOf(error)}`);
+    return { verb: "failed", code: error instanceof LookupError ? error.code : "EAI_AGAIN" };
+  }
+}
+
+/** What a line of the protocol can carry. */
+const NAME = /^[\x21-\x7e]{1,1000}$/;
+
+/** The name under which DNS has the names of an address (RFC 1035, section 3.5; RFC 3596, section 2.5). */
+export function reverseName(address: string): string {
+  const parsed = ipaddr.parse(address);
+  const bytes = parsed.toByteArray();
+  if (parsed.kind() === "ipv4") return `${bytes.reverse().join(".")}.in-addr.arpa`;
+  const digits = bytes.flatMap((byte) => [byte >> 4, byte & 15]).reverse().map((digit) => digit.toString(16));
+  return `${digits.join(".")}.ip6.arpa`;
+}
+
+/** The relay for datagrams to a peer. */
+async function relay({ to, family }: Of<"relay">, { policy, relays, log = silentLog }: Control): Promise<Answer> {
+  const subject = `datagrams ${to.address} ${to.port}`;
+  const reason = policy.address(to.address);
+  if (reason) {
+    log.debug(`${subject}: host (${reason})`);
+    return { verb: "local", reason };
+  }
+  try {
+    const port = await relays.portFor(to, family);
+    log.debug(`${subject}: relay ${port}`);
+    return { verb: "relay", port };
+  } catch (error) {
+    log.debug(`${subject}: ${messageOf(error)}`);
+    return { verb: "failed", code: error instanceof DialError ? error.code : "EIO" };
+  }
+}
+
+function hello({ gate, own, mounts, policy }: Control): Answer {
+  // An address that is the host's too (a pod of the host's network) is bound and connected here as any other.
+  const addresses = own().filter((address) => policy.address(address) === undefined);
+  const [v4, v6] = [false, true].map((v6) => addresses.find((address) => address.includes(":") === v6));
+  return {
+    verb: "hello",
+    gates: gate,
+    own: { ...(v4 !== undefined && { v4 }), ...(v6 !== undefined && { v6 }) },
+    mounts: mounts(),
+  };
 }
 
 /**
@@ -129,7 +202,8 @@ async function serveConnect(
   }
   try {
     const gates = { port4: gate.port4, port6: gate.port6 };
-    await tell(conn, plug === undefined ? { verb: "connected", gates } : { verb: "pending", gates, plug });
+    const telling = tell(conn, plug === undefined ? { verb: "connected", gates } : { verb: "pending", gates, plug });
+    await telling.catch(() => {}); // the shim may have gone on without a word: then its claim is here
     const claim = await inTime(conn, () => next);
     if (claim === undefined) return log.debug(`${subject}: given up by the program`);
     if (claim.verb !== "claim") throw new ProtocolError("a claim must follow");
@@ -159,8 +233,12 @@ type Dialled = { readonly duplex: Duplex } | { readonly code: ErrnoName };
 async function dial(
   to: Endpoint,
   signal: AbortSignal,
-  { pod, caller, log = silentLog }: Control & Required<Pick<Waiting, "caller">>,
+  control: Control & Required<Pick<Waiting, "caller">>,
 ): Promise<Dialled> {
+  const { pod, caller, log = silentLog } = control;
+  if (to.address === RESOLVER.address) {
+    return to.port === RESOLVER.port ? askResolver(control) : { code: "ECONNREFUSED" };
+  }
   try {
     return { duplex: await pod.dial(addressOf(to), { signal, caller }) };
   } catch (error) {
@@ -171,6 +249,14 @@ async function dial(
 
 function addressOf({ address, port }: Endpoint): Address {
   return { host: address, port };
+}
+
+/** A connection to the name server that programs find in resolv.conf. */
+function askResolver(control: Control): Dialled {
+  const [duplex, server] = duplexPair();
+  const call = serveDns(server, { ...control, transport: "tcp" }).finally(() => server.close());
+  control.serving(call);
+  return { duplex };
 }
 
 /** Joins the program's connection, from behind its plug, to the pod's. */

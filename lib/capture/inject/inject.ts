@@ -2,6 +2,8 @@ import { type Log, silentLog } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
 import { acceptAll, messageOf } from "@/util/mod.ts";
 import { connectHost } from "../connect_host.ts";
+import { makeResponder } from "../dns/answer.ts";
+import { ownNamesOf, resolvConf } from "../dns/resolver.ts";
 import { interfaceAddresses, resolveOnHost } from "../host.ts";
 import type { Capture, FilePath } from "../method.ts";
 import { watchAbandoned } from "./abandoned.ts";
@@ -14,6 +16,7 @@ import { placeShim } from "./place.ts";
 import { watchPrograms } from "./programs.ts";
 import { plugBytes, type TcpSettings } from "./plug.ts";
 import { makePolicy } from "./policy.ts";
+import { openRelays } from "./relays.ts";
 
 /** Options of {@linkcode startInject}. */
 export interface InjectOptions {
@@ -62,25 +65,39 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
   const listener = stack.use(Deno.listen({ transport: "unix", path: place.socket }));
 
   const ending = new AbortController();
-  let mounts: readonly FilePath[] = [];
+  const resolvers = `${place.directory}/resolv.conf`;
+  await Deno.writeTextFile(resolvers, resolvConf());
+  const chooseShown = (files: readonly FilePath[]) =>
+    chooseMounts([...files, { pod: "/etc/resolv.conf", host: resolvers }], {
+      needed: [...neededDirectories, place.directory],
+    });
+  let mounts = (await chooseShown([])).shown;
+  const policy = makePolicy({ neverProxy, hostname, ownAddresses, resolve });
+  const responder = makeResponder(pod, { ownNames: ownNamesOf(policy), log, signal: ending.signal });
+  let own: readonly string[] = [];
+  const serving = new Set<Promise<void>>();
+  const keep = (work: Promise<void>) => {
+    const call: Promise<void> = work.finally(() => serving.delete(call));
+    serving.add(call);
+  };
   const control: Control = {
     pod,
     gate,
     connections: trackConnections(),
     watch: stack.use(watchAbandoned()),
+    relays: stack.use(openRelays({ pod, responder, log })),
+    responder,
+    own: () => own,
+    serving: keep,
     mounts: () => mounts,
     programs: watchPrograms(log),
     plug: plugBytes(options.tcpSettings ?? await readTcpSettings()),
-    policy: makePolicy({ neverProxy, hostname, ownAddresses, resolve }),
+    policy,
     log,
     open: new Set(),
     signal: ending.signal,
   };
-  const serving = new Set<Promise<void>>();
-  const serve = (conn: Deno.UnixConn) => {
-    const call = serveControl(connDuplex(conn), control).finally(() => serving.delete(call));
-    serving.add(call);
-  };
+  const serve = (conn: Deno.UnixConn) => keep(serveControl(connDuplex(conn), control));
   const closed = Promise.race([
     acceptAll(listener, serve, (error) => log.debug(`cannot accept: ${messageOf(error)}`)),
     gate.closed,
@@ -106,8 +123,9 @@ export async function startInject(pod: Pod, options: InjectOptions): Promise<Cap
       LD_PRELOAD: inherited.LD_PRELOAD ? `${inherited.LD_PRELOAD}:${place.shim}` : place.shim,
       [SOCKET_VARIABLE]: place.socket,
     }),
-    async showFiles(files) {
-      const { shown, hidden } = await chooseMounts(files, { needed: [...neededDirectories, place.directory] });
+    async show({ files, addresses }) {
+      own = addresses;
+      const { shown, hidden } = await chooseShown(files);
       mounts = shown;
       for (const { pod, host } of shown) log.debug(`path ${pod}: ${host}`);
       return hidden;

@@ -6,8 +6,7 @@ import { type InjectOptions, startInject } from "./inject.ts";
 export const INJECT_LIMITS = [
   "Statically linked programs and Go programs are refused: no library can be preloaded into them",
   "Programs that are setuid, setgid or have file capabilities are refused, unless they are the user's own",
-  "TCP goes through the pod; UDP stays on the host, and so does the DNS that a program speaks itself",
-  "Names of addresses (reverse lookups) are unknown, and the res_ functions of libc ask the host's resolver",
+  "Ping and multicast stay on the host, and that a peer of UDP refused is not told: no answer comes",
   "A program that changes to another user loses the session: its connections fail",
   "Connects by io_uring stay on the host",
 ] as const;

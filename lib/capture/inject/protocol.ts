@@ -46,13 +46,26 @@ export type Request =
   | { readonly verb: "claim"; readonly from: Endpoint; readonly plug: number }
   | { readonly verb: "about"; readonly from: Endpoint }
   | { readonly verb: "reverse"; readonly address: string }
+  | { readonly verb: "relay"; readonly to: Endpoint; readonly family: 4 | 6 }
+  | { readonly verb: "whose"; readonly port: number; readonly family: 4 | 6 }
+  | { readonly verb: "dns" }
   | { readonly verb: "program"; readonly path: string }
   | { readonly verb: "lookup"; readonly family: Family; readonly name: string };
 
 /** What it is told. */
 export type Answer =
   | { readonly verb: "local"; readonly reason: string }
-  | { readonly verb: "hello"; readonly gates: Gates; readonly mounts: readonly FilePath[] }
+  | {
+    readonly verb: "hello";
+    readonly gates: Gates;
+    /** The pod's own addresses. */
+    readonly own: { readonly v4?: string; readonly v6?: string };
+    readonly mounts: readonly FilePath[];
+  }
+  | { readonly verb: "name"; readonly name: string }
+  | { readonly verb: "relay"; readonly port: number }
+  | { readonly verb: "whose"; readonly peer: Endpoint | undefined }
+  | { readonly verb: "dns" }
   | { readonly verb: "connected"; readonly gates: Gates }
   | { readonly verb: "pending"; readonly gates: Gates; readonly plug: number }
   | { readonly verb: "about"; readonly connection: Connection | undefined }
@@ -89,6 +102,12 @@ export function parseRequest(line: string): Request {
       return { verb, from: parseEndpoint(first, second) };
     case "reverse":
       return { verb, address: parseEndpoint(first, "0").address };
+    case "relay":
+      return { verb, to: parseEndpoint(first, second), family: parseRelayFamily(third) };
+    case "whose":
+      return { verb, port: parseNumber(first, 65535, "a port"), family: parseRelayFamily(second) };
+    case "dns":
+      return { verb };
     case "program":
       return { verb, path: parsePath(first) };
     case "lookup":
@@ -106,6 +125,9 @@ const WORDS: ReadonlyMap<string | undefined, number> = new Map([
   ["claim", 3],
   ["about", 2],
   ["reverse", 1],
+  ["relay", 3],
+  ["whose", 2],
+  ["dns", 0],
   ["program", 1],
   ["lookup", 2],
 ]);
@@ -121,7 +143,16 @@ function answerText(answer: Answer): string {
     case "local":
       return `local ${answer.reason}`;
     case "hello":
-      return `hello ${answer.gates.port4} ${answer.gates.port6}${answer.mounts.map(mountWords).join("")}`;
+      return `hello ${answer.gates.port4} ${answer.gates.port6} ${answer.own.v4 ?? "-"} ${answer.own.v6 ?? "-"}` +
+        answer.mounts.map(mountWords).join("");
+    case "name":
+      return `name ${answer.name}`;
+    case "relay":
+      return `relay ${answer.port}`;
+    case "whose":
+      return answer.peer === undefined ? "unknown" : `whose ${answer.peer.address} ${answer.peer.port}`;
+    case "dns":
+      return "dns";
     case "connected":
       return `connected ${answer.gates.port4} ${answer.gates.port6}`;
     case "pending":
@@ -166,6 +197,12 @@ function parseEndpoint(address: string, port: string): Endpoint {
 function parseNumber(word: string, most: number, what: string): number {
   if (!/^\d{1,10}$/.test(word) || Number(word) > most) throw new ProtocolError(`not ${what}`);
   return Number(word);
+}
+
+function parseRelayFamily(word: string): 4 | 6 {
+  const family = parseFamily(word);
+  if (family === "any") throw new ProtocolError("not a family");
+  return family;
 }
 
 function parseFamily(word: string): Family {

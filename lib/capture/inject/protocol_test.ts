@@ -1,4 +1,4 @@
-import { deepStrictEqual as equals, ok, rejects, strictEqual as equal } from "node:assert/strict";
+import { deepStrictEqual as equals, ok, rejects, strictEqual as equal, throws } from "node:assert/strict";
 import { readLines } from "./lines.ts";
 import { canonicalAddress, formatAnswer, parseRequest, ProtocolError } from "./protocol.ts";
 
@@ -21,6 +21,11 @@ Deno.test("parseRequest() reads each request", () => {
   equals(parseRequest("shim/1 about ::1 1"), { verb: "about", from: { address: "::1", port: 1 } });
   equals(parseRequest("shim/1 hello"), { verb: "hello" });
   equals(parseRequest("shim/1 lookup any a.b"), { verb: "lookup", family: "any", name: "a.b" });
+  const relay = { verb: "relay", to: { address: "10.96.0.10", port: 53 }, family: 4 };
+  equals(parseRequest("shim/1 relay 10.96.0.10 53 4"), relay);
+  equals(parseRequest("shim/1 whose 40001 6"), { verb: "whose", port: 40001, family: 6 });
+  throws(() => parseRequest("shim/1 whose 40001 any"), ProtocolError);
+  equals(parseRequest("shim/1 dns"), { verb: "dns" });
   equals(parseRequest("shim/1 lookup 6 a"), { verb: "lookup", family: 6, name: "a" });
 });
 
@@ -59,11 +64,11 @@ Deno.test("formatAnswer() writes one line, never longer than the shim reads", ()
   equal(text({ verb: "local", reason: "loopback" }), "local loopback\n");
   equal(text({ verb: "connected", gates: { port4: 1, port6: 0 } }), "connected 1 0\n");
   equal(text({ verb: "pending", gates: { port4: 1, port6: 2 }, plug: 3 }), "pending 1 2 3\n");
-  equal(text({ verb: "hello", gates: { port4: 1, port6: 2 }, mounts: [] }), "hello 1 2\n");
+  equal(text({ verb: "hello", gates: { port4: 1, port6: 2 }, own: {}, mounts: [] }), "hello 1 2 - -\n");
   const mounts = [{ pod: "/data", host: "/tmp/a b/data" }, { pod: "/é%", host: "/h" }];
   equal(
-    text({ verb: "hello", gates: { port4: 1, port6: 2 }, mounts }),
-    "hello 1 2 /data /tmp/a%20b/data /%C3%A9%25 /h\n",
+    text({ verb: "hello", gates: { port4: 1, port6: 2 }, own: { v4: "10.244.0.9" }, mounts }),
+    "hello 1 2 10.244.0.9 - /data /tmp/a%20b/data /%C3%A9%25 /h\n",
   );
   equal(text({ verb: "about", connection: undefined }), "unknown\n");
   const to = { address: "::1", port: 5 };
@@ -71,6 +76,10 @@ Deno.test("formatAnswer() writes one line, never longer than the shim reads", ()
   equal(text({ verb: "about", connection: { state: "failed", code: "EIO" } }), "failed EIO\n");
   equal(text({ verb: "failed", code: "EHOSTUNREACH" }), "failed EHOSTUNREACH\n");
   equal(text({ verb: "addresses", addresses: ["10.1.1.1", "::1"] }), "addresses 10.1.1.1 ::1\n");
+  equal(text({ verb: "relay", port: 40001 }), "relay 40001\n");
+  equal(text({ verb: "whose", peer: { address: "::1", port: 5 } }), "whose ::1 5\n");
+  equal(text({ verb: "whose", peer: undefined }), "unknown\n");
+  equal(text({ verb: "name", name: "a.b" }), "name a.b\n");
   equal(text({ verb: "error", message: "a\nb" }), "error a?b\n");
   const many = text({
     verb: "addresses",

@@ -3,13 +3,15 @@ import { DialError, type Pod } from "@/pod/mod.ts";
 import { acceptAll, closeQuietly, type Duplex, messageOf, UserError, writeAll } from "@/util/mod.ts";
 import { connectHost } from "../connect_host.ts";
 import { makeResponder } from "../dns/answer.ts";
+import { ownNamesOf, resolvConf } from "../dns/resolver.ts";
 import { connDuplex } from "../inject/conn_duplex.ts";
 import { type Place, placeProgram } from "../inject/place.ts";
 import { chooseMounts } from "../inject/mounts.ts";
 import { makePolicy } from "../inject/policy.ts";
 import { interfaceAddresses, resolveOnHost } from "../host.ts";
 import type { Capture } from "../method.ts";
-import { nsswitchConf, resolvConf } from "./files.ts";
+import { podAddresses } from "../pod_addresses.ts";
+import { nsswitchConf } from "./files.ts";
 import { takeFirstLine } from "./first_line.ts";
 import { formatConnect, parseAnswer, parseOpening } from "./protocol.ts";
 import { publishPorts } from "./publish.ts";
@@ -75,9 +77,7 @@ export async function startNamespace(pod: Pod, options: NamespaceOptions): Promi
   };
 
   const policy = makePolicy({ neverProxy, hostname, ownAddresses, resolve: resolveOnHost });
-  const ownNames = async (name: string) =>
-    await policy.name(name) === undefined ? undefined : await hostAddresses(name);
-  const responder = makeResponder(pod, { ownNames, log, signal: ending.signal });
+  const responder = makeResponder(pod, { ownNames: ownNamesOf(policy), log, signal: ending.signal });
   const { promise: lost, reject: lose } = Promise.withResolvers<void>();
   lost.catch(() => {}); // who cares awaits it
 
@@ -120,7 +120,7 @@ export async function startNamespace(pod: Pod, options: NamespaceOptions): Promi
   return {
     closed: Promise.race([accepting, lost]),
     environment: (inherited) => ({ ...inherited }),
-    async showFiles(files) {
+    async show({ files }) {
       const { shown, hidden } = await chooseMounts(files, { needed: [...neededDirectories, place.directory] });
       const scratch = `${place.directory}/root`;
       await Deno.mkdir(scratch, { recursive: true });
@@ -183,20 +183,7 @@ async function bindWords(place: Place): Promise<string[]> {
 
 /** The pod's addresses, so that programs see the same ones for themselves. */
 async function addressWords(pod: Pod, podName: string | undefined, log: Log): Promise<string[]> {
-  let addresses: readonly string[] = [];
-  if (podName !== undefined) {
-    try {
-      ({ addresses } = await pod.lookup(podName));
-    } catch (error) {
-      log.info(`The pod does not know its own address: ${messageOf(error)}`);
-    }
-  }
-  const own = addresses.filter((address) => !/^127\.|^::1$|^fe80:/i.test(address)).slice(0, 8);
+  const own = (await podAddresses(pod, podName, { log })).slice(0, 8);
   return (own.some((address) => !address.includes(":")) ? own : [NAMELESS, ...own.slice(0, 7)])
     .flatMap((address) => ["--address", address]);
-}
-
-async function hostAddresses(name: string): Promise<string[]> {
-  if (/^localhost\.?$/i.test(name)) return ["127.0.0.1", "::1"];
-  return await resolveOnHost(name).catch(() => []);
 }

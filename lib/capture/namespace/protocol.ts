@@ -7,9 +7,6 @@
 import { type ErrnoName, toErrnoName } from "@/pod/mod.ts";
 import { canonicalAddress, type Endpoint } from "../inject/protocol.ts";
 
-/** Where the session's name server is inside, and nothing else: the dummy address of RFC 7600. */
-export const RESOLVER = { address: "192.0.0.8", port: 53 } as const;
-
 /** Longest line, newline included. */
 export const LINE_BYTES = 128;
 

@@ -1,6 +1,7 @@
 import { deepStrictEqual as equals, rejects, throws } from "node:assert/strict";
 import { duplexPair, writeAll } from "@/util/mod.ts";
-import { nsswitchConf, resolvConf } from "./files.ts";
+import { resolvConf } from "../dns/resolver.ts";
+import { nsswitchConf } from "./files.ts";
 import { takeFirstLine } from "./first_line.ts";
 import { HelperProtocolError, parseAnswer, parseOpening } from "./protocol.ts";
 import { routeOf } from "./route.ts";

@@ -4,7 +4,7 @@ import { DialError, type ErrnoName, type Pod, toErrnoName, type Waiting } from "
 import { connDuplex } from "../inject/conn_duplex.ts";
 import type { Policy } from "../inject/policy.ts";
 import type { Endpoint } from "../inject/protocol.ts";
-import { RESOLVER } from "./protocol.ts";
+import { RESOLVER } from "../dns/resolver.ts";
 
 /** A destination with the reason for it, as the log tells it. */
 export type Route =

@@ -157,7 +157,7 @@ export async function startVpn(pod: Pod, options: VpnOptions): Promise<Capture> 
   const owned = stack.move();
   return {
     closed: machine.closed,
-    showFiles: showNoFiles("--method vpn-tcp"),
+    show: showNoFiles("--method vpn-tcp"),
     environment: (inherited) => ({ ...inherited }),
     command: (words) => words,
     connect: connectHost,
