@@ -20,7 +20,7 @@ NEED_PROGRAMS := tools/need wget=wget busybox=busybox node=nodejs java=default-j
 # By which client libraries are installed that the tests on a cluster run; without them those are skipped by name.
 NEED_CLIENTS := tools/need npm=npm pip3=python3-pip || true
 # Where a kernel has no FUSE, or we are not root on Debian, tests of mounts are skipped, and say so.
-NEED_MOUNTS := [ ! -e /dev/fuse ] || tools/need sshfs=sshfs fusermount3=fuse3 pgrep=procps || true
+NEED_MOUNTS := [ ! -e /dev/fuse ] || tools/need sshfs=sshfs fusermount3=fuse3 pgrep=procps fio=fio || true
 # A played machine needs root; without, tests of vpn-tcp are skipped, and say so.
 NEED_NETWORK := tools/need ip=iproute2 nft=nftables || true
 # Shells to complete in, and readers of manual pages: where they cannot be had, those tests are skipped, and say so.

@@ -55,7 +55,11 @@ Deno.test("copyVolumes() copies what is like configuration, for its owner alone,
       equals(await Deno.readLink(`${to}${root}/settings/a`), "..data/a");
       equals(((await Deno.stat(`${to}${root}/settings/a`)).mode ?? 0) & 0o777, 0o600);
       equals(((await Deno.stat(`${to}${root}/settings`)).mode ?? 0) & 0o777, 0o700);
+      await Deno.writeTextFile(`${to}${root}/settings/a`, "changed here");
+      await Deno.writeTextFile(`${to}${root}/one`, "changed here");
     }
+    equals(await Deno.readTextFile(`${root}/settings/a`), "one", "nothing is written back");
+    equals(await Deno.readTextFile(`${root}/one`), "file");
     for await (const { name } of Deno.readDir(to)) ok(false, `${name} is left`);
   });
 });

@@ -8,9 +8,10 @@
  * @module
  */
 import { deployments, loadKubeconfig, namespaces, openKubeClient, serviceAccounts } from "@/kube/mod.ts";
-import { sleep } from "@/util/mod.ts";
+import { messageOf, sleep } from "@/util/mod.ts";
 import { ensureCluster } from "../cluster/mod.ts";
 import { buildLoad, delayCluster, lines, type Load, median, PORT, print, PROGRAM, show, startPod } from "./setting.ts";
+import { openSsh, type Ssh } from "./ssh.ts";
 
 const ROUNDS = Number(Deno.env.get("ROUNDS") ?? 3);
 const MEGABYTES = 200;
@@ -71,6 +72,8 @@ interface Metric {
 
 async function measureAt(rttMs: number, path: string, address: string, load: Load): Promise<void> {
   await using session = openSession(path);
+  await using ssh = await openSsh(kube, { kubeconfig: path, namespace: NAMESPACE, directory }).catch(noSsh);
+  await Deno.writeFile(`${directory}/f`, new Uint8Array(MEGABYTES * 1024 * 1024));
   const dd = (words: string) => `dd bs=1M ${words} 2>&1 | sed -n 's/.* \\([0-9.e+-]*\\) s,.*/\\1/p'`;
   const data = "$TELEPRESENCE_ROOT/data";
   const metrics: readonly Metric[] = [
@@ -85,19 +88,33 @@ async function measureAt(rttMs: number, path: string, address: string, load: Loa
   ];
   const taken = new Map<string, number[]>();
   for (let round = 0; round < ROUNDS; round++) {
-    for (const { name, script } of metrics) taken.set(name, [...taken.get(name) ?? [], await session.measure(script)]);
+    const take = (name: string, number: number) => taken.set(name, [...taken.get(name) ?? [], number]);
+    for (const { name, script } of metrics) take(name, await session.measure(script));
+    if (ssh === undefined) continue;
+    take("put", await ssh.seconds(`put ${directory}/f /data/f`));
+    take("get", await ssh.seconds(`get /data/f ${directory}/f`));
   }
   const of = (name: string) => median(taken.get(name) ?? []);
   const rate = (name: string) => MEGABYTES * 1.048576 / of(name);
   const load1 = Deno.loadavg()[0]?.toFixed(1);
   await print([
     `\n### ${rttMs} ms${rttMs > 0 ? " of round trip, bytes delayed" : ""}, load average ${load1}, ${ROUNDS} rounds\n`,
-    "| | the mount | the session's own connection | ratio |",
-    "| --- | --- | --- | --- |",
-    `| write ${MEGABYTES} MB, MB/s | ${show(rate("write"))} | ${show(of("up"))} | ${show(rate("write") / of("up"))} |`,
-    `| read ${MEGABYTES} MB, MB/s | ${show(rate("read"))} | ${show(of("down"))} | ${show(rate("read") / of("down"))} |`,
-    `| ls -l of ${ENTRIES} entries, s | ${show(of("list") / 1e9)} | | |`,
+    "| | the mount | the session's own connection | ratio | sftp by ssh over kubectl port-forward |",
+    "| --- | --- | --- | --- | --- |",
+    `| write ${MEGABYTES} MB, MB/s | ${show(rate("write"))} | ${show(of("up"))} | ${show(rate("write") / of("up"))} | ${
+      show(rate("put"))
+    } |`,
+    `| read ${MEGABYTES} MB, MB/s | ${show(rate("read"))} | ${show(of("down"))} | ${
+      show(rate("read") / of("down"))
+    } | ${show(rate("get"))} |`,
+    `| ls -l of ${ENTRIES} entries, s | ${show(of("list") / 1e9)} | | | |`,
   ].join("\n"));
+}
+
+/** Where there is no Debian to take an sshd from, its column says "failed", and a line why. */
+async function noSsh(error: unknown): Promise<Ssh | undefined> {
+  await print(`sftp is not measured: ${messageOf(error)}`);
+  return undefined;
 }
 
 /** A session in the Deployment's place: its shell takes a script and prints a number. */

@@ -1,5 +1,6 @@
 /** The page "What gets proxied", volumes: those of a pod under TELEPRESENCE_ROOT, each at its path in the pod. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
+import { probeNamespace } from "@/capture/mod.ts";
 import { configMaps, pods, secrets } from "@/kube/mod.ts";
 import { silentLog } from "@/log/mod.ts";
 import { runProgram } from "@/process/mod.ts";
@@ -8,6 +9,9 @@ import { type AgentPod, withAgentPod } from "./agent_pod.ts";
 import { type Cluster, clusterTest, PROGRAM, run, start, until, withNamespace } from "./harness.ts";
 
 const lacking = await whyNoLiveMount();
+const namespaceVerdict = await probeNamespace(
+  await Deno.readFile(new URL("../../build/netns/telepresence-netns", import.meta.url)),
+);
 if (lacking !== undefined) {
   await Deno.stderr.write(new TextEncoder().encode(`Tests of live mounts on the cluster are skipped: ${lacking}\n`));
 }
@@ -105,8 +109,9 @@ clusterTest("without sshfs there are copies, and a line says why", async (cluste
 mountTest(
   "two sessions have volumes of their own, and kill -9 of both leaves nothing mounted",
   async (cluster, namespace) => {
-    const shells = [1, 2].map(() =>
-      start(cluster, ["--namespace", namespace, "--logfile", "/dev/null", "--run-shell"])
+    const methods = ["inject-tcp", namespaceVerdict.allowed ? "namespace" : "inject-tcp"];
+    const shells = methods.map((method) =>
+      start(cluster, ["--namespace", namespace, "--logfile", "/dev/null", "--method", method, "--run-shell"])
     );
     const roots: string[] = [];
     try {
@@ -207,18 +212,29 @@ mountTest(
       const base = await runProgram(["python3", "-c", script, `${root}/data/base`]);
       equals(base.stdout, "ok 780\n", base.stderr);
 
-      await kube.patch(configMaps, { namespace, name: "settings" }, { type: "merge", body: { data: { a: "new\n" } } });
+      await kube.patch(configMaps, { namespace, name: "settings" }, {
+        type: "merge",
+        body: { data: { a: "new\n", b: "newer\n" } },
+      });
       // The kubelet looks once a minute, and whenever the pod itself changes.
-      for (let turn = 0; turn < 150 && (await sh("cat $R/etc/settings/a")).stdout !== "new\n"; turn++) {
+      for (let turn = 0; turn < 150 && (await sh(CHANGED)).stdout !== "new\nnewer\n"; turn++) {
         const body = { metadata: { annotations: { turn: String(turn) } } };
         await kube.patch(pods, { namespace, name: podName }, { type: "merge", body });
         await new Promise((resolve) => setTimeout(resolve, 1000));
       }
-      await says("cat $R/etc/settings/a", "new\n");
+      await says(CHANGED, "new\nnewer\n");
+      // The token is a file of the same version as its neighbor, so its next one is seen in the same way.
+      match(
+        (await sh("readlink $R/var/run/projected/token; cat $R/var/run/projected/token")).stdout,
+        /^\.\.data\/token\neyJ/,
+      );
       await says("cat $R/etc/app/only-a", "one\n"); // as in any pod: a subPath does not change
     });
   },
 );
+
+/** What changes in the pod: a ConfigMap by itself, and in the projected volume of a token. */
+const CHANGED = "cat $R/etc/settings/a $R/var/run/projected/deep/er";
 
 async function isThere(path: string): Promise<boolean> {
   return await Deno.lstat(path).then(() => true, () => false);

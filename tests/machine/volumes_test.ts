@@ -1,6 +1,7 @@
 /** Mounts on this machine: as a disk would do, and gone whatever ends them. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { runProgram } from "@/process/mod.ts";
 import { fuseMounts, mountTest, mustRun, withCuttablePod } from "./harness.ts";
 
 const besideThis = (name: string) => fileURLToPath(new URL(name, import.meta.url));
@@ -83,6 +84,32 @@ mountTest("random operations on a file leave what they would leave in memory", a
       const said = await mustRun("python3", besideThis("random_operations.py"), `${mount}/f${seed}`, `${seed}`, "400");
       match(said, /^400 operations, \d+ bytes\n$/);
       equals(await digest(`${local}/f${seed}`), await digest(`${mount}/f${seed}`));
+    });
+  }
+});
+
+const FIO = await runProgram(["fio", "--version"]).then(() => true, () => false);
+
+mountTest("fio finds each block as it wrote it, whatever the order and the size", async ({ mount }, t) => {
+  const all = [
+    "--output-format=terse",
+    "--verify=crc32c",
+    "--verify_fatal=1",
+    "--verify_state_save=0",
+    "--size=4m",
+    "--end_fsync=1",
+  ];
+  const jobs: Readonly<Record<string, readonly string[]>> = {
+    "random reads and writes of odd sizes": ["--rw=randrw", "--bsrange=512-64k", "--bs_unaligned=1", "--randseed=1"],
+    "several writers of files of their own": ["--rw=randwrite", "--bs=4k", "--numjobs=3", "--size=1m", "--randseed=2"],
+    "by mappings": ["--ioengine=mmap", "--rw=randwrite", "--bs=4k", "--size=1m", "--randseed=3"],
+    "from front to back": ["--rw=write", "--bs=1m", "--fallocate=none"],
+  };
+  for (const [name, words] of Object.entries(jobs)) {
+    await t.step({
+      name,
+      ignore: !FIO, // `make test` installs it where it can be had
+      fn: async () => void await mustRun("fio", `--directory=${mount}`, "--name=job", ...all, ...words),
     });
   }
 });
@@ -193,7 +220,7 @@ mountTest(
         using _ = cut();
         const { size } = await Deno.stat(`${beside}/copy`);
         ok(size < 48 * 1024 * 1024, "it was cut in the middle");
-        await new Promise((go) => setTimeout(go, 3000)); // the cut has to last longer than what is on the way
+        await new Promise((go) => setTimeout(go, 10_000));
       }
       equals((await copy.status).code, 0);
       equals(await digest(`${beside}/copy`), await digest(`${local}/large`));
