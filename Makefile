@@ -69,8 +69,14 @@ $(NETNS): $(wildcard netns/*.c netns/*.h netns/Makefile)
 	@command -v $${CC:-gcc} >/dev/null || { echo "Cannot build the namespace helper: gcc is not installed (apt-get install gcc libc6-dev)" >&2; exit 1; }
 	@$(MAKE) --no-print-directory --silent -C netns OUT=../build/netns
 
-build/netns.json: $(NETNS) tools/build_netns.ts
-	@$(DENO) run --allow-read --allow-write=build tools/build_netns.ts $(NETNS)
+build/netns/%/telepresence-netns: $(wildcard netns/*.c netns/*.h netns/Makefile)
+	@$(MAKE) --no-print-directory --silent -C netns OUT=../build/netns/$* CC=$*-linux-gnu-gcc
+
+CROSS_NETNS := $(foreach arch,$(CROSS),build/netns/$(arch)/telepresence-netns)
+
+build/netns.json: $(NETNS) $(CROSS_NETNS) tools/build_netns.ts
+	@$(DENO) run --allow-read --allow-write=build tools/build_netns.ts $$(uname -m)=$(NETNS) \
+		$(foreach arch,$(CROSS),$(arch)=build/netns/$(arch)/telepresence-netns)
 
 build/main.js: $(SOURCES) build/agent.js build/shims.json build/netns.json
 	@$(DENO) bundle --quiet --minify --output $@ main.ts
@@ -85,6 +91,15 @@ build/telepresence: build/main.js $(wildcard onefile/* tools/delivery/*.ts) tool
 		$(DENO) run --allow-all tools/build_onefile.ts build/main.js $@ && \
 		echo "Built $@ with npm's Deno inside: no denort here (build/compile.log; DENORT_BIN names one)"; \
 	fi
+
+.PHONY: dist
+dist: ## Makes what is published into dist/: every target, sums, install.sh, the formula, licenses (LEVEL=19)
+	@tools/need git=git tar=tar gcc=gcc aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross
+	@$(DENO) run --allow-all tools/build_dist.ts dist $(or $(LEVEL),19)
+
+.PHONY: dist-twice
+dist-twice: ## Makes it twice, in two places, and says what is not equal
+	@$(DENO) run --allow-all tools/build_dist.ts --twice $(or $(LEVEL),3)
 
 .PHONY: demo
 ifdef CONTEXT

@@ -21,11 +21,11 @@ import { keepHeapSmall } from "@/util/mod.ts";
 import agentSource from "./build/agent.js" with { type: "text" };
 import helpers from "./build/netns.json" with { type: "json" };
 import shims from "./build/shims.json" with { type: "json" };
-import { AGENT_IMAGE, VERSION } from "./version.ts";
+import { AGENT_IMAGE, REPOSITORY, VERSION } from "./version.ts";
 
 const host = systemHost({
   version: VERSION,
-  reportTo: "https://github.com/telepresence/telepresence-deno/issues",
+  reportTo: `${REPOSITORY}/issues`,
   exit: Deno.exit,
   run: (flags, around) =>
     runSession(flags, {

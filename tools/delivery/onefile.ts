@@ -17,6 +17,8 @@ export interface OnefileOptions {
   readonly level: number;
   /** The C compiler for the target. @default {that of this machine} */
   readonly compiler?: string;
+  /** Variables for it. */
+  readonly env?: Record<string, string>;
 }
 
 /**
@@ -32,7 +34,7 @@ export async function buildOnefile({ target, bundle, level, ...rest }: OnefileOp
 }
 
 /** What a front carries, and where it is made. */
-export interface FrontOptions extends Pick<OnefileOptions, "out" | "work" | "compiler"> {
+export interface FrontOptions extends Pick<OnefileOptions, "out" | "work" | "compiler" | "env"> {
   readonly runtime: Packed;
   readonly bundle: Packed;
 }
@@ -40,7 +42,7 @@ export interface FrontOptions extends Pick<OnefileOptions, "out" | "work" | "com
 const FRONT = new URL("../../onefile/", import.meta.url).pathname;
 
 /** Makes the executable of what is packed already. @throws {UserError} as {@linkcode buildOnefile} does */
-export async function buildFront({ runtime, bundle, out, work, compiler }: FrontOptions): Promise<void> {
+export async function buildFront({ runtime, bundle, out, work, compiler, env }: FrontOptions): Promise<void> {
   const zstd = await fetchPackage(ZSTD_SOURCES);
   const names = {
     RUNTIME_VERSION: DENO_VERSION,
@@ -54,5 +56,7 @@ export async function buildFront({ runtime, bundle, out, work, compiler }: Front
   const lines = Object.entries(names).map(([name, value]) => `#define ${name} ${JSON.stringify(value)}\n`);
   await Deno.writeTextFile(`${work}/names.h`, lines.join(""));
   const variables = [`ZSTD=${zstd}/deps/zstd`, `NAMES=${work}`, `OUT=${out}`, ...(compiler ? [`CC=${compiler}`] : [])];
-  await requireProgram(["make", "--no-print-directory", "--silent", "-C", FRONT, ...variables]);
+  await requireProgram(["make", "--no-print-directory", "--silent", "-C", FRONT, ...variables], {
+    ...(env && { env }),
+  });
 }
