@@ -28,6 +28,8 @@ NEED_SHELLS := tools/need zsh=zsh fish=fish /usr/share/bash-completion/bash_comp
 	man=man-db groff=groff-base mandoc=mandoc || true
 # A browser for the page of a report: where it cannot be had, those tests are skipped, and say so.
 NEED_BROWSER := tools/need chromium=chromium || true
+# What is published is made and installed in tests; where this lacks, they are skipped, and say so.
+NEED_DELIVERY := tools/need aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross pip3=python3-pip shellcheck=shellcheck ruby=ruby || true
 # A ConfigMap ends at 1 MiB, with all its other fields.
 AGENT_MAX_BYTES := 524288
 
@@ -94,7 +96,7 @@ build/telepresence: build/main.js $(wildcard onefile/* tools/delivery/*.ts) tool
 
 .PHONY: dist
 dist: ## Makes what is published into dist/: every target, sums, install.sh, the formula, licenses (LEVEL=19)
-	@tools/need git=git tar=tar gcc=gcc aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross
+	@tools/need git=git aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross pip3=python3-pip
 	@$(DENO) run --allow-all tools/build_dist.ts dist $(or $(LEVEL),19)
 
 .PHONY: dist-twice
@@ -124,6 +126,7 @@ test: build ## Runs every layer of tests, on the embedded cluster too
 	@$(NEED_NETWORK)
 	@$(NEED_CLIENTS)
 	@$(NEED_PROGRAMS)
+	@$(NEED_DELIVERY)
 	@$(DENO) run --allow-all tools/run_tests.ts all
 
 .PHONY: test-fast
@@ -138,6 +141,7 @@ test-programs: build ## Runs the tests of what is written in C, in real programs
 	@$(NEED_SHELLS)
 	@$(NEED_BROWSER)
 	@$(NEED_PROGRAMS)
+	@$(NEED_DELIVERY)
 	@$(DENO) run --allow-all tools/run_tests.ts programs
 
 .PHONY: test-machine

@@ -49,6 +49,7 @@ const LAYERS: readonly Layer[] = [
       "tests/report",
       "tests/netns",
       "tests/onefile",
+      "tests/delivery",
       "tests/session/fault_table_test.ts",
     ],
     parallel: 2,
