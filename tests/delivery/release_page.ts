@@ -1,4 +1,5 @@
 import { makeDist } from "../../tools/delivery/dist.ts";
+import type { StageOptions } from "../../tools/delivery/stage.ts";
 import { nativeTarget } from "../../tools/delivery/targets.ts";
 import { RELEASES, VERSION } from "../../version.ts";
 
@@ -12,14 +13,14 @@ export interface ReleasePage extends AsyncDisposable {
   readonly asked: readonly string[];
 }
 
-/** Makes what is published for this machine, quickly packed, and publishes it. */
-export async function openReleasePage(): Promise<ReleasePage> {
+/** Makes what is published for this machine, quickly packed, and publishes it. @param options of what is made */
+export async function openReleasePage(options: StageOptions = {}): Promise<ReleasePage> {
   await using stack = new AsyncDisposableStack();
   const directory = await Deno.makeTempDir({ prefix: "telepresence-test-" });
   stack.defer(() => Deno.remove(directory, { recursive: true }));
   const target = nativeTarget();
   if (target === undefined) throw new Error(`There is no target for ${Deno.build.target}`);
-  await makeDist(`${directory}/published`, { targets: [target], level: 3 });
+  await makeDist(`${directory}/published`, { targets: [target], level: 3, ...options });
   const asked: string[] = [];
   const server = stack.use(Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
     const { pathname } = new URL(request.url);

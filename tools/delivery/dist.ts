@@ -3,12 +3,12 @@ import { RELEASES, VERSION } from "../../version.ts";
 import { type Archive, formula } from "./formula.ts";
 import { licenseList } from "./licenses.ts";
 import { buildOnefile } from "./onefile.ts";
-import { openStage } from "./stage.ts";
+import { openStage, type StageOptions } from "./stage.ts";
 import { nativeTarget, type Target, TARGETS } from "./targets.ts";
 import { fetchZig, zigVariables } from "./zig.ts";
 
 /** Options of {@linkcode makeDist}. */
-export interface DistOptions {
+export interface DistOptions extends StageOptions {
   /** Which targets. @default {all} */
   readonly targets?: readonly Target[];
   /** How hard zstd packs, 1 to 19. */
@@ -25,8 +25,9 @@ const HERE = new URL("./", import.meta.url).pathname;
  *
  * @throws {UserError} when something that it takes cannot be had
  */
-export async function makeDist(out: string, { targets = TARGETS, level, tell = () => {} }: DistOptions): Promise<void> {
-  await using stage = await openStage();
+export async function makeDist(out: string, options: DistOptions): Promise<void> {
+  const { targets = TARGETS, level, tell = () => {} } = options;
+  await using stage = await openStage(options);
   const bundle = `${stage.path}/build/main.js`;
   const [zig, licenses] = await Promise.all([fetchZig(), licenseList()]);
   await Deno.mkdir(out, { recursive: true });

@@ -9,13 +9,19 @@ export interface Stage extends AsyncDisposable {
   readonly epoch: number;
 }
 
+/** Options of {@linkcode openStage}. */
+export interface StageOptions {
+  /** Path of a bundle that is there already, for tests. @default {one is built from the copy} */
+  readonly bundle?: string;
+}
+
 /**
  * Copies the sources that git knows (as they are, changes too) to a new directory, and builds the bundle there: so
  * nothing of an earlier build gets in, and a path of this machine that gets into what is made shows as a difference.
  *
  * @throws {UserError} when it cannot be built
  */
-export async function openStage(): Promise<Stage> {
+export async function openStage({ bundle }: StageOptions = {}): Promise<Stage> {
   const path = await Deno.makeTempDir({ prefix: "telepresence-dist-" });
   await using stack = new AsyncDisposableStack();
   stack.defer(() => Deno.remove(path, { recursive: true }));
@@ -28,7 +34,12 @@ export async function openStage(): Promise<Stage> {
   await requireProgram(["tar", "-cf", `${path}.tar`, "-C", ROOT, "--null", "--files-from=-"], { input });
   stack.defer(() => Deno.remove(`${path}.tar`));
   await requireProgram(["tar", "-xf", `${path}.tar`, "-C", path, "--no-same-owner"]);
-  await requireProgram(["make", "--silent", "-C", path, "build/main.js"], { env: { MAKEFLAGS: "" } });
+  if (bundle === undefined) {
+    await requireProgram(["make", "--silent", "-C", path, "build/main.js"], { env: { MAKEFLAGS: "" } });
+  } else {
+    await Deno.mkdir(`${path}/build`);
+    await Deno.copyFile(bundle, `${path}/build/main.js`);
+  }
   const epoch = Number(await requireProgram(["git", "log", "-1", "--format=%ct"], { cwd: ROOT }));
   const owned = stack.move();
   return { path, epoch, [Symbol.asyncDispose]: () => owned.disposeAsync() };
