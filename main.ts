@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { chooseAuthorities, main, systemHost } from "@/cli/mod.ts";
+import { askForNewest, chooseAuthorities, main, systemHost } from "@/cli/mod.ts";
 import { selfCommand } from "@/process/mod.ts";
 import {
   doctor,
@@ -21,7 +21,7 @@ import { keepHeapSmall } from "@/util/mod.ts";
 import agentSource from "./build/agent.js" with { type: "text" };
 import helpers from "./build/netns.json" with { type: "json" };
 import shims from "./build/shims.json" with { type: "json" };
-import { AGENT_IMAGE, REPOSITORY, VERSION } from "./version.ts";
+import { AGENT_IMAGE, RELEASES, REPOSITORY, VERSION } from "./version.ts";
 
 const host = systemHost({
   version: VERSION,
@@ -53,6 +53,13 @@ const host = systemHost({
         return printReport(command.file, around.print);
       case "watch":
         return watchSessions(command, options);
+      case "newest":
+        return askForNewest({
+          ...around,
+          ...command,
+          version: VERSION,
+          releases: around.env["TELEPRESENCE_RELEASES"] ?? RELEASES,
+        });
       case "doctor": {
         const machine = thisMachine(
           { shim: embedded(Deno.build.arch), netns: () => helperFor(Deno.build) },

@@ -31,7 +31,9 @@ export type Command =
   | { readonly kind: "status"; readonly allNamespaces: boolean } & Where & Shown
   | { readonly kind: "watch"; readonly sessions: readonly string[] } & Shown
   | { readonly kind: "report"; readonly file: string }
-  | { readonly kind: "doctor" } & Where & Shown;
+  | { readonly kind: "doctor" } & Where & Shown
+  /** Whether there is a newer version. */
+  | { readonly kind: "newest" } & Shown;
 
 /** What this room answers itself. */
 export type OwnCommand =
@@ -69,6 +71,7 @@ export function readCommand(name: Subcommand, args: readonly string[]): Command 
       return { kind: name, file };
     }
     case "version":
+      return has("--check") ? { kind: "newest", output } : { kind: name };
     case "man":
       return { kind: name };
     case "help": {

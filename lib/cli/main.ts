@@ -107,6 +107,7 @@ async function runSubcommand(command: Command | OwnCommand, terminal: Terminal, 
     case "watch":
     case "report":
     case "doctor":
+    case "newest":
       return await runOnCluster(command, terminal, host);
     default:
       terminal.print(await answer(command, host));

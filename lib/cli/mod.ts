@@ -31,3 +31,4 @@ export { EXIT } from "./report.ts";
 export { Interrupted, type SignalName, SIGNALS } from "./signals.ts";
 export { type Screen } from "./terminal.ts";
 export { UsageError } from "./usage_error.ts";
+export { askForNewest, type NewestOptions } from "./newest.ts";

@@ -114,7 +114,11 @@ export const SUBCOMMANDS = {
   },
   man: { help: "print the manual page, to be read with man --local-file -", options: [] },
   complete: { help: "answer a shell's completion", operands: "[WORD ...]", options: [], hidden: true },
-  version: { help: "show the version", options: [] },
+  version: {
+    help: "show the version",
+    options: [{ long: "--check", help: "Ask the release page whether there is a newer one." }, OUTPUT],
+    more: "Without --check nobody is asked. --output is how the answer is shown.",
+  },
 } as const satisfies Record<string, SubcommandRow>;
 
 /** The name of a subcommand that exists. */

@@ -65,7 +65,16 @@ Deno.test(
         const program = `${home}/.local/bin/telepresence`;
         equals((await requireProgram([program, "--version"], { env: cache })).trim(), VERSION);
         equals((await Array.fromAsync(Deno.readDir(`${home}/.local/bin`))).map(({ name }) => name), ["telepresence"]);
-        match(await Deno.readTextFile(`${home}/.local/share/doc/telepresence/LICENSES.txt`), /^- Deno [\d.]+: MIT/m);
+        const share = (path: string) => Deno.readTextFile(`${home}/.local/share/${path}`);
+        match(await share("doc/telepresence/LICENSES.txt"), /^- Deno [\d.]+: MIT/m);
+        equals(await share("man/man1/telepresence.1"), await requireProgram([program, "man"], { env: cache }));
+        for (
+          const [shell, path] of [
+            ["bash", "bash-completion/completions/telepresence"],
+            ["zsh", "zsh/site-functions/_telepresence"],
+            ["fish", "fish/vendor_completions.d/telepresence.fish"],
+          ] as const
+        ) equals(await share(path), await requireProgram([program, "completion", shell], { env: cache }));
       });
 
       await t.step("install.sh: again, while one runs, and without a hint where it is in PATH", async () => {
@@ -133,6 +142,20 @@ Deno.test(
           env: { ...env, PATH: `${home}/deno-bin:${PATH}` },
         });
         equals(found.trim(), VERSION);
+      });
+
+      await t.step("it asks for a newer version when it is told to, and at no other time", async () => {
+        const program = `${home}/.local/bin/telepresence`;
+        const options = { env: { ...cache, TELEPRESENCE_RELEASES: page.url } };
+        const before = page.asked.length;
+        for (const words of [["--version"], ["version"], ["--help"], ["status", "--help"]]) {
+          await runProgram([program, ...words], options);
+        }
+        const noCluster = { env: { ...options.env, KUBECONFIG: `${home}/none` } };
+        await runProgram([program, "--logfile", "/dev/null", "--run", "true"], noCluster);
+        equals(page.asked.slice(before), []);
+        equals(await requireProgram([program, "version", "--check"], options), `${VERSION} is the newest version\n`);
+        equals(page.asked.slice(before), ["/latest/download/VERSION"]);
       });
 
       const ruby = await has("ruby", "--version");

@@ -1,6 +1,7 @@
 /** One file that runs anywhere (onefile/front.c), with a small program in Deno's place; at the end with Deno itself. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { runProgram } from "@/process/mod.ts";
+import { VERSION } from "../../version.ts";
 import { among, makeOnefile, reached, sheltered, unpackedIn, whyNoMounts } from "./harness.ts";
 
 const linux = Deno.build.os === "linux";
@@ -262,3 +263,36 @@ Deno.test("what cannot start says why", { ignore: !linux }, async (t) => {
     },
   });
 });
+
+const PROGRAM = new URL("../../build/telepresence", import.meta.url).pathname;
+const whyNot = linux && Deno.uid() === 0 ? "" : " (skipped: it takes root on Linux)";
+
+/** What a dynamic program of this machine is linked with: the loader and the libraries of libc's packages. */
+async function libraries(program: string): Promise<string[]> {
+  const { stdout } = await runProgram(["ldd", program]);
+  return [...stdout.matchAll(/^\t(?:\S+ => )?(\/\S+) \(/gm)].map(([, path = ""]) => path);
+}
+
+Deno.test(
+  `the built program starts in a root with libc and nothing else${whyNot}`,
+  { ignore: whyNot !== "" },
+  async () => {
+    const root = await Deno.makeTempDir({ prefix: "telepresence-test-" });
+    try {
+      for (const path of await libraries(Deno.execPath())) {
+        await Deno.mkdir(`${root}${path.replace(/\/[^/]+$/, "")}`, { recursive: true });
+        await Deno.copyFile(await Deno.realPath(path), `${root}${path}`);
+      }
+      await Deno.copyFile(PROGRAM, `${root}/telepresence`);
+      await Deno.mkdir(`${root}/home`);
+      // No /proc, no /dev, no /tmp, no shell.
+      const { code, stdout, stderr } = await runProgram(["chroot", root, "/telepresence", "--version"], {
+        clearEnv: true,
+        env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/home" },
+      });
+      equals([code, stdout, stderr], [0, `${VERSION}\n`, ""]);
+    } finally {
+      await Deno.remove(root, { recursive: true });
+    }
+  },
+);

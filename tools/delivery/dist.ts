@@ -1,4 +1,4 @@
-import { requireProgram, runProgram } from "@/process/mod.ts";
+import { requireProgram } from "@/process/mod.ts";
 import { RELEASES, VERSION } from "../../version.ts";
 import { type Archive, formula } from "./formula.ts";
 import { licenseList } from "./licenses.ts";
@@ -59,10 +59,9 @@ async function makeShare(work: string, bundle: string, level: number): Promise<s
   if (target === undefined) return share;
   await buildOnefile({ target, bundle, out: `${work}/native`, work: `${work}/native-work`, level: Math.min(level, 3) });
   for (const [words, path] of PRINTED) {
-    const { code, stdout } = await runProgram([`${work}/native`, ...words]);
-    if (code !== 0) continue;
+    const printed = await requireProgram([`${work}/native`, ...words]);
     await Deno.mkdir(`${share}/${path.replace(/\/[^/]+$/, "")}`, { recursive: true });
-    await Deno.writeTextFile(`${share}/${path}`, stdout);
+    await Deno.writeTextFile(`${share}/${path}`, printed);
   }
   return share;
 }

@@ -15,7 +15,7 @@ export interface Target {
   readonly arch: "x86_64" | "aarch64";
   /** The official Deno for it; the integrity is npm's. */
   readonly runtime: NpmPackage;
-  /** For `zig cc -target`: Linux by musl, so that the front is static and small. */
+  /** For `zig cc -target`: Linux by musl, so that the front is static and small; macOS 12 or newer. */
   readonly zig: string;
 }
 
@@ -53,7 +53,7 @@ export const TARGETS: readonly Target[] = [
       "darwin-x64",
       "sha512-tPi3CWPRdjW1MaWlvWjORE7Ass5SADdWdj1BF1Q1PEdzi+5u/mC5YhmZzniMiPr81PpaFeqjXaLAsfb8lFsZ0Q==",
     ),
-    zig: "x86_64-macos",
+    zig: "x86_64-macos.12.0",
   },
   {
     triple: "aarch64-apple-darwin",
@@ -63,7 +63,7 @@ export const TARGETS: readonly Target[] = [
       "darwin-arm64",
       "sha512-V8uO1Aolrl/yvdMb5lOtgtigs8YuZBjrOrgviVMiYkQ0swymFfzkae1wZak4Xi24t7vf7d/eiMb/7ryjjVm+tg==",
     ),
-    zig: "aarch64-macos",
+    zig: "aarch64-macos.12.0",
   },
 ];
 
