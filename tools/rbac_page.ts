@@ -44,7 +44,7 @@ With \`--serviceaccount\`: \`serviceaccounts\` get.
 
 Without these it works as well, and tells less:
 
-${optional.map(({ resource, verbs, why }) => `- \`${resource}\` ${verbs.join(", ")}: ${why}`).join("\n")}
+${optional.map(({ resource, verbs, why }) => item(`\`${resource}\` ${verbs.join(", ")}: ${why}`)).join("\n")}
 
 Before Kubernetes 1.35 either verb of \`pods/portforward\` is enough: \`get\` for WebSocket, \`create\` for servers from 1.35
 on, which ask for it as well. Where it is refused altogether, \`pods/exec\` (\`get\`, \`create\`) does in its place: each
@@ -56,6 +56,17 @@ the swapped workload's, whose token is there for your process as it would be in 
 These Roles are what the tests on the real cluster use (\`tests/e2e/rbac_test.ts\`): each is enough, and each right that
 is taken away is missed with a sentence.
 `;
+}
+
+/** An item of a list, in lines as the formatter wants them. */
+function item(text: string): string {
+  const lines = ["-"];
+  for (const word of text.split(" ")) {
+    const longer = `${lines.at(-1)} ${word}`;
+    if (longer.length <= 120) lines[lines.length - 1] = longer;
+    else lines.push(`  ${word}`);
+  }
+  return lines.join("\n");
 }
 
 function role(rights: readonly Right[]): string {
