@@ -46,7 +46,7 @@ const host = systemHost({
     if (command.kind !== "doctor") chooseAuthorities("system");
     switch (command.kind) {
       case "recover":
-        return recover(command, options);
+        return recover(command, { ...options, netns: () => helperFor(Deno.build) });
       case "status":
         return showStatus(command, options);
       case "report":

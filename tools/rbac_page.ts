@@ -53,6 +53,9 @@ configmaps and services is used to find out what there is when the answer to a c
 outside the namespace. The proxy's pod uses no rights at all: it runs under the namespace's default service account, or
 the swapped workload's, whose token is there for your process as it would be in any pod.
 
+With \`--method vpn-tcp\`, \`list\` on \`servicecidrs\`, \`nodes\`, and \`pods\` and \`services\` of all namespaces finds more of
+the cluster's ranges beforehand; what is not found is reached by name.
+
 These Roles are what the tests on the real cluster use (\`tests/e2e/rbac_test.ts\`): each is enough, and each right that
 is taken away is missed with a sentence.
 `;

@@ -10,7 +10,7 @@ import type { Refusal } from "./inject/carriable.ts";
 import type { NamespaceVerdict } from "./namespace/probe.ts";
 
 /** Methods that are built. */
-export const METHODS = ["inject-tcp", "namespace"] as const;
+export const METHODS = ["inject-tcp", "namespace", "vpn-tcp"] as const;
 /** The word of a method that is built. */
 export type MethodName = typeof METHODS[number];
 
@@ -58,6 +58,29 @@ export const METHOD_FACTS: Readonly<Record<MethodName, MethodFacts>> = {
       "Multicast and broadcast go nowhere",
     ],
   },
+  "vpn-tcp": {
+    what: "Every program of this machine is carried to the cluster, and to what `--also-proxy` names. Linux, with root",
+    carries: [
+      "TCP and UDP over IPv4 and IPv6 to Services and pods, with the pod's own errno for each connect",
+      "Names of the cluster, in all their forms and with records of every type, whatever resolves them",
+      "Names that this machine's own name servers do not know, where the cluster's do",
+      "Services that appear later, and addresses outside of the known ranges that the pod resolved a name to",
+      "Hosts and ranges of `--also-proxy`; names with all their addresses, as the pod has them by then",
+      "Everything else as before: public sites, the developer's own network and its names, other VPNs",
+      "Listeners of the command are the host's own",
+    ],
+    announced: ["ping", "other network namespaces (containers)", "a second session of this method"],
+    limits: [
+      "One session of this method on a machine; others beside it are no problem",
+      "Ranges that are a subnet of this machine, or a VPN's route, are refused where `--never-proxy` names none of them",
+      "Containers and other network namespaces of this machine are not carried",
+      "Programs that ask other name servers than those of /etc/resolv.conf, or over TLS, hear what those know",
+      "The machine's name servers come to know which names are asked for, and the cluster's too",
+      "Ping to the cluster is not answered: the pod may send no ICMP",
+      "Programs that are bound to one network device are left alone",
+      "A name server that is reached by a link-local address alone is not seen",
+    ],
+  },
 };
 
 /** What a choice is made from. */
@@ -68,6 +91,8 @@ export interface ChoiceInput {
   readonly hasShim: boolean;
   /** Why the preload library cannot carry the command; undefined when it can. */
   readonly refusal?: Refusal;
+  /** Whether there is a helper for this machine. @default {false} */
+  readonly hasHelper?: boolean;
   /** The command's first word. */
   readonly program: string;
   /** Whether the session runs as root, whose programs need no setuid bit. */
@@ -114,7 +139,11 @@ export const CHOICES: readonly Row[] = [
  * @throws {UserError} that says why none is possible, or the one that is wanted is not, and what is
  */
 export async function chooseMethod(input: ChoiceInput): Promise<Choice> {
-  const { wanted, hasShim, refusal, program, isRoot } = input;
+  const { wanted, hasShim, hasHelper = false, refusal, program, isRoot } = input;
+  if (wanted === "vpn-tcp") {
+    if (hasHelper) return { method: wanted }; // whatever the command is: the whole machine is carried
+    throw new UserError(`Cannot use --method vpn-tcp: there is no helper for ${Deno.build.os} on ${Deno.build.arch}`);
+  }
   const preloads = hasShim && refusal === undefined;
   if (wanted === "inject-tcp" && preloads) return { method: wanted };
   if (wanted === undefined && preloads) return { method: "inject-tcp", reason: `"${program}" can be preloaded` };

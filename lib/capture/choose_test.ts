@@ -39,6 +39,8 @@ Deno.test("chooseMethod() takes the best that machine and command allow", async 
       of: input({ wanted: "namespace", namespace: FORBIDDEN }),
       want: "Cannot use --method namespace: AppArmor forbids them",
     },
+    { name: "vpn-tcp is wanted", of: input({ wanted: "vpn-tcp", hasHelper: true, refusal: GO }), want: "vpn-tcp" },
+    { name: "vpn-tcp is wanted elsewhere", of: input({ wanted: "vpn-tcp" }), want: /vpn-tcp: there is no helper for/ },
   ];
   for (const { name, of, want } of cases) {
     await t.step(name, async () => {
@@ -79,5 +81,5 @@ Deno.test("docs/methods.md has the table", async () => {
   const page = await Deno.readTextFile(new URL("../../docs/methods.md", import.meta.url));
   const { methodsPage } = await import("./methods_page.ts");
   equals(page, methodsPage(), "to write it anew: deno run -A tools/write_methods_page.ts");
-  ok(CHOICES.at(-1)?.method === "none" && METHODS.length === 2);
+  ok(CHOICES.at(-1)?.method === "none" && METHODS.length === 3);
 });

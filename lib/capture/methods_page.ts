@@ -44,7 +44,7 @@ names what forbids it:
 
 ${table(FORBIDDEN)}
 
-\`vpn-tcp\` and \`container\` are words of Telepresence 1 that are not built yet.
+\`container\` is a word of Telepresence 1 that is not built yet.
 `;
 }
 

@@ -21,6 +21,7 @@ export { type NamespaceVerdict, probeNamespace, type ProbeOptions } from "./name
 export type { TcpSettings } from "./inject/plug.ts";
 export { type InjectOptions, startInject } from "./inject/inject.ts";
 export { type InjectProbeOptions, probeInject } from "./inject/probe.ts";
+export { isMachineLeft, recoverMachine } from "./vpn/leftover.ts";
 export { type Machine, type MachineOptions, openMachine, wordsOfRoot } from "./vpn/machine.ts";
 export { type MachineRoute, requireNoOverlap } from "./vpn/overlap.ts";
 export { coverOf, formatRange, parseRange, type Range } from "./vpn/ranges.ts";

@@ -51,6 +51,10 @@ export interface Flags {
   readonly publish: readonly number[];
   /** Addresses, ranges (CIDR) and names whose connections stay on the host. */
   readonly neverProxy: readonly string[];
+  /** Addresses, ranges (CIDR) and names whose connections go to the pod, where not all do. */
+  readonly alsoProxy: readonly string[];
+  /** Whether the cluster is taken to ask this machine for names that it does not know. */
+  readonly localCluster: boolean;
   /** How many seconds a lost connection to the pod is waited for; a minute when absent. */
   readonly graceSeconds?: number;
   /** What runs on the host. */
@@ -88,7 +92,7 @@ export interface EnvironmentWanted {
 }
 
 /** Ways to capture a command's connections. */
-export type Method = "inject-tcp" | "namespace";
+export type Method = "inject-tcp" | "namespace" | "vpn-tcp";
 
 /** What a session does to the cluster. */
 export type Operation =
@@ -156,7 +160,8 @@ export const FLAGS = [
     help:
       "How the command's connections reach the cluster. inject-tcp preloads a library into one command and what it " +
       "starts, but not into static binaries, Go programs and setuid programs. namespace gives the command a network of " +
-      "its own and carries every program, on Linux and without root. Default: inject-tcp where it can carry the " +
+      "its own and carries every program, on Linux and without root. vpn-tcp leads the cluster's addresses and names " +
+      "there for every program of this machine; sudo asks for a password. Default: inject-tcp where it can carry the " +
       "command, else namespace.",
     later: (method) =>
       isMethod(method)
@@ -288,8 +293,11 @@ export const FLAGS = [
     long: "--also-proxy",
     value: "HOST",
     repeats: true,
-    help: "Send connections to this host, address or range through the cluster as well.",
-    later: later("leave it out, as --method inject-tcp sends all connections of the command through the cluster"),
+    help:
+      "With --method vpn-tcp, send connections to this host, address or range (CIDR) through the cluster as well. " +
+      "May be repeated. The other methods send all connections of the command there.",
+    check: (value) =>
+      isHostOrRange(value) ? undefined : `invalid host: '${value}' (expected a name, an address or a range)`,
   },
   {
     long: "--never-proxy",
@@ -302,8 +310,9 @@ export const FLAGS = [
   },
   {
     long: "--local-cluster",
-    help: "Work around the name server of a cluster on this machine.",
-    later: later("leave it out, as --method inject-tcp has names resolved in the pod wherever the cluster is"),
+    help:
+      "With --method vpn-tcp, take it for sure that the cluster asks this machine for names that it does not know. " +
+      "Without it, that is found out.",
   },
   {
     long: "--mount",
@@ -466,6 +475,8 @@ export function readFlags(typed: Typed): Flags {
     ...(isShown && { show: shown === "json" ? "json" : "text" }),
     publish: [...new Set(typed.all("--publish").map(Number))],
     neverProxy: [...new Set(typed.all("--never-proxy"))],
+    alsoProxy: [...new Set(typed.all("--also-proxy"))],
+    localCluster: typed.last("--local-cluster") !== undefined,
     ...(grace !== undefined && { graceSeconds: Number(grace) }),
     run: command === undefined ? { kind: "shell" } : { kind: "command", words: [command, ...args] },
     ...(logfile !== undefined && { logfile }),
@@ -499,7 +510,7 @@ function cut(given: string): [string, string] {
 }
 
 function isMethod(word: string | undefined): word is Method {
-  return word === "inject-tcp" || word === "namespace";
+  return word === "inject-tcp" || word === "namespace" || word === "vpn-tcp";
 }
 
 function readExpose(values: readonly string[]): Exposed[] {

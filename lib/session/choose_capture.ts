@@ -13,6 +13,7 @@ import {
 import type { Pod } from "@/pod/mod.ts";
 import { UserError } from "@/util/mod.ts";
 import type { Around } from "./session.ts";
+import { prepareVpn, type VpnPreparation } from "./vpn_capture.ts";
 
 /** What a session tells its method. */
 export type CaptureOptions =
@@ -24,6 +25,16 @@ export interface ChosenCapture {
   readonly method: MethodName;
   /** What the user hears of it: the method, its reason where it was our choice, its limits. */
   readonly announcement: string;
+  /**
+   * Asks machine and cluster for what it takes, and the user for a password where it must be. Nothing changes yet.
+   *
+   * @throws {UserError} when it cannot be had
+   */
+  prepare(options: Omit<VpnPreparation, "helper" | "directories">): Promise<PreparedCapture>;
+}
+
+/** A method that can be started. Disposing it gives back what was had for it. */
+export interface PreparedCapture extends AsyncDisposable {
   /** Starts carrying. */
   start(pod: Pod, options: CaptureOptions): Promise<Capture>;
 }
@@ -46,6 +57,7 @@ export async function chooseCapture(
     ...(wanted && { wanted }),
     ...(refusal && { refusal }),
     hasShim: shim !== undefined,
+    hasHelper: await netns() !== undefined,
     program,
     isRoot: Deno.uid() === 0,
     namespace: async () => await probeNamespace(await netns(), { directories }),
@@ -56,13 +68,28 @@ export async function chooseCapture(
   return {
     method,
     announcement,
-    async start(pod, options) {
-      if (method === "inject-tcp" && shim !== undefined) {
-        return await startInject(pod, { ...options, shim, directories: shimPlaces(env, home) });
+    async prepare(preparation) {
+      const helper = async () => {
+        const found = await netns();
+        if (found === undefined) throw new UserError(`Cannot use --method ${method}: its program is not here`);
+        return found;
+      };
+      if (method === "vpn-tcp") {
+        const prepared = await prepareVpn({ ...preparation, helper: await helper(), directories });
+        return {
+          start: (pod, { log = preparation.log }) => prepared.start(pod, log),
+          [Symbol.asyncDispose]: () => prepared[Symbol.asyncDispose](),
+        };
       }
-      const helper = await netns();
-      if (helper === undefined) throw new UserError(`Cannot use --method ${method}: its program is not here`);
-      return await startNamespace(pod, { ...options, helper, directories });
+      return {
+        async start(pod, options) {
+          if (method === "inject-tcp" && shim !== undefined) {
+            return await startInject(pod, { ...options, shim, directories: shimPlaces(env, home) });
+          }
+          return await startNamespace(pod, { ...options, helper: await helper(), directories });
+        },
+        [Symbol.asyncDispose]: () => Promise.resolve(),
+      };
     },
   };
 }

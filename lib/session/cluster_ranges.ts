@@ -35,7 +35,7 @@ export interface ClusterRanges {
 
 /** What finding needs. */
 export interface RangesOptions {
-  readonly kube: KubeClient;
+  readonly kube: Pick<KubeClient, "list" | "create" | "watch">;
   readonly namespace: string;
   readonly log: Log;
   readonly signal: AbortSignal;

@@ -35,6 +35,10 @@ export interface Wanted {
   readonly publish?: readonly number[];
   /** Addresses, ranges (CIDR) and names whose connections stay on the host, beside the API server's. */
   readonly neverProxy?: readonly string[];
+  /** Addresses, ranges (CIDR) and names whose connections go to the pod, where not all do. */
+  readonly alsoProxy?: readonly string[];
+  /** Whether the cluster is taken to ask this machine for names that it does not know. */
+  readonly localCluster?: boolean;
   readonly run: { readonly kind: "command"; readonly words: readonly [string, ...string[]] } | {
     readonly kind: "shell";
   };

@@ -122,6 +122,13 @@ export const RIGHTS: readonly Right[] = [
     when: "optional",
   },
   {
+    group: "",
+    resource: "services",
+    verbs: ["create", "list", "watch"],
+    why: "see their range (create: by dry runs alone) and new ones, for --method vpn-tcp",
+    when: "optional",
+  },
+  {
     group: "autoscaling",
     resource: "horizontalpodautoscalers",
     verbs: ["list"],

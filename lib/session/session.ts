@@ -31,6 +31,7 @@ import type { Teller } from "./teller.ts";
 import { openRecordFile, startRecord } from "./traffic/record.ts";
 import { serveTraffic, trafficSocket } from "./traffic/serve_traffic.ts";
 import { type Traffic, watchTraffic } from "./traffic/traffic.ts";
+import { waysTo } from "./vpn_capture.ts";
 import { acquireWorkload } from "./workload/acquire.ts";
 import { readImageEnvironment } from "./workload/image_environment.ts";
 
@@ -167,6 +168,11 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   step(undefined);
   const { plan } = prepared;
   if (wanted.show !== undefined) return choose(showPlan(prepared, wanted.show, around.print));
+  const neverProxy = [
+    ...new Set([...waysTo(cluster), ...await addressesOf(cluster.server)]),
+    ...wanted.neverProxy ?? [],
+  ];
+  await using capturer = await capturing.prepare({ kube, namespace, wanted, neverProxy, say, log, signal });
   announce(prepared, capturing.announcement, teller);
 
   // Action.
@@ -202,8 +208,8 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   await using _watchable = await serveTraffic(life.traffic, socket, { record, log: log.room("NET") });
   const why = (error: unknown) => explainLoss(plan, workload.pod, kube, error);
   // Without the signal: a command that is told to end still has the pod's network while it does.
-  await using capture = await orBack(capturing.start(pod, {
-    neverProxy: [...await addressesOf(cluster.server), ...(wanted.neverProxy ?? [])],
+  await using capture = await orBack(capturer.start(pod, {
+    neverProxy,
     podName: workload.pod,
     neededDirectories: [Deno.cwd(), around.home],
     publish: [...plan.expose.map(({ host }) => host), ...(wanted.publish ?? [])],

@@ -26,6 +26,8 @@ export interface Played {
   readonly names?: Readonly<Record<string, string>>;
   /** Where a name server listens on the machine itself, as systemd-resolved does. */
   readonly stub?: string;
+  /** Whether a VPN takes everything but the wire's own network, by rules as wg-quick makes them. @default {false} */
+  readonly vpn?: boolean;
   /** A TCP address outside of the played world that is reached by it. */
   readonly way?: { readonly address: string; readonly port: number };
 }
@@ -88,10 +90,23 @@ ip link add name wire type veth peer name wire netns ${world.pid}
 ip link set wire addrgenmode none; ip address add ${OWN}/24 dev wire; ip address add fd77::2/64 dev wire nodad
 ip link set wire up
 ip route add default via ${WORLD}
+${
+    played.vpn
+      ? `ip link add name vpn type veth peer name vpn netns ${world.pid}
+ip link set vpn addrgenmode none; ip address add 10.8.0.2/32 dev vpn; ip link set vpn up
+ip route add default dev vpn table 51820; ip route add 10.8.0.1/32 dev vpn
+ip rule add not fwmark 51820 lookup 51820; ip rule add lookup main suppress_prefixlength 0`
+      : ""
+  }
 ${filesOf(played, directory)}
 ${played.setUp ?? ""}`);
   const around = ["nsenter", `--net=/proc/${world.pid}/ns/net`, "--"];
   const setUpWorld = `ip link set lo up; ip address add ${WORLD}/24 dev wire; ip link set wire up
+${
+    played.vpn
+      ? "ip address add 10.8.0.1/24 dev vpn; ip link set vpn up; echo 1 >/proc/sys/net/ipv4/conf/vpn/proxy_arp"
+      : ""
+  }
 ${played.way === undefined ? "" : `ip address add ${played.way.address}/32 dev lo`}`;
   const { code, stderr } = await runProgram(["nsenter", ...around.slice(1), "sh", "-euc", setUpWorld]);
   equals(code, 0, stderr);

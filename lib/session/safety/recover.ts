@@ -5,6 +5,7 @@
  * @module
  */
 import { configMaps, deployments, type KubeClient, loadKubeconfig, openKubeClient, services } from "@/kube/mod.ts";
+import { isMachineLeft, recoverMachine } from "@/capture/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { messageOf, UserError } from "@/util/mod.ts";
 import { SESSION_LABEL } from "../manifest.ts";
@@ -22,6 +23,8 @@ export interface RecoverOptions {
   readonly log: Log;
   readonly say: (line: string) => void;
   readonly signal: AbortSignal;
+  /** Gives the program that gives a machine back, undefined where there is none. */
+  readonly netns?: () => Promise<Uint8Array<ArrayBuffer> | undefined>;
 }
 
 /** Which sessions are meant. */
@@ -47,8 +50,10 @@ export async function recover(wanted: RecoverWanted, options: RecoverOptions): P
   const { say } = options;
   const left = await readLeftOver(options);
   if (wanted.sessions.length === 0) {
-    if (left.length === 0) say("Nothing is left over by sessions of this machine.");
-    return await recoverStored(left, options) ? 0 : 255;
+    const hadMachine = await isMachineLeft();
+    if (left.length === 0 && !hadMachine) say("Nothing is left over by sessions of this machine.");
+    const isMachineBack = !hadMachine || await recoverNetwork(options);
+    return await recoverStored(left, options) && isMachineBack ? 0 : 255;
   }
   let isWhole = true;
   for (const session of wanted.sessions) {
@@ -73,14 +78,33 @@ export async function healBefore(
 ): Promise<void> {
   const { say } = around.teller;
   const left = (await readLeftOver({ ...around, say })).filter(({ record }) => record.steps.length > 0);
-  if (left.length === 0) return;
+  const hadMachine = await isMachineLeft();
+  if (left.length === 0 && !hadMachine) return;
+  if (hadMachine) say("A session that is gone left this machine's routes and firewall rules as it had them.");
   for (const { record } of left) {
     const things = record.steps.map(leftoverOf).join(", ");
     say(`A session that is gone (${record.doing}, since ${record.since}) left in "${record.namespace}": ${things}`);
   }
   const isWanted = wanted.recover || await around.ask?.("Give it back now?");
+  if (isWanted && hadMachine) await recoverNetwork({ ...around, say });
   if (isWanted) await recoverStored(left, { ...around, say });
   else say("To give it back: telepresence recover (or --recover with the next session)");
+}
+
+/** This machine's own network, as it was before a session of vpn-tcp. @returns whether it is */
+async function recoverNetwork(
+  { netns = () => Promise.resolve(undefined), log, say }: RecoverOptions,
+): Promise<boolean> {
+  try {
+    const helper = await netns();
+    if (helper === undefined) throw new UserError("Cannot give back this machine's network: its program is not here");
+    await recoverMachine(helper, { log });
+    say("Gave back this machine's routes and firewall rules");
+    return true;
+  } catch (error) {
+    tellFailure(error, say);
+    return false;
+  }
 }
 
 /** @returns whether nothing is left of them */

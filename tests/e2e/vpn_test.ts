@@ -1,0 +1,341 @@
+/**
+ * `--method vpn-tcp` of the built program on a real cluster, on machines that are played: every program there is
+ * carried, everything else is as before, and whatever ends the session, the machine is byte for byte as it was.
+ */
+import { deepStrictEqual as equals, match } from "node:assert/strict";
+import { isMachineLeft } from "@/capture/mod.ts";
+import { pods, services } from "@/kube/mod.ts";
+import { runProgram } from "@/process/mod.ts";
+import { type Machine, type Played, playMachine, whyNot } from "../vpn/played_machine.ts";
+import {
+  type Cluster,
+  clusterTest,
+  type Ended,
+  FOREIGN,
+  leavesNothing,
+  PROGRAM,
+  type Running,
+  start,
+  until,
+  withNamespace,
+} from "./harness.ts";
+
+const PAGE = /<h1>Hello, world!<\/h1>/;
+const NAMES = ["helloworld", "helloworld.default", "helloworld.default.svc.cluster.local"];
+const reason = FOREIGN ? "the cluster is not the embedded one" : await whyNot();
+
+/** A test on a played machine that reaches the cluster's API server and nothing else of it. */
+function vpnTest(
+  name: string,
+  body: (on: { cluster: Cluster; machine: Machine }) => Promise<void>,
+  played: Played = {},
+): void {
+  if (reason !== undefined) return Deno.test({ name: `${name} (skipped: ${reason})`, ignore: true, fn() {} });
+  clusterTest(name, async (cluster) => {
+    const { hostname, port } = new URL(cluster.kube.config.server);
+    await using machine = await playMachine({ ...played, way: { address: hostname, port: Number(port) } });
+    await body({ cluster, machine });
+  });
+}
+
+/** Starts the program on the machine. */
+function startOn(machine: Machine, cluster: Cluster, ...words: string[]): Running {
+  // Another mount namespace begins in its root.
+  return start(cluster, words, { program: [...machine.enter, "env", "-C", cluster.directory, PROGRAM] });
+}
+
+/** Runs `body` beside a session of vpn-tcp with these words, and ends it in order. */
+async function beside(
+  { cluster, machine }: { cluster: Cluster; machine: Machine },
+  words: readonly string[],
+  body: () => Promise<void>,
+): Promise<Ended> {
+  const before = await machine.state();
+  await using running = startOn(machine, cluster, "--method", "vpn-tcp", ...words, "--run", "sh", "-c", WAIT);
+  await running.said(/^ready$/m);
+  await body();
+  const ended = await running.ended(); // its command ends with its standard input
+  equals(ended.code, 0, ended.stderr);
+  equals(await machine.state(), before, "the machine is as it was");
+  return ended;
+}
+
+const WAIT = "echo ready >&2; read _; true";
+
+vpnTest("every program of the machine reaches the cluster by each name, and everything else as before", async (on) => {
+  const { machine, cluster } = on;
+  const { code: hasGo } = await runProgram(["sh", "-c", "command -v go"]);
+  if (hasGo === 0) {
+    await Deno.writeTextFile(`${cluster.directory}/get.go`, GO_GET);
+    const built = await runProgram(["go", "build", "-o", "get", "get.go"], {
+      cwd: cluster.directory,
+      env: { CGO_ENABLED: "0", GO111MODULE: "off" },
+    });
+    equals(built.code, 0, built.stderr);
+  }
+  const { code: hasNode } = await runProgram(["sh", "-c", "command -v node"]);
+  const ended = await beside(on, [], async () => {
+    const ways = [
+      ...NAMES.map((name) => `curl -sS --max-time 20 http://${name}`),
+      ...NAMES.map((name) => `busybox wget -q -O - http://${name}`),
+      ...NAMES.map((name) =>
+        `python3 -c 'import urllib.request as r; print(r.urlopen("http://${name}").read().decode())'`
+      ),
+      ...(hasGo === 0 ? NAMES.map((name) => `${cluster.directory}/get ${name}`) : []),
+      ...(hasNode === 0 ? [`node -e '${NODE_GET}'`] : []),
+      `curl -sS http://$(getent ahostsv4 helloworld.default | cut -d" " -f1 | head -1)`,
+    ];
+    for (const way of ways) match(await machine.shell(way), PAGE, way);
+    equals(await machine.shell("curl -sS http://www.public.example"), "of the world");
+    equals(await machine.shell("getent ahostsv4 printer.corp.example | cut -d' ' -f1 | head -1"), "192.168.77.9");
+    equals((await machine.run("curl", "-sS", "http://nosuchservice.default")).code, 6); // CURLE_COULDNT_RESOLVE_HOST
+    const said = await machine.shell(`python3 -c '${RECORDS}'`);
+    equals(said.split("\n"), [
+      "SRV 0 53 kube-dns.kube-system.svc.cluster.local",
+      "SRV by TCP 0 53 kube-dns.kube-system.svc.cluster.local",
+      "PTR 0 1 kube-dns.kube-system.svc.cluster.local",
+      "AAAA of a name without one 0 0",
+      "TXT of a name without one 0 0",
+      "a name that is not there 3 0",
+      "the cluster itself, by UDP 0 1",
+    ], said);
+  });
+  match(ended.stderr, /these go to the cluster: 10\.113\.0\.0\/20, .*\(ServiceCIDR objects; pods that are there\)/);
+});
+
+vpnTest(
+  "Services that come later, headless ones, an ExternalName and hosts of --also-proxy are reached",
+  async (on) => {
+    const { machine, cluster } = on;
+    const { items } = await cluster.kube.list(pods, { namespace: "default", labelSelector: "app=tools" });
+    const tools = items[0]?.status.podIP ?? "";
+    await withNamespace(cluster, "vpn", async (namespace) => {
+      await beside(on, ["--also-proxy", "kubernetes.default.svc", "--also-proxy", "203.0.113.7/24"], async () => {
+        const spec = { ports: [{ port: 80, targetPort: 8000 }] };
+        await cluster.kube.create(services, { metadata: { name: "late", namespace }, spec });
+        const headless = { ...spec, clusterIP: "None" };
+        await cluster.kube.create(services, { metadata: { name: "headless", namespace }, spec: headless });
+        const external = { type: "ExternalName", externalName: "helloworld.default.svc.cluster.local" };
+        await cluster.kube.create(services, { metadata: { name: "elsewhere", namespace }, spec: external });
+        const slices = ["late", "headless"].map((name) => ({
+          ...{ apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice", addressType: "IPv4" },
+          metadata: { name, namespace, labels: { "kubernetes.io/service-name": name } },
+          endpoints: [{ addresses: [tools] }],
+          ports: [{ port: 8000, protocol: "TCP" }],
+        }));
+        for (const slice of slices) await cluster.kube.create(ENDPOINT_SLICES, slice);
+        for (const name of ["late", "headless", "elsewhere"]) {
+          await until(
+            `${name} has an address`,
+            async () => (await machine.run("getent", "ahostsv4", `${name}.${namespace}`)).code === 0,
+          );
+        }
+        equals(await machine.shell(`getent ahostsv4 headless.${namespace} | cut -d' ' -f1 | head -1`), tools);
+        match(await machine.shell(`curl -sS http://elsewhere.${namespace}`), PAGE);
+        // Nobody listens there: the pod says so, and no timeout does.
+        for (const name of ["late", "headless"]) {
+          equals((await machine.run("curl", "-sS", "--max-time", "20", `http://${name}.${namespace}:8000`)).code, 7);
+        }
+        match(await machine.shell("curl -ksS https://kubernetes.default.svc/version"), /gitVersion/);
+        equals(await machine.shell("ip route get 203.0.113.200 | grep -o 'dev lo'"), "dev lo");
+      });
+    });
+  },
+);
+
+vpnTest("an exposed port reaches the command, and kubectl goes its own way", async ({ machine, cluster }) => {
+  await Deno.writeTextFile(`${cluster.directory}/here.txt`, "served on the machine\n");
+  const words = ["--new-deployment", "on-machine", "--expose", "18090:8090", "--run", "sh", "-c"];
+  const command = "python3 -m http.server 18090 >/dev/null 2>&1 & echo ready >&2; read _; kill $!";
+  await using running = startOn(machine, cluster, "--method", "vpn-tcp", ...words, command);
+  await running.said(/^ready$/m);
+  await until("the Service leads to the command", async () => {
+    const { stdout } = await machine.run("curl", "-sS", "--max-time", "5", "http://on-machine.default:8090/here.txt");
+    return stdout === "served on the machine\n";
+  });
+  const { hostname } = new URL(cluster.kube.config.server);
+  equals(await machine.shell(`ip route get ${hostname} | grep -o 'dev [a-z]*'`), "dev wire");
+  equals((await running.ended()).code, 0);
+});
+
+vpnTest("a subnet of the machine within the cluster's ranges is told before anything is made", async (on) => {
+  const { machine, cluster } = on;
+  const before = await machine.state();
+  await leavesNothing(cluster, async () => {
+    const { code, stderr } = await startOn(machine, cluster, "--method", "vpn-tcp", "--run", "true").ended();
+    equals(code, 255);
+    match(stderr, /10\.113\.0\.0\/20 of the cluster is also 10\.113\.4\.0\/24 a network of this machine's, on wire/);
+    match(stderr, /--never-proxy 10\.113\.4\.0\/24 leaves that to this machine/);
+    match(stderr, /--method namespace and --method inject-tcp carry one command/);
+  });
+  equals(await machine.state(), before);
+  await beside(on, ["--never-proxy", "10.113.4.0/24"], async () => {
+    match(await machine.shell("curl -sS http://helloworld.default"), PAGE);
+    equals(await machine.shell("ip route get 10.113.4.9 | grep -o 'dev [a-z]*'"), "dev wire");
+  });
+}, { setUp: "ip address add 10.113.4.1/24 dev wire" });
+
+vpnTest("another VPN keeps all but the cluster, the way to it included", async (on) => {
+  await beside(on, [], async () => {
+    match(await on.machine.shell("curl -sS http://helloworld.default"), PAGE);
+    equals(await on.machine.shell("ip route get 8.8.8.8 | grep -o 'dev [a-z]*'"), "dev vpn");
+    const { hostname } = new URL(on.cluster.kube.config.server);
+    equals(await on.machine.shell(`ip route get ${hostname} | grep -o 'dev [a-z]*'`), "dev vpn");
+  });
+}, { vpn: true });
+
+const RESOLVERS: Readonly<Record<string, Played>> = {
+  "as systemd-resolved has it": {
+    resolver: "symlink",
+    resolvConf: "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch .\n",
+    stub: "127.0.0.53",
+    hosts: "mymachines resolve [!UNAVAIL=return] files myhostname dns",
+  },
+  "read-only, with mDNS": { resolver: "read-only", hosts: "files mdns4_minimal [NOTFOUND=return] dns" },
+};
+
+for (const [what, played] of Object.entries(RESOLVERS)) {
+  vpnTest(`names of the cluster and of the machine's network resolve with a resolver ${what}`, async (on) => {
+    await beside(on, [], async () => {
+      for (const name of NAMES) match(await on.machine.shell(`curl -sS http://${name}`), PAGE);
+      equals(await on.machine.shell("getent ahostsv4 printer.corp.example | cut -d' ' -f1 | head -1"), "192.168.77.9");
+    });
+  }, played);
+}
+
+/** Ways to end a session, and the exit code that the program has then, where it can have one. */
+const ENDS: readonly { name: string; end: (running: Running) => void | Promise<void>; code?: number }[] = [
+  { name: "the command ends", end: ({ stdin }) => stdin.close(), code: 0 },
+  { name: "Ctrl-C", end: (running) => running.kill("SIGINT"), code: 130 },
+  { name: "SIGTERM", end: (running) => running.kill("SIGTERM"), code: 143 },
+  { name: "SIGHUP", end: (running) => running.kill("SIGHUP"), code: 129 },
+  { name: "kill -9", end: (running) => running.kill("SIGKILL") },
+];
+
+const SOMETHING_OF_EACH: Played = { resolver: "symlink", hosts: "files mdns4_minimal [NOTFOUND=return] dns" };
+
+vpnTest("whatever ends the session, rules, routes, resolver files and mounts are as they were", async (on) => {
+  const { machine, cluster } = on;
+  const before = await machine.state();
+  for (const { name, end, code } of ENDS) {
+    // Its standard input is closed at the end of all tests alike; a signal is to come first.
+    const command = name === "the command ends" ? WAIT : "echo ready >&2; exec sleep 600";
+    await using running = startOn(machine, cluster, "--method", "vpn-tcp", "--run", "sh", "-c", command);
+    await running.said(/^ready$/m);
+    match(await machine.state(), /table inet telepresence[\s\S]*lookup 29808[\s\S]*nsswitch/, name);
+    await end(running);
+    const ended = await running.ended();
+    if (code !== undefined) equals(ended.code, code, `${name}: ${ended.stderr}`);
+    await until(`the machine is as it was after: ${name}`, async () => await machine.state() === before)
+      .catch(async () => equals(await machine.state(), before, name));
+  }
+}, SOMETHING_OF_EACH);
+
+vpnTest("when everything is killed at once, telepresence recover gives the machine back", async (on) => {
+  const { machine, cluster } = on;
+  const before = await machine.state();
+  await using running = startOn(machine, cluster, "--method", "vpn-tcp", "--run", "sh", "-c", WAIT);
+  await running.said(/^ready$/m);
+  const guardian = Number(/pid (\d+)/.exec(await machine.shell("cat /run/telepresence-vpn-*"))?.[1]);
+  const relay = Number(await Deno.readTextFile(`/proc/${guardian}/task/${guardian}/children`));
+  for (const pid of [guardian, running.pid]) Deno.kill(pid, "SIGSTOP");
+  for (const pid of [relay, guardian, running.pid]) Deno.kill(pid, "SIGKILL");
+  await running.ended();
+  match(await machine.state(), /lookup 29808/);
+  const recovered = await startOn(machine, cluster, "recover").ended();
+  equals(recovered.code, 0, recovered.stderr);
+  match(recovered.stderr, /Gave back this machine's routes and firewall rules/);
+  await until("the machine is as it was", async () => await machine.state() === before)
+    .catch(async () => equals(await machine.state(), before));
+  equals(await isMachineLeft(), false, "the real machine was never touched");
+}, SOMETHING_OF_EACH);
+
+vpnTest("one vpn-tcp on a machine, and any number of the others beside it", async (on) => {
+  const { machine, cluster } = on;
+  await beside(on, [], async () => {
+    const second = await startOn(machine, cluster, "--method", "vpn-tcp", "--run", "true").ended();
+    equals(second.code, 255);
+    match(second.stderr, /another session has this machine \(process \d+\), and there is one/);
+    const ask = ["--run", "sh", "-c", "for i in 1 2 3; do curl -sS http://helloworld.default; done"];
+    const methods = ["namespace", "namespace", "inject-tcp"];
+    const ended = await Promise.all(
+      methods.map((method) => startOn(machine, cluster, "--logfile", "/dev/null", "--method", method, ...ask).ended()),
+    );
+    for (const { code, stdout, stderr } of ended) {
+      equals(code, 0, stderr);
+      equals(stdout.match(/<h1>Hello, world!/g)?.length, 3);
+    }
+    match(await machine.shell("curl -sS http://helloworld.default"), PAGE);
+  });
+});
+
+const ENDPOINT_SLICES = {
+  group: "discovery.k8s.io",
+  version: "v1",
+  plural: "endpointslices",
+  kind: "EndpointSlice",
+  namespaced: true,
+  parse: (value: unknown) => value,
+};
+
+const RECORDS = `
+import socket, struct
+server = (open("/etc/resolv.conf").read().split("nameserver ")[1].split()[0], 53)
+def name(m, at):
+    labels, end = [], None
+    while m[at]:
+        if m[at] >= 192:
+            end = end or at + 2
+            at = (m[at] & 63) << 8 | m[at + 1]
+        else:
+            labels.append(m[at + 1:at + 1 + m[at]].decode()); at += m[at] + 1
+    return ".".join(labels), end or at + 1
+def ask(what, kind, to=server, tcp=False):
+    q = struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 0) + b"".join(bytes([len(l)]) + l.encode() for l in what.split(".")) + b"\\0" + struct.pack("!HH", kind, 1)
+    if tcp:
+        s = socket.create_connection(to); s.sendall(struct.pack("!H", len(q)) + q); f = s.makefile("rb")
+        m = f.read(struct.unpack("!H", f.read(2))[0])
+    else:
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(10); s.sendto(q, to); m = s.recv(65535)
+    count, at = struct.unpack("!H", m[6:8])[0], name(m, 12)[1] + 4
+    words = [str(m[3] & 15), str(count)]
+    if count and kind in (12, 33):
+        at = name(m, at)[1] + 10
+        words = words[:1] + ([str(struct.unpack("!H", m[at + 4:at + 6])[0]), name(m, at + 6)[0]] if kind == 33 else ["1", name(m, at)[0]])
+    return " ".join(words)
+dns = socket.gethostbyname("kube-dns.kube-system")
+print("SRV", ask("_dns._udp.kube-dns.kube-system.svc.cluster.local", 33))
+print("SRV by TCP", ask("_dns._udp.kube-dns.kube-system.svc", 33, tcp=True))
+print("PTR", ask(".".join(reversed(dns.split("."))) + ".in-addr.arpa", 12))
+print("AAAA of a name without one", ask("helloworld.default", 28))
+print("TXT of a name without one", ask("helloworld.default", 16))
+print("a name that is not there", ask("nothing.default", 1))
+print("the cluster itself, by UDP", ask("helloworld.default.svc.cluster.local", 1, (dns, 53)))
+`;
+
+const NODE_GET = `
+const dns = require("node:dns"), http = require("node:http");
+for (const name of "${NAMES.join(" ")}".split(" ")) dns.resolve4(name, (error, addresses) => {
+  if (error) throw error;
+  http.get({ host: addresses[0], headers: { host: name } }, (response) => response.pipe(process.stdout));
+});`;
+
+const GO_GET = `package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+)
+
+func main() {
+	conn, err := net.Dial("tcp", os.Args[1]+":80")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Fprintf(conn, "GET / HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n", os.Args[1])
+	io.Copy(os.Stdout, conn)
+}
+`;
