@@ -59,7 +59,8 @@ enum state {
  * @head_size:	How much of it
  * @again:	Whether there was more to read when its turn was over
  * @dead:	Whether it is to be freed after this turn
- * @touched:	When something last happened (CLOCK_MONOTONIC, seconds)
+ * @began:	When it began (CLOCK_MONOTONIC, seconds)
+ * @touched:	When something last happened
  * @line:	What there is of a line of the session
  */
 struct flow {
@@ -72,7 +73,7 @@ struct flow {
     uint8_t head[HEAD_BYTES];
     size_t head_size;
     bool held, again, dead;
-    time_t touched;
+    time_t began, touched;
     char line[LINE_BYTES];
     size_t line_length;
 };

@@ -21,6 +21,11 @@
 
 /* How long a connection that was let through may take to come: it is on its way on loopback. */
 #define ACCEPT_SECONDS 5
+/*
+ * A program that still connects sends its packet again: a second after the first one, and each time after twice the
+ * time so far at most (RFC 6298, section 5). When it is later than that by this, it has given up.
+ */
+#define GIVEN_UP_SECONDS 3
 /* How long a flow of datagrams may be silent: RFC 4787, section 4.3, wants two minutes at least. */
 #define SILENT_SECONDS 125
 /* How many flows there may be, and a bound for what a program that scans the world can take. */
@@ -90,7 +95,7 @@ struct flow *flow_begin(int protocol, const struct end_point *from, const struct
     flow_count++;
     flow->inner = flow->outer = (struct end){ .flow = flow, .fd = -1 };
     flow->protocol = protocol;
-    flow->touched = now();
+    flow->began = flow->touched = now();
     if (from && to) {
         struct flow **bucket = &buckets[bucket_of(protocol, from, to)];
 
@@ -343,6 +348,7 @@ static void begin_held(uint32_t id, const struct end_point *from, const struct e
     }
     if (flow) {
         answer_queue(sockets->queue, id, false, MARK_NONE); /* Sent again while the first one is still held */
+        flow->touched = now();
         return;
     }
     flow = flow_begin(IPPROTO_TCP, from, to);
@@ -429,7 +435,8 @@ static bool sweep(void)
             go_on(flow);
         if (time == last || flow->dead)
             continue;
-        if ((flow->state == AWAITS_ACCEPT && time - flow->touched > ACCEPT_SECONDS) ||
+        if ((flow->held && time - flow->touched > flow->touched - flow->began + 1 + GIVEN_UP_SECONDS) ||
+            (flow->state == AWAITS_ACCEPT && time - flow->touched > ACCEPT_SECONDS) ||
             (flow->protocol == IPPROTO_UDP && time - flow->touched > SILENT_SECONDS))
             flow_end(flow, false);
     }

@@ -75,6 +75,48 @@ except TimeoutError: print("under way")
   },
 );
 
+insideTest(
+  "a connect that the program gives up is given up in the pod as well",
+  { ...CLUSTER, services: { "10.9.9.9 80": "silence" } },
+  async ({ python, pod }) => {
+    await python(`
+import socket
+s = socket.socket(); s.settimeout(0.3)
+try: s.connect(("10.9.9.9", 80))
+except TimeoutError: s.close()
+`);
+    for (const end = performance.now() + 20_000; pod.givenUp.length === 0;) {
+      if (performance.now() > end) throw new Error("Waited twenty seconds until the pod heard of it");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    equals(pod.givenUp, ["10.9.9.9 80"]);
+  },
+);
+
+insideTest(
+  "a connect that goes on is not given up, however long the pod takes",
+  { ...CLUSTER, held: () => new Promise((resolve) => setTimeout(resolve, 6_000)) },
+  async ({ python }) => equals(await python(`${READ}\nprint(read(("10.96.7.7", 80)))`), "Hello from the pod"),
+);
+
+insideTest("a program inside can trace another one, as a debugger does", CLUSTER, async ({ run }) => {
+  const trace = `
+import ctypes, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+child = os.fork()
+if child == 0:
+    libc.ptrace(0, 0, 0, 0)                              # PTRACE_TRACEME
+    os.kill(os.getpid(), signal.SIGSTOP); os._exit(7)
+os.waitpid(child, 0)
+assert libc.ptrace(7, child, 0, 0) == 0, ctypes.get_errno()   # PTRACE_CONT
+other = os.fork()
+if other == 0: signal.pause()
+assert libc.ptrace(16, other, 0, 0) == 0, ctypes.get_errno()  # PTRACE_ATTACH
+os.waitpid(other, 0); os.kill(other, signal.SIGKILL)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))`;
+  equals((await run("python3", "-c", trace)).stdout, "7\n");
+});
+
 insideTest("programs of every making are carried: static, Go, musl, Java", CLUSTER, async ({ run }) => {
   const directory = await Deno.makeTempDir({ prefix: "telepresence-test-" });
   try {

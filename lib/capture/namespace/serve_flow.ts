@@ -45,15 +45,75 @@ export async function serveFlow(
     await writeAll(conn, formatAnswer("ok"));
     return await serveHostDatagrams(conn, route.to, signal);
   }
-  const connected = await connectTo(route, pod, waiting);
+  using given = untilGivenUp(conn, signal);
+  const connected = await connectTo(route, pod, { ...waiting, signal: given.signal });
+  if (given.isGivenUp()) {
+    if (connected.code === undefined) closeQuietly(connected.duplex);
+    return log.debug(`${subject}: given up by the program`);
+  }
   if (connected.code !== undefined) {
     log.debug(`${subject}: ${connected.message}`);
     return await refuse(connected.code);
   }
   using _peer = closing([connected.duplex], signal);
   await writeAll(conn, formatAnswer("ok"));
-  const reason = await splice(conn, connected.duplex);
+  const reason = await splice(given.rest, connected.duplex);
   log.debug(`${subject}: closed${reason === undefined ? "" : `: ${messageOf(reason)}`}`);
+}
+
+/**
+ * Waits beside something else for the end of a connection on which nothing is said yet: then its program has given up.
+ * What was read for that is read again from `rest`.
+ */
+function untilGivenUp(conn: Duplex, signal: AbortSignal) {
+  const controller = new AbortController();
+  const stop = () => controller.abort(signal.reason);
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  const buffer = new Uint8Array(4096);
+  let isGivenUp = false;
+  let isOver = false;
+  const first = conn.read(buffer).then((count) => {
+    if (count !== null || isOver) return count;
+    isGivenUp = true;
+    controller.abort(new Error("the program has given up"));
+    return count;
+  });
+  first.catch(() => {}); // who reads `rest` hears of it
+  let held: Uint8Array | undefined;
+  const rest: Duplex = {
+    ...plain(conn),
+    async read(into) {
+      if (held === undefined) {
+        const count = await first;
+        if (count === null) return null;
+        held = buffer.subarray(0, count);
+      }
+      if (held.length === 0) return await conn.read(into);
+      const count = Math.min(held.length, into.length);
+      into.set(held.subarray(0, count));
+      held = held.subarray(count);
+      return count;
+    },
+  };
+  return {
+    signal: controller.signal,
+    rest,
+    isGivenUp: () => isGivenUp,
+    [Symbol.dispose]() {
+      isOver = true;
+      signal.removeEventListener("abort", stop);
+    },
+  };
+}
+
+function plain(conn: Duplex): Duplex {
+  return {
+    read: (into) => conn.read(into),
+    write: (bytes) => conn.write(bytes),
+    closeWrite: () => conn.closeWrite(),
+    close: () => conn.close(),
+  };
 }
 
 /** Closes connections at the end of a scope, and when `signal` says so. */
