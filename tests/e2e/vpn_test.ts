@@ -269,6 +269,50 @@ vpnTest("one vpn-tcp on a machine, and any number of the others beside it", asyn
   });
 });
 
+vpnTest("without root, sudo is asked for a small process, and the program itself stays the user's own", async (on) => {
+  const { machine, cluster } = on;
+  if ((await runProgram(["sh", "-c", "command -v sudo"])).code !== 0) return;
+  const nobody = 65534;
+  const kubeconfig = `${cluster.directory}/kubeconfig`;
+  await Deno.copyFile(cluster.kubeconfig, kubeconfig);
+  for (const path of [cluster.directory, cluster.state, kubeconfig]) await Deno.chown(path, nobody, nobody);
+  const asNobody = ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups"];
+  const startAsNobody = (...words: string[]) =>
+    start({ ...cluster, kubeconfig, env: { HOME: cluster.state } }, words, {
+      program: [...machine.enter, "env", "-C", cluster.directory, ...asNobody, PROGRAM],
+    });
+  const before = await machine.state();
+  const refused = await startAsNobody("--method", "vpn-tcp", "--run", "true").ended();
+  equals(refused.code, 255);
+  match(refused.stderr, /until the session ends: sudo may ask you\./);
+  match(refused.stderr, /Cannot use --method vpn-tcp: it needs root for a helper process: .*password/);
+  equals(lessSudo(await machine.state()), lessSudo(before));
+
+  await machine.shell("mkdir -p /etc/sudoers.d; echo 'nobody ALL=(root) NOPASSWD: ALL' >/etc/sudoers.d/developer");
+  await using running = startAsNobody(
+    "--method",
+    "vpn-tcp",
+    "--run",
+    "sh",
+    "-c",
+    "id -u >&2; echo ready >&2; read _; true",
+  );
+  await running.said(/^ready$/m);
+  match(running.heard(), new RegExp(`^${nobody}$`, "m"));
+  const guardian = /pid (\d+)/.exec(await machine.shell("cat /run/telepresence-vpn-*"))?.[1];
+  const userOf = async (pid: string | number) =>
+    /^Uid:\t(\d+)/m.exec(await Deno.readTextFile(`/proc/${pid}/status`))?.[1];
+  equals([await userOf(guardian ?? ""), await userOf(running.pid)], ["0", String(nobody)]);
+  match(await machine.shell("curl -sS http://helloworld.default"), PAGE);
+  running.kill("SIGKILL");
+  await running.ended();
+  await until("the machine is as it was", async () => lessSudo(await machine.state()) === lessSudo(before))
+    .catch(async () => equals(lessSudo(await machine.state()), lessSudo(before)));
+});
+
+/** What sudo itself keeps on /run is its own. */
+const lessSudo = (state: string) => state.split("\n").filter((line) => line !== "sudo").join("\n");
+
 const ENDPOINT_SLICES = {
   group: "discovery.k8s.io",
   version: "v1",

@@ -200,6 +200,7 @@ function openWay(path: string, { address, port }: { address: string; port: numbe
       void (async () => {
         try {
           const other = await Deno.connect({ hostname: address, port });
+          other.setNoDelay(true);
           open.add(other);
           await Promise.allSettled([carry(conn, other), carry(other, conn)]);
           closeOnce(other, open);
