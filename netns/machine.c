@@ -13,9 +13,9 @@
  *      |                              |  ended: give back    |
  *   killed ---------------------->  exit -------------->  give back, exit
  *
- * What there can be to give back: the table of rules.c, the rules and routes of routing.c, and files that were laid
- * over others. The first two are known by their names. Of the last the state file tells, one line each, written before
- * the mount. None of them survives the machine, and neither does the file, which is on /run; so after a power cut
+ * What there can be to give back: the table of rules.c or the chains of iptables.c, the rules and routes of routing.c,
+ * and files that were laid over others. All but the last are known by their names. Of the files, and of iptables, the
+ * state file tells, one line each, written before the change. None of them survives the machine, and neither does the file, which is on /run; so after a power cut
  * nothing is left, and when both processes were killed `--give-back` does what they could not.
  *
  * The state file is locked as long as one of the two lives: that is what makes us the only one of the machine, and tells
@@ -129,6 +129,31 @@ static int undo_mount(const char *from, const char *to)
     return -1;
 }
 
+/**
+ * note_iptables() - Writes down that iptables is about to be used
+ */
+void note_iptables(void)
+{
+    if (lseek(state, 0, SEEK_END) < 0 || write(state, "iptables\n", 9) != 9)
+        die(state_path);
+}
+
+static int undo_iptables(void)
+{
+    char *line = NULL;
+    size_t size = 0;
+    bool used = false;
+    FILE *steps = fopen(state_path, "re");
+
+    if (!steps)
+        return 0;
+    while (getline(&line, &size, steps) > 0)
+        used |= !strcmp(line, "iptables\n");
+    free(line);
+    fclose(steps);
+    return used ? iptables_undo() : 0;
+}
+
 static int undo_mounts(void)
 {
     char from[PATH_MAX], to[PATH_MAX], *line = NULL;
@@ -154,7 +179,7 @@ static int undo_mounts(void)
 static int undo(void)
 {
     static const struct { int (*part)(void); const char *name; } parts[] = {
-        { undo_routing, "routing" }, { delete_table, "nftables" }, { undo_mounts, "mounts" },
+        { undo_routing, "routing" }, { delete_table, "nftables" }, { undo_iptables, "iptables" }, { undo_mounts, "mounts" },
     };
     int failed = 0;
 

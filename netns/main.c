@@ -33,8 +33,9 @@ static void read_words(char **words, struct wanted *wanted)
             wanted->command = words + 1;
             break;
         }
-        if (!strcmp(word, "--machine")) {
+        if (!strcmp(word, "--machine") || !strcmp(word, "--iptables")) {
             wanted->machine = true;
+            wanted->iptables |= !strcmp(word, "--iptables");
             words--;
             continue;
         }

@@ -107,6 +107,7 @@ struct wanted {
     const char *scratch;                        /* An empty directory for ourselves */
     char **command;                             /* NULL to see only whether all of it is possible */
     bool machine;                               /* Whether the machine is carried, and no command */
+    bool iptables;                              /* Whether that is by iptables though nftables may be there */
 };
 
 /* A range of addresses. */
@@ -136,6 +137,12 @@ void show_files(const struct wanted *wanted);
 void set_up_rules(const struct wanted *wanted, struct sockets *sockets);
 int add_range_rule(const struct range *range);
 int delete_table(void);
+extern bool by_iptables;
+
+/* iptables.c */
+int iptables_set_up(const struct sockets *sockets);
+int iptables_add_range(const struct range *range);
+int iptables_undo(void);
 
 /* routing.c */
 void set_up_routing(void);
@@ -149,6 +156,7 @@ int run_machine(const struct wanted *wanted);
 int give_back(void);
 void hear_session(int life);
 void hear_guardian(void) __attribute__((noreturn));
+void note_iptables(void);
 extern int guardian;
 
 /* queue.c */

@@ -40,6 +40,7 @@ enum { FLAG_FIN = 1, FLAG_SYN = 2, FLAG_RST = 4, FLAG_ACK = 16 };
 static struct batch batch;
 static size_t rule_nest;
 static int machine_fd = -1; /* Our socket to the machine's rules */
+bool by_iptables;           /* Whether the machine's rules are those of iptables.c */
 
 static void nft_begin(uint16_t type, uint16_t flags)
 {
@@ -546,11 +547,20 @@ void set_up_rules(const struct wanted *wanted, struct sockets *sockets)
 {
     int fd = netlink_open(NETLINK_NETFILTER);
 
-    if (fd < 0)
-        die("netfilter");
-    if ((!wanted->machine || make_some_table(fd, wanted, sockets, true)) &&
-        make_some_table(fd, wanted, sockets, false))
-        die("nftables");
+    if (wanted->iptables || (fd < 0 && wanted->machine) ||
+        ((!wanted->machine || make_some_table(fd, wanted, sockets, true)) &&
+         make_some_table(fd, wanted, sockets, false))) {
+        int why = wanted->iptables ? EOPNOTSUPP : errno;
+
+        if (!wanted->machine || why == EEXIST || why == EPERM)
+            die("nftables");
+        note_iptables();
+        by_iptables = true;
+        if (iptables_set_up(sockets)) {
+            errno = why;
+            die("nftables, iptables");
+        }
+    }
     if (wanted->machine)
         machine_fd = fd;
     else
@@ -568,6 +578,8 @@ int add_range_rule(const struct range *range)
     uint8_t mask[16] = { 0 }, masked[16];
     size_t bytes = (range->bits + 7) / 8;
 
+    if (by_iptables)
+        return iptables_add_range(range);
     for (size_t i = 0; i < bytes; i++) {
         mask[i] = range->bits >= 8 * (i + 1) ? 0xff : (uint8_t)(0xff << (8 * (i + 1) - range->bits));
         masked[i] = range->base.address[i] & mask[i];
@@ -606,7 +618,7 @@ int delete_table(void)
         close(machine_fd);
     machine_fd = -1;
     if (fd < 0)
-        return -1;
+        return errno == EPROTONOSUPPORT ? 0 : -1; /* A kernel without it has none */
     batch_edge(NFNL_MSG_BATCH_BEGIN);
     nft_begin(NFT_MSG_DELTABLE, NLM_F_ACK);
     attribute_text(&batch, NFTA_TABLE_NAME, TABLE);
@@ -616,5 +628,5 @@ int delete_table(void)
     why = errno;
     close(fd);
     errno = why;
-    return refused && why != ENOENT ? -1 : 0;
+    return refused && why != ENOENT && why != EOPNOTSUPP ? -1 : 0;
 }

@@ -67,6 +67,21 @@ machineTest("both of its processes are killed: recover gives back what they left
   await isAsBefore(machine, before);
 }, PLAYED);
 
+machineTest("chains of iptables are given back too, when all are killed", async (machine) => {
+  if ((await machine.run("sh", "-c", "command -v iptables-legacy")).code !== 0) return;
+  const before = await machine.state();
+  const capture = await start(machine, makePod(), [], {}, true);
+  const { guardian, relay } = await processesOf(machine);
+  Deno.kill(guardian, "SIGSTOP");
+  Deno.kill(relay, "SIGKILL");
+  Deno.kill(guardian, "SIGKILL");
+  await rejects(capture.closed, /has ended/);
+  await dispose(capture);
+  match(await machine.state(), /-N telepresence/);
+  await machine.shell(`${HELPER} --give-back`);
+  await isAsBefore(machine, before);
+});
+
 machineTest("what both left is given back by the next session, too", async (machine) => {
   const before = await machine.state();
   const killed = await start(machine, makePod());

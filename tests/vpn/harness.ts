@@ -48,6 +48,8 @@ export interface OnMachine {
 export interface VpnTest {
   readonly played?: Played;
   readonly options?: Partial<VpnOptions>;
+  /** Whether the machine's rules are those of iptables. @default {false} */
+  readonly iptables?: boolean;
   /** What the pod is asked, where it is not the table. */
   readonly resolve?: (name: string, type: number) => Promise<DnsAnswer> | undefined;
 }
@@ -60,7 +62,7 @@ export function vpnTest(name: string, body: (on: OnMachine) => Promise<void>, te
     playing[0] = machine;
     const before = await machine.state();
     {
-      await using capture = await start(machine, pod, log, test.options);
+      await using capture = await start(machine, pod, log, test.options, test.iptables);
       await body({ machine, capture, pod, log }).catch((error) => {
         throw new Error(`${error instanceof Error ? error.message : error}\n${log.join("\n")}`, { cause: error });
       });
@@ -87,9 +89,10 @@ export async function start(
   pod: Pod,
   log: string[] = [],
   options: Partial<VpnOptions> = {},
+  iptables = false,
 ): Promise<Capture> {
   const told = makeLog((line) => void log.push(line), { verbose: true });
-  const helper = await openMachine({ helper: HELPER, asRoot: [], enter: machine.enter, log: told });
+  const helper = await openMachine({ helper: HELPER, asRoot: [], enter: machine.enter, iptables, log: told });
   return await startVpn(pod, {
     machine: helper,
     ranges: ["10.96.0.0/16", "fd00:96::/112"],

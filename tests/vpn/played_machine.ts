@@ -123,7 +123,7 @@ ${played.way === undefined ? "" : `ip address add ${played.way.address}/32 dev l
     path: (inside) => `/proc/${machine.pid}/root${inside}`,
     run,
     shell,
-    state: () => shell(STATE),
+    state: () => shell(`set +e; ${STATE}`),
     async asked() {
       const lines = await Promise.all(servers.map(async ({ pid }) => {
         const file = `/tmp/asked-${pid}`;
@@ -139,7 +139,7 @@ ${played.way === undefined ? "" : `ip address add ${played.way.address}/32 dev l
 
 /** Everything that is to be byte for byte the same afterwards. */
 const STATE = `
-nft list ruleset; ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; ip -o address
+nft list ruleset; iptables-legacy -t mangle -S 2>&1; ip6tables-legacy -t mangle -S 2>&1; ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; ip -o address
 cut -d' ' -f4- /proc/self/mountinfo
 ls -l /etc/resolv.conf; cat /etc/resolv.conf /etc/nsswitch.conf; ls -A /run`;
 

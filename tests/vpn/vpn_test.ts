@@ -140,6 +140,26 @@ vpnTest(
   { options: { neverProxy: ["10.96.5.5", "10.96.6.0/24", "kept.example"] } },
 );
 
+vpnTest(
+  "where there is iptables alone, it does the same, but that a connection is accepted before it is refused",
+  async ({ machine }) => {
+    if ((await machine.run("sh", "-c", "command -v iptables-legacy")).code !== 0) return;
+    match(await machine.state(), /-A telepresence-to -d 10\.96\.0\.0\/16/);
+    equals(/table inet telepresence/.test(await machine.state()), false);
+    const script = `${READ}
+for host in "10.96.7.7", "fd00:96::7", "helloworld.default", "www.public.example": print(read(host))
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(b"one", ("10.96.7.7", 9999)); print(s.recv(9).decode())
+s = socket.socket(); s.settimeout(5); s.connect(("10.96.7.7", 1))
+try: print(s.recv(1))
+except ConnectionResetError: print("reset")`;
+    equals((await machine.shell(`python3 -c '${script}'`)).split("\n"), [
+      ...Array(3).fill("Hello from the pod"),
+      ...["of the world", "ONE", "reset"],
+    ]);
+  },
+  { iptables: true },
+);
+
 vpnTest("ping is not answered in the name of the cluster", async ({ machine }) => {
   const script = `
 import socket, struct

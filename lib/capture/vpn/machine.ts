@@ -16,6 +16,8 @@ export interface MachineOptions {
   readonly directories?: readonly string[];
   /** The words before a command that make it root's. @default {none for root, else sudo} */
   readonly asRoot?: readonly string[];
+  /** Whether rules are made by iptables though the kernel has nftables. @default {false} */
+  readonly iptables?: boolean;
   /** The words before a command that have it run on the machine, where that is not ours. @default {none} */
   readonly enter?: readonly string[];
   readonly log?: Log;
@@ -60,13 +62,15 @@ export function wordsOfRoot(): readonly string[] {
  * @throws {UserError} when it cannot be started, or another session has the machine
  */
 export async function openMachine(options: MachineOptions): Promise<Machine> {
-  const { helper, directories = ["/tmp"], asRoot = wordsOfRoot(), enter = [], log = silentLog } = options;
+  const { helper, directories = ["/tmp"], asRoot = wordsOfRoot(), enter = [], iptables = false, log = silentLog } =
+    options;
   await using stack = new AsyncDisposableStack();
   const place = stack.use(await placeProgram(helper, directories, "netns"));
   const listener = stack.use(Deno.listen({ transport: "unix", path: place.socket }));
   const inside = `${place.socket}.inside`;
   const [first = place.shim, ...rest] = [...asRoot, ...enter, place.shim];
-  const process = startAttached([first, ...rest, "--machine", "--control", place.socket, "--inside", inside], { log });
+  const mode = iptables ? "--iptables" : "--machine";
+  const process = startAttached([first, ...rest, mode, "--control", place.socket, "--inside", inside], { log });
   const life = await firstConnection(listener, process);
   const helperAnswers = makeAnswers(life, log);
   stack.defer(() => giveBack(life, process));
