@@ -42,6 +42,10 @@
 /* Longest line of the session: two paths. */
 #define COMMAND_BYTES (2 * PATH_MAX + 16)
 
+/* How long one that ends may take: a second. */
+#define ENDING_ROUNDS 20
+#define ENDING_USECONDS 50000
+
 /* The relay's end of the pipe to the guardian: readable when that one has died. */
 int guardian = -1;
 
@@ -60,13 +64,13 @@ static void name_state(void)
 /**
  * lock_state() - Becomes the only one of this machine
  *
- * Ends the helper where there is one, with its process id.
+ * Ends the helper where there is one, with its process id; one that is about to end has a moment for that.
  */
 static void lock_state(void)
 {
     struct stat opened, named;
 
-    for (;;) {
+    for (unsigned round = 0;; round++) {
         char text[32] = "";
 
         state = open(state_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -75,6 +79,11 @@ static void lock_state(void)
         if (flock(state, LOCK_EX | LOCK_NB)) {
             if (errno != EWOULDBLOCK)
                 die(state_path);
+            if (round < ENDING_ROUNDS) {
+                close(state);
+                usleep(ENDING_USECONDS);
+                continue;
+            }
             if (read(state, text, sizeof(text) - 1) < 0)
                 text[0] = '\0';
             fprintf(stderr, "netns: busy: EBUSY: %s\n", strtok(text, "\n") ? text : "pid ?");
