@@ -1,7 +1,8 @@
 /**
  * How a process on the host comes to use the pod's network: the methods, behind one interface.
  *
- * Invariant: knows the pod as the interface `Pod` alone, and launches nothing: it hands out words and an environment.
+ * Invariant: knows the pod as the interface `Pod` alone, and does not launch the command: it hands out words and an
+ * environment.
  *
  * ```ts ignore
  * await using capture = await startInject(pod, { shim });

@@ -89,6 +89,12 @@ vpnTest("every program of the machine reaches the cluster by each name, and ever
     equals(await machine.shell("curl -sS http://www.public.example"), "of the world");
     equals(await machine.shell("getent ahostsv4 printer.corp.example | cut -d' ' -f1 | head -1"), "192.168.77.9");
     equals((await machine.run("curl", "-sS", "http://nosuchservice.default")).code, 6); // CURLE_COULDNT_RESOLVE_HOST
+    const { items } = await cluster.kube.list(pods, { namespace: "default", labelSelector: "app=tools" });
+    const [tools] = items.filter(({ status }) => status.phase === "Running");
+    const where = { namespace: "default", name: tools?.metadata.name ?? "" };
+    const echo = cluster.kube.exec(where, { command: ["timeout", "40", "python3", "-c", UDP_ECHO] });
+    equals(await machine.shell(`python3 -c '${UDP_ASK}' ${tools?.status.podIP}`), "echo of one, echo of two");
+    await echo;
     const said = await machine.shell(`python3 -c '${RECORDS}'`);
     equals(said.split("\n"), [
       "SRV 0 53 kube-dns.kube-system.svc.cluster.local",
@@ -356,6 +362,25 @@ print("TXT of a name without one", ask("helloworld.default", 16))
 print("a name that is not there", ask("nothing.default", 1))
 print("the cluster itself, by UDP", ask("helloworld.default.svc.cluster.local", 1, (dns, 53)))
 `;
+
+/** Answers until it is told to stop. */
+const UDP_ECHO = `
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 7777))
+while True:
+    data, peer = s.recvfrom(100); s.sendto(b"echo of " + data, peer)
+    if data == b"stop": break`;
+
+const UDP_ASK = `
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1); to = (sys.argv[1], 7777)
+def ask(word):
+    for attempt in range(20):
+        try:
+            s.sendto(word, to); said = s.recvfrom(100)[0].decode()
+            if said.endswith(word.decode()): return said
+        except OSError: pass # it is not there yet
+print(ask(b"one"), ask(b"two"), sep=", "); s.sendto(b"stop", to)`;
 
 const NODE_GET = `
 const dns = require("node:dns"), http = require("node:http");
