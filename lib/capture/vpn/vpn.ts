@@ -204,8 +204,7 @@ async function layNsswitch(machine: Machine, path: string): Promise<void> {
   if (wanted === undefined) return;
   const own = `${machine.directory}/nsswitch.conf`;
   await Deno.writeTextFile(own, wanted);
-  await Deno.chmod(machine.directory, 0o711); // every user of the machine reads it, by its mount
-  await Deno.chmod(own, 0o644);
+  await Deno.chmod(own, 0o644); // every user of the machine reads it where it is laid over, and nobody enters its directory
   await machine.tell("bind", own, path);
 }
 
