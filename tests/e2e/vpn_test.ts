@@ -149,20 +149,25 @@ vpnTest(
   },
 );
 
-vpnTest("an exposed port reaches the command, and kubectl goes its own way", async ({ machine, cluster }) => {
-  await Deno.writeTextFile(`${cluster.directory}/here.txt`, "served on the machine\n");
-  const words = ["--new-deployment", "on-machine", "--expose", "18090:8090", "--run", "sh", "-c"];
-  const command = "python3 -m http.server 18090 >/dev/null 2>&1 & echo ready >&2; read _; kill $!";
-  await using running = startOn(machine, cluster, "--method", "vpn-tcp", ...words, command);
-  await running.said(/^ready$/m);
-  await until("the Service leads to the command", async () => {
-    const { stdout } = await machine.run("curl", "-sS", "--max-time", "5", "http://on-machine.default:8090/here.txt");
-    return stdout === "served on the machine\n";
-  });
-  const { hostname } = new URL(cluster.kube.config.server);
-  equals(await machine.shell(`ip route get ${hostname} | grep -o 'dev [a-z]*'`), "dev wire");
-  equals((await running.ended()).code, 0);
-});
+vpnTest(
+  "an exposed port reaches the command, and the way to the cluster is never led there, whatever is asked for",
+  async ({ machine, cluster }) => {
+    await Deno.writeTextFile(`${cluster.directory}/here.txt`, "served on the machine\n");
+    const words = ["--new-deployment", "on-machine", "--expose", "18090:8090", "--run", "sh", "-c"];
+    const command = "python3 -m http.server 18090 >/dev/null 2>&1 & echo ready >&2; read _; kill $!";
+    const wide = ["--method", "vpn-tcp", "--also-proxy", "10.0.0.0/8"]; // the API server is in it
+    await using running = startOn(machine, cluster, ...wide, ...words, command);
+    await running.said(/^ready$/m);
+    await until("the Service leads to the command", async () => {
+      const { stdout } = await machine.run("curl", "-sS", "--max-time", "5", "http://on-machine.default:8090/here.txt");
+      return stdout === "served on the machine\n";
+    });
+    const { hostname } = new URL(cluster.kube.config.server);
+    equals(await machine.shell(`ip route get ${hostname} | grep -o 'dev [a-z]*'`), "dev wire");
+    equals(await machine.shell("ip route get 10.99.9.9 | grep -o 'dev [a-z]*'"), "dev lo");
+    equals((await running.ended()).code, 0);
+  },
+);
 
 vpnTest("a subnet of the machine within the cluster's ranges is told before anything is made", async (on) => {
   const { machine, cluster } = on;
