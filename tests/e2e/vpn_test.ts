@@ -95,6 +95,7 @@ vpnTest("every program of the machine reaches the cluster by each name, and ever
     const echo = cluster.kube.exec(where, { command: ["timeout", "40", "python3", "-c", UDP_ECHO] });
     equals(await machine.shell(`python3 -c '${UDP_ASK}' ${tools?.status.podIP}`), "echo of one, echo of two");
     await echo;
+    if ((await machine.run("sh", "-c", "command -v dig")).code === 0) equals(await machine.shell(DIG), DUG);
     const said = await machine.shell(`python3 -c '${RECORDS}'`);
     equals(said.split("\n"), [
       "SRV 0 53 kube-dns.kube-system.svc.cluster.local",
@@ -367,6 +368,16 @@ print("TXT of a name without one", ask("helloworld.default", 16))
 print("a name that is not there", ask("nothing.default", 1))
 print("the cluster itself, by UDP", ask("helloworld.default.svc.cluster.local", 1, (dns, 53)))
 `;
+
+/** Questions of dig, with EDNS and a cookie, by UDP and by TCP. */
+const DIG =
+  `for words in "SRV _dns._udp.kube-dns.kube-system.svc.cluster.local" "+tcp SRV _dns._udp.kube-dns.kube-system.svc" \
+  "A helloworld.default.svc.cluster.local" "AAAA helloworld.default" "TXT printer.corp.example" "A printer.corp.example"
+do dig +noall +answer +comments $words | grep -o "status: [A-Z]*\\|SRV.*\\|A\t" | tr -s "\n\t" "  "; echo; done`;
+const DUG = [
+  ...Array(2).fill("status: NOERROR SRV 0 100 53 kube-dns.kube-system.svc.cluster.local. "),
+  ...["status: NOERROR A ", "status: NOERROR ", "status: NOERROR ", "status: NOERROR A "],
+].join("\n").trimEnd();
 
 /** Answers until it is told to stop. */
 const UDP_ECHO = `
