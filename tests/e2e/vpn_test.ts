@@ -12,7 +12,6 @@ import {
   clusterTest,
   type Ended,
   FOREIGN,
-  leavesNothing,
   PROGRAM,
   type Running,
   start,
@@ -173,13 +172,12 @@ vpnTest(
 vpnTest("a subnet of the machine within the cluster's ranges is told before anything is made", async (on) => {
   const { machine, cluster } = on;
   const before = await machine.state();
-  await leavesNothing(cluster, async () => {
-    const { code, stderr } = await startOn(machine, cluster, "--method", "vpn-tcp", "--run", "true").ended();
-    equals(code, 255);
-    match(stderr, /10\.113\.0\.0\/20 of the cluster is also 10\.113\.4\.0\/24 a network of this machine's, on wire/);
-    match(stderr, /--never-proxy 10\.113\.4\.0\/24 leaves that to this machine/);
-    match(stderr, /--method namespace and --method inject-tcp carry one command/);
-  });
+  const { code, stderr } = await startOn(machine, cluster, "--method", "vpn-tcp", "--run", "true").ended();
+  equals(code, 255);
+  match(stderr, /10\.113\.0\.0\/20 of the cluster is also 10\.113\.4\.0\/24 a network of this machine's, on wire/);
+  match(stderr, /--never-proxy 10\.113\.4\.0\/24 leaves that to this machine/);
+  match(stderr, /--method namespace and --method inject-tcp carry one command/);
+  equals(/Starting network proxy/.test(stderr), false, stderr);
   equals(await machine.state(), before);
   await beside(on, ["--never-proxy", "10.113.4.0/24"], async () => {
     match(await machine.shell("curl -sS http://helloworld.default"), PAGE);
