@@ -160,6 +160,15 @@ except ConnectionResetError: print("reset")`;
   { iptables: true },
 );
 
+vpnTest("a machine without IPv6 reaches what a cluster of both families has of IPv4", async ({ machine }) => {
+  equals(await machine.shell(`python3 -c '${READ}\nprint(read("both.default"))'`), "Hello from the pod");
+}, {
+  played: {
+    setUp: "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6",
+    resolvConf: "nameserver 192.168.77.1\nnameserver 2001:db8::53\n",
+  },
+});
+
 vpnTest("ping is not answered in the name of the cluster", async ({ machine }) => {
   const script = `
 import socket, struct

@@ -1,6 +1,7 @@
 import { type Log, silentLog } from "@/log/mod.ts";
+import { messageOf } from "@/util/mod.ts";
 import type { Machine } from "./machine.ts";
-import { covers, formatRange, isReachable, type Range, rangeOf } from "./ranges.ts";
+import { covers, formatRange, isIPv6, isReachable, type Range, rangeOf } from "./ranges.ts";
 
 /** What leads to the pod, and what does not whatever is within. */
 export interface Captured {
@@ -40,7 +41,12 @@ export function keepCaptured(
     for (const range of ranges) {
       if (inOne(excluded, range) || inOne(captured, range)) continue;
       captured.push(range); // before the helper is told: what it hands on is known
-      await machine.tell("capture", formatRange(range));
+      try {
+        await machine.tell("capture", formatRange(range));
+      } catch (error) {
+        if (!isIPv6(range)) throw error;
+        log.info(`Not led to the pod, as this machine may have no IPv6: ${messageOf(error)}`);
+      }
     }
   };
   return {
@@ -61,7 +67,10 @@ export function keepCaptured(
       for (const range of ranges) {
         if (inOne(excluded, range)) continue;
         excluded.push(range);
-        await machine.tell("except", formatRange(range));
+        await machine.tell("except", formatRange(range)).catch((error) => {
+          if (!isIPv6(range)) throw error;
+          log.info(`This machine may have no IPv6: ${messageOf(error)}`);
+        });
       }
     },
   };

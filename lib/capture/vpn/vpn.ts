@@ -192,7 +192,9 @@ function keepResolver(path: string, machine: Machine) {
         const address = canonicalAddress(server) ?? server;
         if (seen.has(address)) continue;
         seen.add(address);
-        await machine.tell("names", address);
+        await machine.tell("names", address).catch((error) => {
+          if (!address.includes(":")) throw error; // a machine without IPv6 does not ask it either
+        });
       }
     },
   };
