@@ -127,6 +127,34 @@ vpnTest(
   { options: { alsoProxy: ["203.0.113.9", "198.51.100.77/24", "DB.cloud.example."] } },
 );
 
+const moving = { address: "203.0.113.20" };
+
+vpnTest(
+  "a host of --also-proxy that moves is followed, without anybody asking for its name",
+  async ({ machine, log }) => {
+    moving.address = "203.0.113.21";
+    await until(
+      () => log.some((line) => line.includes("capture 203.0.113.21/32: ok")),
+      "its new address is led to the pod",
+    );
+    equals(await machine.shell(`python3 -c '${READ}\nprint(read("203.0.113.21"))'`), "Hello from the pod");
+  },
+  {
+    options: { alsoProxy: ["moving.example"], namesMs: 100 },
+    resolve: (name, type) =>
+      name.startsWith("moving.example")
+        ? Promise.resolve({
+          rcode: 0,
+          name: "moving.example",
+          records: type === 1
+            ? [{ name: "moving.example", ttl: 1, data: { type: "A" as const, address: moving.address } }]
+            : [],
+          authority: [],
+        })
+        : undefined,
+  },
+);
+
 vpnTest(
   "--never-proxy leaves an address, a range and a name within the cluster's ranges alone",
   async ({ machine, pod }) => {

@@ -62,6 +62,8 @@ export interface VpnOptions {
   readonly resolvConf?: string;
   /** What tells where names are looked for. @default {"/etc/nsswitch.conf"} */
   readonly nsswitchConf?: string;
+  /** How often names that were given as words are resolved again. @default {30 s} */
+  readonly namesMs?: number;
   readonly log?: Log;
   /** Stops the capture, as disposing it does. */
   readonly signal?: AbortSignal;
@@ -150,7 +152,7 @@ export async function startVpn(pod: Pod, options: VpnOptions): Promise<Capture> 
 
   const tell = (error: unknown) => log.info(`vpn-tcp: ${messageOf(error)}`);
   stack.use(repeat(resolver.read, RESOLV_CONF_MS, tell));
-  stack.use(repeat(() => Promise.all([excludeNames(), captureNames()]), NAMES_MS, tell));
+  stack.use(repeat(() => Promise.all([excludeNames(), captureNames()]), options.namesMs ?? NAMES_MS, tell));
   void followServices(captured, options.later, log);
   signal?.addEventListener("abort", end, { once: true });
   stack.defer(() => signal?.removeEventListener("abort", end));
