@@ -14,6 +14,7 @@ import swap from "../../docs/swap.md" with { type: "text" };
 import tunnel from "../../docs/tunnel.md" with { type: "text" };
 import benchmarks from "../../docs/benchmarks.md" with { type: "text" };
 import methods from "../../docs/methods.md" with { type: "text" };
+import proxying from "../../docs/proxying.md" with { type: "text" };
 import rbac from "../../docs/rbac.md" with { type: "text" };
 import troubleshooting from "../../docs/troubleshooting.md" with { type: "text" };
 import volumes from "../../docs/volumes.md" with { type: "text" };
@@ -34,6 +35,7 @@ const PAGES: Readonly<Record<string, string>> = {
   limits,
   methods,
   migration,
+  proxying,
   rbac,
   swap,
   troubleshooting,

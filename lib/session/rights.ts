@@ -96,8 +96,7 @@ export const RIGHTS: readonly Right[] = [
     group: "",
     resource: "pods/exec",
     verbs: ["get", "create"],
-    why:
-      "reach the agent where port-forwards are refused; ask a container as whom it runs, and for its image's variables",
+    why: "reach the agent where port-forwards are refused; ask a container for its user and variables",
     when: "optional",
   },
   {
