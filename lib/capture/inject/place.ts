@@ -69,6 +69,7 @@ async function placeIn(
   bytes: Uint8Array<ArrayBuffer>,
   { what, suffix }: Naming,
 ): Promise<Place> {
+  await removeLeft(parent);
   const directory = await Deno.makeTempDir({ dir: parent, prefix: "telepresence-" }); // 0700, as mkdtemp makes it
   const remove = () => Deno.remove(directory, { recursive: true });
   try {
@@ -82,6 +83,26 @@ async function placeIn(
     throw error;
   }
 }
+
+/**
+ * Removes what killed sessions left: places whose control socket nobody serves any more. A session that is about to
+ * begin has no socket yet, and one that lives takes the connection, which says nothing.
+ */
+async function removeLeft(parent: string): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(parent)) {
+    if (!isDirectory || !name.startsWith("telepresence-")) continue;
+    const { isSocket, uid } = await Deno.lstat(`${parent}/${name}/control`).catch(() => NOTHING);
+    if (!isSocket || uid !== Deno.uid()) continue;
+    try {
+      (await Deno.connect({ transport: "unix", path: `${parent}/${name}/control` })).close();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.ConnectionRefused)) continue;
+      await Deno.remove(`${parent}/${name}`, { recursive: true }).catch(() => {}); // another session does it
+    }
+  }
+}
+
+const NOTHING = { isSocket: false, uid: null };
 
 /** Why a directory cannot hold the shim, as far as that can be known beforehand. */
 async function refusal(parent: string): Promise<string | undefined> {

@@ -1,4 +1,4 @@
-import { ok, rejects, strictEqual as equal } from "node:assert/strict";
+import { deepStrictEqual as equals, ok, rejects, strictEqual as equal } from "node:assert/strict";
 import { isNoexec, placeShim } from "./place.ts";
 
 Deno.test("placeShim() writes the shim where only this user enters, and removes it", async () => {
@@ -42,4 +42,27 @@ Deno.test("isNoexec() takes the mount that lies on top", () => {
   ]];
   for (const [path, want] of cases) equal(isNoexec(path, mounts), want, path);
   equal(isNoexec("/tmp", ""), false);
+});
+
+Deno.test("placeShim() removes what killed sessions left, and nothing of those that live", async () => {
+  const parent = await Deno.makeTempDir();
+  try {
+    for (const name of ["telepresence-dead", "telepresence-alive", "telepresence-young", "other"]) {
+      await Deno.mkdir(`${parent}/${name}`);
+    }
+    using alive = Deno.listen({ transport: "unix", path: `${parent}/telepresence-alive/control` });
+    const dead = Deno.listen({ transport: "unix", path: `${parent}/telepresence-dead/control` });
+    // Closing it removes its file, which that of a killed process does not.
+    await Deno.rename(`${parent}/telepresence-dead/control`, `${parent}/kept`);
+    dead.close();
+    await Deno.rename(`${parent}/kept`, `${parent}/telepresence-dead/control`);
+    const place = await placeShim(new Uint8Array([1]), [parent]);
+    const names = (await Array.fromAsync(Deno.readDir(parent))).map(({ name }) => `${parent}/${name}`).sort();
+    const left = ["other", "telepresence-alive", "telepresence-young"].map((name) => `${parent}/${name}`);
+    equals(names, [...left, place.directory].sort());
+    (await alive.accept()).close();
+    await place[Symbol.asyncDispose]();
+  } finally {
+    await Deno.remove(parent, { recursive: true });
+  }
 });
