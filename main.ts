@@ -13,6 +13,7 @@ import {
   printReport,
   recover,
   runSession,
+  showAgentManifest,
   showStatus,
   thisMachine,
   watchSessions,
@@ -67,6 +68,8 @@ const host = systemHost({
         );
         return doctor(command, { ...options, machine, image: imageFor(around.env, AGENT_IMAGE), chooseAuthorities });
       }
+      case "agent-manifest":
+        return showAgentManifest(command, { ...options, agentSource, image: imageFor(around.env, AGENT_IMAGE) });
     }
   },
 });

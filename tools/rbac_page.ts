@@ -11,12 +11,9 @@ const KINDS = ["deployment", "statefulset", "replicaset", "daemonset", "pod"] as
 
 /** The page as it is to be. */
 export function rbacPage(): string {
-  const optional = optionalRights();
-  const told = optional.filter(({ resource }) => resource === "pods/log" || resource === "events");
-  const made = [...rightsFor({ hasService: true, hasServiceAccount: false }), ...told];
-  const swapped = [...rightsFor({ swaps: "deployment", hasService: false, hasServiceAccount: false }), ...told];
+  const swap = (kind: string) => rightsFor({ swaps: kind, hasService: false, hasServiceAccount: false });
   const others = KINDS.slice(1).map((kind) => {
-    const own = rightsFor({ swaps: kind, hasService: false, hasServiceAccount: false }).filter((right) => right.kind);
+    const own = swap(kind).filter((right) => right.kind);
     return `- ${kind}: ${own.map(({ resource, verbs }) => `\`${resource}\` ${verbs.join(", ")}`).join("; ")}`;
   });
   return `# Which rights does it need?
@@ -24,27 +21,33 @@ export function rbacPage(): string {
 This page is made from the table that \`--plan\` shows (\`lib/session/rights.ts\`). \`telepresence --plan\` with the flags of
 your session prints the rules for just that.
 
-In the namespace where it works, with \`--new-deployment\` (which is the default):
+These are the least Roles, in the namespace where it works. With \`--new-deployment\` (which is the default):
 
 \`\`\`yaml
-${role(made)}
+${role(rightsFor({ hasService: true, hasServiceAccount: false }))}
 \`\`\`
 
 With \`--swap-deployment\`:
 
 \`\`\`yaml
-${role(swapped)}
+${role(swap("deployment"))}
 \`\`\`
 
 For other workloads than Deployments, in addition:
 
 ${others.join("\n")}
 
+With \`--deployment\`, which makes nothing and changes nothing:
+
+\`\`\`yaml
+${role(rightsFor({ isThere: true, hasService: false, hasServiceAccount: false }))}
+\`\`\`
+
 With \`--serviceaccount\`: \`serviceaccounts\` get.
 
 Without these it works as well, and tells less:
 
-${optional.map(({ resource, verbs, why }) => item(`\`${resource}\` ${verbs.join(", ")}: ${why}`)).join("\n")}
+${optionalRights().map(({ resource, verbs, why }) => item(`\`${resource}\` ${verbs.join(", ")}: ${why}`)).join("\n")}
 
 Before Kubernetes 1.35 either verb of \`pods/portforward\` is enough: \`get\` for WebSocket, \`create\` for servers from 1.35
 on, which ask for it as well. Where it is refused altogether, \`pods/exec\` (\`get\`, \`create\`) does in its place: each
@@ -56,8 +59,8 @@ the swapped workload's, whose token is there for your process as it would be in 
 With \`--method vpn-tcp\`, \`list\` on \`servicecidrs\`, \`nodes\`, and \`pods\` and \`services\` of all namespaces finds more of
 the cluster's ranges beforehand; what is not found is reached by name.
 
-These Roles are what the tests on the real cluster use (\`tests/e2e/rbac_test.ts\`): each is enough, and each right that
-is taken away is missed with a sentence.
+These Roles are what the tests on the real cluster use (\`tests/e2e/rbac_test.ts\`): each is enough, and each rule that is
+taken away is missed with a sentence, and nothing is changed.
 `;
 }
 

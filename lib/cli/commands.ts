@@ -33,7 +33,16 @@ export type Command =
   | { readonly kind: "report"; readonly file: string }
   | { readonly kind: "doctor" } & Where & Shown
   /** Whether there is a newer version. */
-  | { readonly kind: "newest" } & Shown;
+  | { readonly kind: "newest" } & Shown
+  | {
+    readonly kind: "agent-manifest";
+    readonly name: string;
+    readonly namespace?: string;
+    readonly ports: readonly number[];
+    readonly serviceAccount?: string;
+    readonly image?: string;
+    readonly output: "yaml" | "json";
+  };
 
 /** What this room answers itself. */
 export type OwnCommand =
@@ -70,6 +79,8 @@ export function readCommand(name: Subcommand, args: readonly string[]): Command 
       if (file === undefined) throw new UsageError(`${name}: expected the FILE that --record wrote`);
       return { kind: name, file };
     }
+    case "agent-manifest":
+      return readAgentManifest(read(name, args));
     case "version":
       return has("--check") ? { kind: "newest", output } : { kind: name };
     case "man":
@@ -88,18 +99,42 @@ export function readCommand(name: Subcommand, args: readonly string[]): Command 
   }
 }
 
+function readAgentManifest({ one, all, operands: [name, ...strays] }: Words): Command {
+  const refuse = (why: string) => new UsageError(`agent-manifest: ${why}`);
+  if (name === undefined) throw refuse("the following arguments are required: NAME");
+  if (strays.length > 0) throw new UsageError(`unrecognized arguments: ${strays.join(" ")}`);
+  // Names of a Service begin with a letter (RFC 1035), and other objects' are made of it.
+  if (!/^[a-z]([a-z0-9-]{0,44}[a-z0-9])?$/.test(name)) throw refuse(`invalid name: '${name}'`);
+  const ports = all("--expose");
+  const wrong = ports.find((port) => !/^[1-9]\d{0,4}$/.test(port) || Number(port) > 65535);
+  if (wrong !== undefined) throw refuse(`argument --expose: invalid port: '${wrong}' (expected 1 to 65535)`);
+  const [namespace, serviceAccount, image] = [one("--namespace"), one("--serviceaccount"), one("--image")];
+  return {
+    kind: "agent-manifest",
+    name,
+    ports: [...new Set(ports.map(Number))],
+    ...(namespace !== undefined && { namespace }),
+    ...(serviceAccount !== undefined && { serviceAccount }),
+    ...(image !== undefined && { image }),
+    output: one("--output") === "json" ? "json" : "yaml",
+  };
+}
+
 /** The words behind a subcommand, by the flags of its row. */
 interface Words {
   /** The value of a flag; the last one, where it was given more than once. */
   one(long: Option["long"]): string | undefined;
+  /** Every value of a flag that may be repeated. */
+  all(long: Option["long"]): readonly string[];
   has(long: Option["long"]): boolean;
   readonly operands: readonly string[];
 }
 
 function read(name: Subcommand, args: readonly string[]): Words {
   const row = subcommandRow(name);
-  const options = Object.fromEntries(row.options.map(({ long, short, value }) => [long.slice(2), {
+  const options = Object.fromEntries(row.options.map(({ long, short, value, repeats = false }) => [long.slice(2), {
     type: value === undefined ? "boolean" as const : "string" as const,
+    multiple: repeats,
     ...(short !== undefined && { short: short.slice(1) }),
   }]));
   const { values, positionals } = cut(name, args, options);
@@ -125,6 +160,10 @@ function read(name: Subcommand, args: readonly string[]): Words {
   }
   return {
     one: (long) => typeof values[long.slice(2)] === "string" ? String(values[long.slice(2)]) : undefined,
+    all(long) {
+      const value = values[long.slice(2)];
+      return Array.isArray(value) ? value.map(String) : [];
+    },
     has: (long) => values[long.slice(2)] === true,
     operands: positionals,
   };
@@ -133,7 +172,7 @@ function read(name: Subcommand, args: readonly string[]): Words {
 function cut(
   name: Subcommand,
   args: readonly string[],
-  options: Record<string, { type: "boolean" | "string"; short?: string }>,
+  options: Record<string, { type: "boolean" | "string"; short?: string; multiple: boolean }>,
 ) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });

@@ -45,6 +45,8 @@ export interface Flags {
   readonly recover: boolean;
   /** A file for a line on each connection and look-up. */
   readonly record?: string;
+  /** Whether a session that has the workload is ended. */
+  readonly takeOver: boolean;
   /** How the plan is shown, instead of acting. */
   readonly show?: "text" | "json";
   /** Ports of the command that are to be on the host's loopback, beside the exposed ones. */
@@ -99,7 +101,9 @@ export type Operation =
   /** It makes a new proxy, by a name of its own when none is given. */
   | { readonly kind: "new"; readonly name?: string }
   /** It puts a proxy in the place of a workload; of its first container when none is named. */
-  | { readonly kind: "swap"; readonly workload: WorkloadName; readonly container?: string };
+  | { readonly kind: "swap"; readonly workload: WorkloadName; readonly container?: string }
+  /** It uses a Deployment that runs the agent already. */
+  | { readonly kind: "existing"; readonly name: string };
 
 /** A port of the pod, and the port of the host where its connections arrive. */
 export interface Exposed {
@@ -195,8 +199,16 @@ export const FLAGS = [
     short: "-d",
     value: "NAME",
     group: "operation",
-    help: "Use an existing Deployment that already runs the proxy.",
-    later: later("--new-deployment NAME makes a proxy for the session and deletes it afterwards"),
+    help:
+      'Use an existing Deployment that already runs the proxy, as "telepresence agent-manifest NAME" prints one, and ' +
+      "leave it as it is; the ports of its container are exposed.",
+    check: (name) => isLabel(name) ? undefined : `invalid name: '${name}' (${LABEL_RULE})`,
+  },
+  {
+    long: "--take-over",
+    help:
+      "With --swap-deployment, end the session that has the workload, and take it. Without this flag it is told who " +
+      "has it, and nothing is done.",
   },
   {
     long: "--context",
@@ -445,6 +457,12 @@ export function readFlags(typed: Typed): Flags {
   const swapped = typed.last("--swap-deployment");
   const swap = swapped === undefined ? undefined : readSwap(swapped);
   if (typeof swap === "string") throw new UsageError(`argument --swap-deployment/-s: ${swap}`);
+  const existing = typed.last("--deployment");
+  const takeOver = typed.last("--take-over") !== undefined;
+  if (takeOver && swap === undefined) throw new UsageError("argument --take-over: only with --swap-deployment");
+  if (existing !== undefined && typed.last("--serviceaccount") !== undefined) {
+    throw new UsageError("argument --serviceaccount: not allowed with argument --deployment/-d, which changes nothing");
+  }
   const shown = typed.last("--output");
   const isShown = typed.last("--plan") !== undefined;
   if (shown !== undefined && !isShown) throw new UsageError("argument --output: only with --plan");
@@ -461,7 +479,10 @@ export function readFlags(typed: Typed): Flags {
   const method = typed.last("--method");
   return {
     ...(isMethod(method) && { method }),
-    operation: swap ?? { kind: "new", ...(name !== undefined && { name }) },
+    operation: swap ??
+      (existing !== undefined
+        ? { kind: "existing", name: existing }
+        : { kind: "new", ...(name !== undefined && { name }) }),
     ...(context !== undefined && { context }),
     ...(namespace !== undefined && { namespace }),
     ...(serviceAccount !== undefined && { serviceAccount }),
@@ -472,6 +493,7 @@ export function readFlags(typed: Typed): Flags {
     ...(timeout !== undefined && { giveBackTimeoutMs: Number(timeout) * 1000 }),
     recover: typed.last("--recover") !== undefined,
     ...(record !== undefined && { record }),
+    takeOver,
     ...(isShown && { show: shown === "json" ? "json" : "text" }),
     publish: [...new Set(typed.all("--publish").map(Number))],
     neverProxy: [...new Set(typed.all("--never-proxy"))],

@@ -108,6 +108,7 @@ async function runSubcommand(command: Command | OwnCommand, terminal: Terminal, 
     case "report":
     case "doctor":
     case "newest":
+    case "agent-manifest":
       return await runOnCluster(command, terminal, host);
     default:
       terminal.print(await answer(command, host));

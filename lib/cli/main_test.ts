@@ -69,7 +69,17 @@ Deno.test("main() ends with 2 at a line without a meaning, before it touches any
     [["status", "x"], "status: sessions are named with --watch alone"],
     [["report"], "report: expected the FILE that --record wrote"],
     [["status", "--output", "xml"], "status: argument --output: invalid choice: 'xml' (choose from 'text', 'json')"],
-    [["agent-manifest"], "agent-manifest: not built yet: --new-deployment NAME makes the proxy for the session"],
+    [["agent-manifest"], "agent-manifest: the following arguments are required: NAME"],
+    [["agent-manifest", "a", "b"], "unrecognized arguments: b"],
+    [["agent-manifest", "9a"], "agent-manifest: invalid name: '9a'"],
+    [
+      ["agent-manifest", "a", "--expose", "0"],
+      "agent-manifest: argument --expose: invalid port: '0' (expected 1 to 65535)",
+    ],
+    [
+      ["agent-manifest", "a", "-o", "text"],
+      "agent-manifest: argument --output: invalid choice: 'text' (choose from 'yaml', 'json')",
+    ],
     [["doctor", "-o", "xml"], "doctor: argument --output: invalid choice: 'xml' (choose from 'text', 'json')"],
     [["completion", "tcsh"], "completion: invalid choice: 'tcsh' (choose from 'bash', 'zsh', 'fish')"],
     [["completion"], "completion: expected a shell (choose from bash, zsh, fish)"],
@@ -95,6 +105,16 @@ Deno.test("main() reads the words behind a subcommand, and runs it without a log
     ["doctor", { kind: "doctor", output: "text" }],
     ["doctor --namespace n -o json", { kind: "doctor", namespace: "n", output: "json" }],
     ["status", { kind: "status", allNamespaces: false, output: "text" }],
+    ["agent-manifest proxy", { kind: "agent-manifest", name: "proxy", ports: [], output: "yaml" }],
+    ["agent-manifest p --expose 80 --expose 90 --expose 80 --image i:1 --serviceaccount s --namespace n -o json", {
+      kind: "agent-manifest",
+      name: "p",
+      ports: [80, 90],
+      namespace: "n",
+      serviceAccount: "s",
+      image: "i:1",
+      output: "json",
+    }],
     ["status -A -o json --context c", { kind: "status", context: "c", allNamespaces: true, output: "json" }],
   ];
   for (const [line, want] of table) {

@@ -11,6 +11,7 @@ const NOTHING_GIVEN: Flags = {
   fromPod: [],
   initContainers: true,
   recover: false,
+  takeOver: false,
   publish: [],
   neverProxy: [],
   alsoProxy: [],
@@ -271,7 +272,7 @@ Deno.test("parse() recognizes each flag of Telepresence 1 that is not built yet,
     });
   }
   await t.step("all are there", () => {
-    const expected = "deployment container-to-host docker-mount docker-run";
+    const expected = "container-to-host docker-mount docker-run";
     equals(ROWS.filter(isLater).map(({ long }) => long.slice(2)), expected.split(" "));
   });
 });

@@ -91,9 +91,28 @@ export const SUBCOMMANDS = {
       "session works), and has the next step below it. The exit code is 255 when there is a problem.",
   },
   "agent-manifest": {
-    help: "print the YAML of a proxy to install",
-    options: [],
-    later: "--new-deployment NAME makes the proxy for the session",
+    help: "print the YAML of a proxy to install, for --deployment",
+    operands: "NAME",
+    options: [
+      { long: "--namespace", value: "NAMESPACE", help: "The namespace that the objects name. Default: none." },
+      {
+        long: "--expose",
+        value: "PORT",
+        repeats: true,
+        help: "Have this port in the Service of the proxy. May be repeated.",
+      },
+      { long: "--serviceaccount", value: "SERVICE_ACCOUNT", help: "The service account of the proxy's pod." },
+      {
+        long: "--image",
+        value: "IMAGE",
+        help:
+          "An image that has the agent in it (the Dockerfile beside the sources makes one). Default: the stock image " +
+          "of the agent's runtime, and the agent in a ConfigMap.",
+      },
+      { long: "--output", short: "-o", value: "FORM", choices: ["yaml", "json"], help: "Default: yaml." },
+    ],
+    more: "The key that lets sessions in is made anew each time, and lies in a Secret: who may read that may use the " +
+      "proxy. To install: telepresence agent-manifest NAME | kubectl apply -f -",
   },
   completion: {
     help: "print the completions of a shell",

@@ -101,11 +101,39 @@ Deno.test("podVariables() counts out what the image brings", async (t) => {
     equals(podVariables(image, { names, sources: false }).variables, { DENO_DIR: "/deno-dir/", FTP_PORT: "21" });
   });
   await t.step("a marked source tells its names", () => {
-    const container = { ...image, TOKEN: "t", [`${SOURCE_MARK}TOKEN`]: "t", [`${SOURCE_MARK}LANG`]: "C.UTF-8" };
-    equals(podVariables(container, sources).variables, { LANG: "C.UTF-8", TOKEN: "t" });
+    const container = { ...image, [`${SOURCE_MARK}TOKEN`]: "t", [`${SOURCE_MARK}LANG`]: "de" };
+    equals(podVariables(container, nothing).variables, { LANG: "de", TOKEN: "t" });
   });
   await t.step("where a source is not marked, only what is certain is left out", () => {
     equals(podVariables({ ...image, TOKEN: "t" }, sources).image, ["DENO_DIR"]);
+  });
+});
+
+Deno.test("podVariables() gives what came from marked sources, as Kubernetes would have given it", async (t) => {
+  const from = (variables: Record<string, string>) =>
+    Object.fromEntries(Object.entries(variables).map(([name, value]) => [SOURCE_MARK + name, value]));
+  await t.step("what the agent's runtime would obey, under its true name", () => {
+    const started = {
+      DENO_DIR: "/agent",
+      ...from({ NODE_OPTIONS: "--require /app.js", DENO_DIR: "/app", LD_PRELOAD: "x" }),
+    };
+    const { variables, loader } = podVariables(started, { names: [], sources: false });
+    equals([variables, loader], [{ NODE_OPTIONS: "--require /app.js", DENO_DIR: "/app" }, ["LD_PRELOAD"]]);
+  });
+  await t.step("env before envFrom", () => {
+    const started = {
+      A: "env",
+      TELEPRESENCE_KEPT_NODE_OPTIONS: "env",
+      ...from({ A: "source", NODE_OPTIONS: "source" }),
+    };
+    const { variables } = podVariables(started, { names: ["A", "TELEPRESENCE_KEPT_NODE_OPTIONS"], sources: false });
+    equals(variables, { A: "env", NODE_OPTIONS: "env" });
+  });
+  await t.step("references that found nothing among the sources", () => {
+    const services = { DB_SERVICE_HOST: "10.0.0.1", DB_SERVICE_PORT: "5432" };
+    const value = `$(${SOURCE_MARK}DB_SERVICE_HOST):1 $(${SOURCE_MARK}NOTHING) $(A)`;
+    const { variables } = podVariables({ ...services, URL: value }, { names: ["URL"], sources: false });
+    equals(variables, { ...services, URL: "10.0.0.1:1 $(NOTHING) $(A)" });
   });
 });
 

@@ -2,7 +2,7 @@
 export interface TemplateEnvironment {
   /** The names in its `env`. */
   readonly names: readonly string[];
-  /** Whether it has `envFrom`, the names of which only the cluster knows. */
+  /** Whether it has `envFrom` without {@linkcode SOURCE_MARK}, the names of which only the cluster knows. */
   readonly sources: boolean;
 }
 
@@ -17,8 +17,9 @@ export interface PodVariables {
 }
 
 /**
- * The prefix with which a template names each of its `envFrom` a second time, so that the names which came from there
- * are known exactly, and without the right to read ConfigMaps and Secrets.
+ * The prefix that the variables of each `envFrom` have in the agent's container. So the names which came from there are
+ * known exactly, without the right to read ConfigMaps and Secrets; and none of them can reach the agent's own runtime,
+ * whatever they are called.
  */
 export const SOURCE_MARK = "TELEPRESENCE_FROM_";
 
@@ -27,6 +28,8 @@ export const SOURCE_MARK = "TELEPRESENCE_FROM_";
  * them: `NODE_OPTIONS`, say. The user's process gets them under their true names.
  */
 export const KEPT_PREFIX = "TELEPRESENCE_KEPT_";
+
+const MARKED_REFERENCE = new RegExp(`\\$\\(${SOURCE_MARK}([^)]+)\\)`, "g");
 
 /** Places of the pod and its name, as in Telepresence 1; then what loads libraries that only the pod has. */
 const PLACES = /^(?:HOME|PATH|HOSTNAME)$/;
@@ -41,27 +44,26 @@ const RUNTIME = /^DENO_/;
  * asking it: its ENV is not in the API, and the order of a process's variables is the container runtime's own affair.
  * So the rest is counted out: what the template names, what came from its `envFrom` (marked, see
  * {@linkcode SOURCE_MARK}) and the variables of Services, whose grammar is the kubelet's. Everything else is the
- * image's. Where `envFrom` is not marked (a Deployment that is not ours), only the runtime's own names are known for
+ * image's. What `env` and `envFrom` both name is `env`'s, as in Kubernetes. Where `envFrom` is not marked (a Deployment that is not ours), only the runtime's own names are known for
  * certain, and only they are left out: a variable too many is better than one that is missing.
  */
 export function podVariables(
   started: Readonly<Record<string, string>>,
   { names, sources }: TemplateEnvironment,
 ): PodVariables {
-  const container = withTrueNames(started);
-  const marked = Object.keys(container).filter((name) => name.startsWith(SOURCE_MARK));
-  const known = new Set([...names.map(trueName), ...marked.map((name) => name.slice(SOURCE_MARK.length))]);
+  const own = new Set(names.map(trueName));
+  const { container, marked } = withTrueNames(started, own);
   const isOfService = serviceVariables(container);
-  const countable = !sources || marked.length > 0;
-  const isOfImage = (name: string) => !known.has(name) && !isOfService(name) && (countable || RUNTIME.test(name));
+  const isKnown = (name: string) => own.has(name) || marked.has(name) || isOfService(name);
+  const isOfImage = (name: string) => !isKnown(name) && (!sources || RUNTIME.test(name));
   const variables: Record<string, string> = {};
   const loader: string[] = [];
   const image: string[] = [];
   for (const [name, value] of Object.entries(container)) {
-    if (PLACES.test(name) || name.startsWith(SOURCE_MARK)) continue;
+    if (PLACES.test(name)) continue;
     if (isOfImage(name)) image.push(name);
     else if (LOADER.test(name)) loader.push(name);
-    else variables[name] = value;
+    else variables[name] = own.has(name) ? withReferences(value, isOfService, container) : value;
   }
   return { variables, loader, image };
 }
@@ -90,12 +92,36 @@ function trueName(name: string): string {
   return name.startsWith(KEPT_PREFIX) ? name.slice(KEPT_PREFIX.length) : name;
 }
 
-/** The variables under their true names: one that was kept aside stands for the agent's own of that name. */
-function withTrueNames(started: Readonly<Record<string, string>>): Record<string, string> {
-  const isKept = ([name]: readonly [string, string]) => name.startsWith(KEPT_PREFIX);
-  const all = Object.entries(started);
-  const kept = all.filter(isKept).map(([name, value]) => [trueName(name), value] as const);
-  return { ...Object.fromEntries(all.filter((one) => !isKept(one))), ...Object.fromEntries(kept) };
+/**
+ * The variables under their true names: what was kept aside, and what came from `envFrom` and is not in `env`, stand
+ * for the agent's own of that name.
+ */
+function withTrueNames(
+  started: Readonly<Record<string, string>>,
+  own: ReadonlySet<string>,
+): { container: Record<string, string>; marked: ReadonlySet<string> } {
+  const container: Record<string, string> = {};
+  const [kept, marked]: [Record<string, string>, Record<string, string>] = [{}, {}];
+  for (const [name, value] of Object.entries(started)) {
+    if (name.startsWith(KEPT_PREFIX)) kept[trueName(name)] = value;
+    else if (!name.startsWith(SOURCE_MARK)) container[name] = value;
+    else if (!own.has(name.slice(SOURCE_MARK.length))) marked[name.slice(SOURCE_MARK.length)] = value;
+  }
+  return { container: { ...container, ...marked, ...kept }, marked: new Set(Object.keys(marked)) };
+}
+
+/**
+ * A value of `env` in which references (`$(NAME)`) to what might have come from `envFrom` were told to look there, and
+ * found nothing: then they are to a variable of a Service, or to nothing at all, which stays as it was written.
+ */
+function withReferences(
+  value: string,
+  isOfService: (name: string) => boolean,
+  container: Readonly<Record<string, string>>,
+): string {
+  return value.replaceAll(MARKED_REFERENCE, (_all, name: string) => {
+    return isOfService(name) ? container[name] ?? "" : `$(${name})`;
+  });
 }
 
 /**

@@ -37,6 +37,7 @@ export {
   toErrnoName,
 } from "./messages.ts";
 export { DatagramReader, encodeDatagram, MAX_DATAGRAM_BYTES } from "./datagram.ts";
+export { type LastingOptions, openLastingPod } from "./lasting_pod.ts";
 export { type LinkedPod, openPod } from "./pod_client.ts";
 export {
   type Attributes,

@@ -10,7 +10,9 @@ export function announce(
   const { plan, originalFirst, keepers } = prepared;
   const { original, expose } = plan;
   chat(method);
-  if (original === undefined) {
+  if (plan.isThere) {
+    note(`Starting network proxy to cluster using the existing proxy Deployment ${plan.name}`);
+  } else if (original === undefined) {
     note(`Starting network proxy to cluster using new Deployment ${plan.name}`);
   } else {
     const title = `${TITLES[original.kind]} ${original.name}`;

@@ -55,7 +55,8 @@ function describe(port: number | undefined, error: unknown): string {
       return `  port ${port}: something else in the pod listens there already`;
     case "EACCES":
     case "EPERM":
-      return `  port ${port}: the pod may not listen on ports below 1024 (its kubelet is older than 1.22?)`;
+      return `  port ${port}: the pod may not listen on ports below 1024 (its kubelet is older than 1.22, it uses the ` +
+        "node's network, or it is a proxy that was there and whose manifest does not have that port)";
     default:
       return `  port ${port}: ${error.message}`;
   }

@@ -2,16 +2,17 @@ import {
   childEnvironment,
   imageVariables,
   podVariables,
+  SOURCE_MARK,
   type TemplateEnvironment,
   tooLarge,
   writeEnvironmentFiles,
   writtenEnvironment,
 } from "@/env/mod.ts";
-import { type KubeClient, pods } from "@/kube/mod.ts";
+import { type Container, isNotFound, type KubeClient, type Pod as FoundPod, pods } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
 import { type Child, startChild } from "@/process/mod.ts";
-import { UserError } from "@/util/mod.ts";
+import { sleep, UserError } from "@/util/mod.ts";
 import type { Volumes } from "@/volumes/mod.ts";
 import { AGENT_VARIABLES } from "./manifest.ts";
 import type { Plan, Wanted } from "./plan.ts";
@@ -30,26 +31,41 @@ const AGENT_MOUNTS: readonly string[] = [AGENT_MOUNT, WORK_MOUNT];
 /** As in Telepresence 1: what is the kernel's, or is the pod's network that the command has by other means. */
 const NO_VOLUMES = /^\/(?:(?:proc|sys|dev)(?:\/|$)|etc\/(?:hostname|hosts|resolv\.conf)$|$)/;
 
+/** Between two looks for a pod that is being replaced. */
+const PAUSE_MS = 200;
+
 /**
  * Reads what the agent's container is made of. It is asked of the API and not of the pod: the template's own spelling of
  * mount points is what programs know, and the runtime of the agent reads `/proc` under the permission for everything
  * alone.
  *
- * @throws {KubeError} when the pod cannot be read
+ * @param pod waits, where its place in the cluster is being taken by the next one
+ * @throws {KubeError} when the pod cannot be read, or the reason for which there is no pod any more
  */
 export async function readContainer(
   kube: KubeClient,
   { namespace }: Plan,
   place: Place,
-  signal: AbortSignal,
+  { pod, signal }: { readonly pod: Pod; readonly signal: AbortSignal },
 ): Promise<ContainerFacts> {
-  const { spec, status } = await kube.get(pods, { namespace, name: place.pod }, { signal });
-  const container = spec.containers.find(({ name }) => name === place.container);
-  const sources = container?.["envFrom"];
+  for (;;) {
+    try {
+      const found = await kube.get(pods, { namespace, name: place.pod }, { signal });
+      return factsOf(found, found.spec.containers.find(({ name }) => name === place.container));
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      await pod.environment({ signal }); // answered by the next one, or rejected when none comes
+      await sleep(PAUSE_MS, signal);
+    }
+  }
+}
+
+function factsOf({ status }: FoundPod, container: Container | undefined): ContainerFacts {
+  const sources = (container?.["envFrom"] ?? []) as readonly { readonly prefix?: string }[];
   const mounts = container?.volumeMounts.map(({ mountPath }) => mountPath) ?? [];
   return {
     names: container?.env.map(({ name }) => name).filter((name) => !(name in AGENT_VARIABLES)) ?? [],
-    sources: Array.isArray(sources) && sources.length > 0,
+    sources: sources.some(({ prefix = "" }) => !prefix.startsWith(SOURCE_MARK)),
     addresses: status.podIPs.map(({ ip }) => ip),
     mounts: mounts.filter((path) => !AGENT_MOUNTS.includes(path) && !NO_VOLUMES.test(path)).sort(),
   };

@@ -3,6 +3,7 @@ import { deadline, sleep, UserError } from "@/util/mod.ts";
 import type { Plan } from "./plan.ts";
 import { judgeProxy } from "./proxy_state.ts";
 import { failure } from "./wait_for_proxy.ts";
+import { TakenOver } from "./workload/take_over.ts";
 
 /** The kubelet tells what became of a container a moment after its connections are gone. */
 const TOLD_WITHIN_MS = 1_500;
@@ -15,7 +16,9 @@ const ASK_MS = 4_000;
  * agent ended), or else with what the connection says of itself.
  */
 export async function explainLoss(plan: Plan, name: string, kube: KubeClient, error: unknown): Promise<UserError> {
-  const cause = await askCluster(plan, name, kube) ?? error;
+  if (error instanceof TakenOver) return error;
+  const isKnown = error instanceof UserError && !isNotFound(error);
+  const cause = isKnown ? error : await askCluster(plan, name, kube) ?? error;
   return new UserError("Proxy to Kubernetes exited. This is typically due to a lost connection.", { cause });
 }
 

@@ -4,12 +4,11 @@
  * @module
  */
 import { SMALL_HEAP_VARIABLES } from "@/util/mod.ts";
+import { SESSION_LABEL } from "./labels.ts";
 import type { Plan } from "./plan.ts";
 import type { Original } from "./workload/original.ts";
 import { AGENT_MOUNT, AGENT_RESOURCES, type Identity, proxyTemplate, RESTRICTED } from "./workload/proxy_template.ts";
 
-/** The label that is on everything a session makes; its value is the session's id. */
-export const SESSION_LABEL = "telepresence";
 /**
  * Variables of the agent's own runtime: its cache goes where it can be written, as the root file system is read-only, and
  * memory goes back when it is not used.
@@ -50,42 +49,65 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
       selector: { matchLabels: labels },
       template: {
         metadata: { labels },
-        spec: {
-          terminationGracePeriodSeconds: 5,
-          ...(plan.serviceAccount !== undefined && { serviceAccountName: plan.serviceAccount }),
-          securityContext: {
-            runAsNonRoot: true,
-            runAsUser: 1000,
-            runAsGroup: 1000,
-            seccompProfile: { type: "RuntimeDefault" },
-            // A safe sysctl: low ports without a root image and without a capability; asked for only when needed.
-            ...(plan.expose.some(({ pod }) => pod < 1024) &&
-              { sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }] }),
-          },
-          containers: [{
-            name: plan.container,
-            image: plan.image,
-            imagePullPolicy: "IfNotPresent",
-            command: agentCommand(plan, publicKey),
-            env: Object.entries(AGENT_VARIABLES).map(([name, value]) => ({ name, value })),
-            ...(plan.expose.length > 0 && {
-              ports: plan.expose.map(({ pod }) => ({ name: portName(pod), containerPort: pod, protocol: "TCP" })),
-            }),
-            resources: AGENT_RESOURCES,
-            securityContext: RESTRICTED,
-            terminationMessagePolicy: "FallbackToLogsOnError",
-            volumeMounts: [
-              { name: "agent", mountPath: AGENT_MOUNT, readOnly: true },
-              { name: "tmp", mountPath: "/tmp" },
-            ],
-          }],
-          volumes: [
-            { name: "agent", configMap: { name: plan.configMapName } },
-            { name: "tmp", emptyDir: { sizeLimit: "64Mi" } },
-          ],
-        },
+        spec: agentPodSpec({
+          ...plan,
+          ports: plan.expose.map(({ pod }) => pod),
+          command: agentCommand(plan, publicKey),
+        }),
       },
     },
+  };
+}
+
+/** What the pod of an agent alone is made of. */
+export interface AgentPod {
+  readonly container: string;
+  readonly image: string;
+  readonly command: readonly string[];
+  /** Ports of the pod that are exposed. */
+  readonly ports: readonly number[];
+  readonly serviceAccount?: string;
+  /** The ConfigMap that has the agent; undefined where the image has it. */
+  readonly configMapName?: string;
+}
+
+/** The pod of an agent alone: allowed by *restricted*, and no more than the agent needs. */
+export function agentPodSpec(pod: AgentPod): Record<string, unknown> {
+  const { container, image, command, ports, serviceAccount, configMapName } = pod;
+  return {
+    terminationGracePeriodSeconds: 5,
+    ...(serviceAccount !== undefined && { serviceAccountName: serviceAccount }),
+    securityContext: {
+      runAsNonRoot: true,
+      runAsUser: 1000,
+      runAsGroup: 1000,
+      seccompProfile: { type: "RuntimeDefault" },
+      // A safe sysctl: low ports without a root image and without a capability; asked for only when needed.
+      ...(ports.some((port) => port < 1024) && {
+        sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }],
+      }),
+    },
+    containers: [{
+      name: container,
+      image,
+      imagePullPolicy: "IfNotPresent",
+      command: [...command],
+      env: Object.entries(AGENT_VARIABLES).map(([name, value]) => ({ name, value })),
+      ...(ports.length > 0 && {
+        ports: ports.map((port) => ({ name: portName(port), containerPort: port, protocol: "TCP" })),
+      }),
+      resources: AGENT_RESOURCES,
+      securityContext: RESTRICTED,
+      terminationMessagePolicy: "FallbackToLogsOnError",
+      volumeMounts: [
+        ...(configMapName === undefined ? [] : [{ name: "agent", mountPath: AGENT_MOUNT, readOnly: true }]),
+        { name: "tmp", mountPath: "/tmp" },
+      ],
+    }],
+    volumes: [
+      ...(configMapName === undefined ? [] : [{ name: "agent", configMap: { name: configMapName } }]),
+      { name: "tmp", emptyDir: { sizeLimit: "64Mi" } },
+    ],
   };
 }
 
@@ -115,7 +137,10 @@ const AGENT_FILE = `${AGENT_MOUNT}/agent.js`;
  * paths (it says so), and follows one that leads out of it all the same. The agent itself keeps to the volumes
  * (lib/agent/file_tree.ts), and the kernel to what the container's user may do on a root that is read-only.
  */
-function agentCommand(plan: Plan, publicKey: string): string[] {
+export function agentCommand(
+  { agentPort, graceMs }: { readonly agentPort: number; readonly graceMs?: number },
+  publicKey: string,
+): string[] {
   return [
     ...RUNTIME,
     "--allow-net",
@@ -125,10 +150,10 @@ function agentCommand(plan: Plan, publicKey: string): string[] {
     "--allow-sys=statfs,uid,gid",
     AGENT_FILE,
     "--port",
-    String(plan.agentPort),
+    String(agentPort),
     `--key=${publicKey}`, // one word: base64url may begin with a dash
-    "--grace",
-    String(plan.graceMs / 1000),
+    // Without it the agent goes on when no host is there.
+    ...(graceMs === undefined ? [] : ["--grace", String(graceMs / 1000)]),
   ];
 }
 
@@ -162,6 +187,7 @@ export function exposedService(plan: Plan): Manifest {
   };
 }
 
-function portName(port: number): string {
+/** What a port of the pod is called. */
+export function portName(port: number): string {
   return `port-${port}`;
 }

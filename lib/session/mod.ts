@@ -6,6 +6,7 @@
  *
  * @module
  */
+export { type AgentManifestOptions, type AgentManifestWanted, showAgentManifest } from "./agent_manifest.ts";
 export { imageFor } from "./image.ts";
 export { type ExposedPort, makePlan, type Operation, type Plan, type PlanOptions, type Wanted } from "./plan.ts";
 export { guard, type GuardOptions } from "./safety/guardian.ts";

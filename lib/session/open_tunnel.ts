@@ -9,14 +9,14 @@ import {
   keepCarriers,
   nameNewLink,
   openLink,
-  type SessionKey,
 } from "@/transport/mod.ts";
 import { deadline, type Duplex, messageOf, sleep, UserError } from "@/util/mod.ts";
 import { podDeleted } from "./loss.ts";
 import { joinCommand } from "./manifest.ts";
 import type { Plan } from "./plan.ts";
-import { findAgentRun, findLoss } from "./pod_loss.ts";
+import { type AgentRun, findAgentRun, findLoss } from "./pod_loss.ts";
 import { judgeProxy } from "./proxy_state.ts";
+import { asSuccessor } from "./successor.ts";
 import { failure, lastLines } from "./wait_for_proxy.ts";
 
 /** How long an agent whose container runs may take to listen. */
@@ -27,7 +27,8 @@ const PAUSE_MS = 50;
 /** What opening a tunnel needs. */
 export interface TunnelOptions {
   readonly kube: KubeClient;
-  readonly key: SessionKey;
+  /** What the agent lets in who holds it. */
+  readonly key: CryptoKey;
   readonly version: string;
   readonly log: Log;
   readonly signal: AbortSignal;
@@ -35,6 +36,16 @@ export interface TunnelOptions {
   readonly observer?: Observer;
   /** @default {30 s} */
   readonly connectMs?: number;
+  /** A run of the agent that is over: its end is not that of the one that comes after it. */
+  readonly past?: AgentRun;
+  /** Told which run of the agent it is to be, before that has answered. */
+  readonly onRun?: (run: AgentRun) => void;
+}
+
+/** A tunnel, and where it leads. */
+export interface Tunnel {
+  readonly pod: LinkedPod;
+  readonly run: AgentRun;
 }
 
 /**
@@ -45,8 +56,8 @@ export interface TunnelOptions {
  * @throws {UserError} when the agent does not answer or does not want us, with what became of it
  * @throws {KubeError} when the API server refuses the port-forward
  */
-export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions): Promise<LinkedPod> {
-  const { kube, key: { privateKey: key }, version, signal } = options;
+export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions): Promise<Tunnel> {
+  const { kube, key, version, signal, onRun } = options;
   const log = options.log.room("NET");
   const exec = { container: plan.container, command: joinCommand(plan) };
   const dial = ({ carrier, attempt, signal }: DialOptions) =>
@@ -56,15 +67,17 @@ export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions
       bulk: carrier > 0 && attempt % 2 === 0, // every other attempt goes as the first carrier did
     });
   const name = nameNewLink();
-  const duplex = await openFirst(plan, pod, name, dial, options);
   const { namespace, container } = plan;
-  const run = await findAgentRun(kube, { namespace, pod, container, signal }).catch((error) => {
+  const find = () => findAgentRun(kube, { namespace, pod, container, signal });
+  if (onRun !== undefined) await find().then(onRun, () => {}); // that it cannot be found is told by what follows
+  const duplex = await openFirst(plan, pod, name, dial, options);
+  const run = await find().catch((error) => {
     duplex.close();
     throw isNotFound(error) ? podDeleted(plan, pod) : error;
   });
   const link = openLink({ log, graceMs: plan.graceMs });
   void keepCarriers(link, { name, duplex }, { dial, key, version, log, gone: () => findLoss(kube, run) });
-  return openPod(link, { log, ...(options.observer && { observer: options.observer }) });
+  return { pod: openPod(link, { log, ...(options.observer && { observer: options.observer }) }), run };
 }
 
 /** The first carrier, its handshake done: tried until the agent listens. */
@@ -85,7 +98,7 @@ async function openFirst(
       try {
         const carrier = await dial({ signal, carrier: 0, attempt: attempt - 1 });
         opened = true;
-        const version = await greetAgent(carrier, options.key.privateKey, { ...options, name, signal });
+        const version = await greetAgent(carrier, options.key, { ...options, name, signal });
         log.info(`Connected to the agent (version ${version}) at attempt ${attempt}`);
         return carrier;
       } catch (error) {
@@ -101,7 +114,7 @@ async function openFirst(
     options.signal.throwIfAborted();
     if (isNotFound(error)) throw podDeleted(plan, pod);
     if (late.signal.aborted) throw await noAnswer(plan, pod, { ms: connectMs, last, opened }, options);
-    throw error instanceof HandshakeError ? stranger(error) : error;
+    throw error instanceof HandshakeError ? stranger(plan, error) : error;
   }
 }
 
@@ -111,19 +124,20 @@ function isFinal(error: unknown): boolean {
   return error instanceof HandshakeError && /version|refused|else answers/.test(error.message);
 }
 
-async function requireRunning(plan: Plan, pod: string, { kube, signal }: TunnelOptions): Promise<void> {
-  const state = judgeProxy(
-    undefined,
-    await kube.get(pods, { namespace: plan.namespace, name: pod }, { signal }),
-    plan.container,
-  );
+async function requireRunning(plan: Plan, name: string, { kube, signal, past }: TunnelOptions): Promise<void> {
+  const pod = await kube.get(pods, { namespace: plan.namespace, name }, { signal });
+  const state = judgeProxy(undefined, past === undefined ? pod : asSuccessor(pod, past), plan.container);
   if (state.kind === "failed") throw await failure(plan, state, { kube, signal });
 }
 
 /** Who answers is not our agent, or does not want us. */
-function stranger(error: HandshakeError): UserError {
+function stranger(plan: Plan, error: HandshakeError): UserError {
   return new UserError(`Cannot use the proxy's agent: ${error.message}`, {
-    hints: /version/.test(error.message) ? [] : ["Run the command again: each session has a port of its own"],
+    hints: /version/.test(error.message) ? [] : [
+      plan.isThere
+        ? `To install it anew: telepresence agent-manifest ${plan.name} --namespace ${plan.namespace} | kubectl apply -f -`
+        : "Run the command again: each session has a port of its own",
+    ],
     cause: error,
   });
 }

@@ -1,7 +1,9 @@
+import type { MethodName } from "@/capture/mod.ts";
 import type { EnvironmentChanges, EnvironmentFiles } from "@/env/mod.ts";
 import type { VolumesWanted } from "@/volumes/mod.ts";
+import { SESSION_LABEL } from "./labels.ts";
+import type { Existing } from "./workload/existing.ts";
 import type { Original, WorkloadName } from "./workload/original.ts";
-import type { MethodName } from "@/capture/mod.ts";
 
 /** What the user wants, exact and whole: the flags as far as a session is concerned. */
 export interface Wanted {
@@ -27,6 +29,8 @@ export interface Wanted {
   readonly recover?: boolean;
   /** A file for a line on each connection and look-up. */
   readonly record?: string;
+  /** Whether a session that has the workload is ended, and the workload taken. @default {false} */
+  readonly takeOver?: boolean;
   /** Whether the plan is printed and nothing is done. */
   readonly show?: "text" | "json";
   /** How long a lost connection is waited for, in seconds. @default {60} */
@@ -55,7 +59,9 @@ export type Operation =
   /** Makes a new proxy, by a name of its own when none is given. */
   | { readonly kind: "new"; readonly name?: string }
   /** Puts a proxy in the place of a workload; of its first container when none is named. */
-  | { readonly kind: "swap"; readonly workload: WorkloadName; readonly container?: string };
+  | { readonly kind: "swap"; readonly workload: WorkloadName; readonly container?: string }
+  /** Uses a Deployment that runs the agent already, and changes nothing in the cluster. */
+  | { readonly kind: "existing"; readonly name: string };
 
 /** A port of the pod whose connections arrive at a port of the host's loopback. */
 export interface ExposedPort {
@@ -75,14 +81,18 @@ export interface Plan {
   readonly configMapName: string;
   /** The agent's container in the proxy's pod. */
   readonly container: string;
+  /** By which the proxy's pods are found: `name=value`, with commas in between. */
+  readonly podSelector: string;
   readonly expose: readonly ExposedPort[];
   readonly toPod: readonly number[];
   readonly fromPod: readonly number[];
   readonly initContainers: boolean;
   readonly giveBackTimeoutMs: number;
   readonly serviceAccount?: string;
-  /** The workload whose place is taken; undefined where the proxy is new. */
+  /** The workload whose place is taken; undefined where the proxy is new, or is there already. */
   readonly original?: Original;
+  /** Whether the proxy is there already, and stays. */
+  readonly isThere: boolean;
   /** The port of the pod's loopback where the agent waits. */
   readonly agentPort: number;
   /** How long both ends wait for each other when the connection is lost. */
@@ -101,6 +111,8 @@ export interface PlanOptions {
   readonly image: string;
   /** The workload to swap, as it was read. */
   readonly original?: Original;
+  /** The proxy that is there, as it was read. */
+  readonly existing?: Existing;
 }
 
 /** The agent's container in a proxy of its own. */
@@ -110,17 +122,19 @@ const GIVE_BACK_TIMEOUT_MS = 30_000;
 const MAX_NAME = 46;
 
 /** Decides what the user left open: names, ports, the shell. */
-export function makePlan(wanted: Wanted, { contextNamespace, image, original }: PlanOptions): Plan {
+export function makePlan(wanted: Wanted, { contextNamespace, image, original, existing }: PlanOptions): Plan {
   const sessionId = crypto.getRandomValues(new Uint8Array(16)).toHex();
   const short = sessionId.slice(0, 10);
-  const expose = original === undefined ? wanted.expose : mergeAutomatic(wanted.expose, original.ports);
+  const expose = mergeAutomatic(wanted.expose, original?.ports ?? existing?.ports ?? []);
   const fromPod = wanted.fromPod ?? [];
   return {
     sessionId,
     namespace: wanted.namespace ?? contextNamespace,
     name: nameOfProxy(wanted.operation, short),
     configMapName: `telepresence-${short}-agent`,
-    container: original?.container ?? NEW_CONTAINER,
+    container: original?.container ?? existing?.container ?? NEW_CONTAINER,
+    podSelector: existing?.podSelector ?? `${SESSION_LABEL}=${sessionId}`,
+    isThere: existing !== undefined,
     expose,
     toPod: wanted.toPod ?? [],
     fromPod,
@@ -128,9 +142,10 @@ export function makePlan(wanted: Wanted, { contextNamespace, image, original }: 
     giveBackTimeoutMs: wanted.giveBackTimeoutMs ?? GIVE_BACK_TIMEOUT_MS,
     ...(wanted.serviceAccount !== undefined && { serviceAccount: wanted.serviceAccount }),
     ...(original !== undefined && { original }),
-    agentPort: pickAgentPort([...expose.map(({ pod }) => pod), ...fromPod, ...(original?.allPorts ?? [])]),
+    agentPort: existing?.agentPort ??
+      pickAgentPort([...expose.map(({ pod }) => pod), ...fromPod, ...(original?.allPorts ?? [])]),
     graceMs: (wanted.graceSeconds ?? 60) * 1000,
-    image,
+    image: existing?.image ?? image,
     command: wanted.run.kind === "shell" ? ["bash", "--norc"] : wanted.run.words,
     isShell: wanted.run.kind === "shell",
   };
@@ -148,6 +163,7 @@ export function mergeAutomatic(explicit: readonly ExposedPort[], declared: reado
 }
 
 function nameOfProxy(operation: Operation, short: string): string {
+  if (operation.kind === "existing") return operation.name;
   if (operation.kind === "new") return operation.name ?? `telepresence-${short}`;
   // A cut may leave a "." or "-" at the end, which no name may have in front of what follows.
   const stem = operation.workload.name.replaceAll(".", "-").slice(0, MAX_NAME - "-telepresence-".length - 6);

@@ -4,6 +4,7 @@ import { agentConfigMap, exposedService, type Manifest, proxyDeployment, swapped
 import { allPass, requireCreatable } from "./objects.ts";
 import { makePlan, type Plan, type Wanted } from "./plan.ts";
 import { requireUnclaimed } from "./workload/claim.ts";
+import { readExisting } from "./workload/existing.ts";
 import { readFacts, whyOriginalFirst } from "./workload/first.ts";
 import { readIdentity } from "./workload/identity.ts";
 import { tellKeepers } from "./workload/keepers.ts";
@@ -28,7 +29,10 @@ export interface PrepareOptions {
 /** A plan that the API server would accept, and the objects in it. */
 export interface Prepared {
   readonly plan: Plan;
-  readonly proxy: Manifest;
+  /** The proxy's Deployment as it will be made; undefined where it is there already. */
+  readonly proxy: Manifest | undefined;
+  /** What lets us in where the proxy is there already: it has a key of its own. */
+  readonly key?: CryptoKey;
   /** Why the original has to go before the proxy can come. */
   readonly originalFirst: string | undefined;
   /** Sentences about who else has a hand on the original. */
@@ -50,6 +54,11 @@ export async function prepare(wanted: Wanted, options: PrepareOptions): Promise<
     const proxy = proxyDeployment(plan, options.publicKey);
     await requireAccepted(plan, proxy, options);
     return { plan, proxy, originalFirst: undefined, keepers: [] };
+  }
+  if (operation.kind === "existing") {
+    const existing = await readExisting(operation.name, { kube, namespace, signal });
+    const plan = makePlan(wanted, { contextNamespace: namespace, image, existing });
+    return { plan, proxy: undefined, key: existing.key, originalFirst: undefined, keepers: [] };
   }
   const { workload, container } = operation;
   await requireUnclaimed(workload, { kube, namespace, signal });

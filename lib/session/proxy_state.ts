@@ -10,7 +10,7 @@ export type ProxyState =
   | { readonly kind: "failed"; readonly cause: FailureCause; readonly why: string; readonly pod?: string };
 
 /** What can keep a proxy from running, each with its own words for the user. */
-export type FailureCause = "image" | "quota" | "admission" | "configuration" | "crash" | "evicted";
+export type FailureCause = "image" | "quota" | "admission" | "configuration" | "crash" | "evicted" | "given up";
 
 /** Judges the proxy by its Deployment, the newest of its pods, and the agent's container in that. */
 export function judgeProxy(

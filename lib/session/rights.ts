@@ -6,7 +6,7 @@
  */
 
 /** When a right is used. */
-export type Occasion = "always" | "service" | "swap" | "serviceaccount" | "optional";
+export type Occasion = "always" | "made" | "existing" | "service" | "swap" | "serviceaccount" | "optional";
 
 /** One right in a namespace, and what it is for. */
 export interface Right {
@@ -35,15 +35,23 @@ export const RIGHTS: readonly Right[] = [
     resource: "configmaps",
     verbs: ["get", "create", "patch", "delete"],
     why: "carry the agent's program; hold the claim on a workload",
-    when: "always",
+    when: "made",
   },
   {
     group: "apps",
     resource: "deployments",
     verbs: ["create", "delete", "get", "list", "watch"],
     why: "make the proxy, and see why it does not start",
-    when: "always",
+    when: "made",
   },
+  {
+    group: "apps",
+    resource: "deployments",
+    verbs: ["get", "list", "watch"],
+    why: "find the proxy that is there",
+    when: "existing",
+  },
+  { group: "", resource: "secrets", verbs: ["get"], why: "have the key that its agent asks for", when: "existing" },
   { group: "", resource: "pods", verbs: ["get", "list", "watch"], why: "see the proxy's pod run", when: "always" },
   {
     group: "",
@@ -90,6 +98,13 @@ export const RIGHTS: readonly Right[] = [
     resource: "pods",
     verbs: ["create"],
     why: "try (dry run) whether the quota has room for the proxy beside the original",
+    when: "optional",
+  },
+  {
+    group: "",
+    resource: "configmaps",
+    verbs: ["list", "watch"],
+    why: "hear that another session takes the workload over (--take-over)",
     when: "optional",
   },
   {
@@ -147,16 +162,22 @@ export const RIGHTS: readonly Right[] = [
 export interface Needs {
   /** The kind of the workload that is swapped. */
   readonly swaps?: string;
+  /** Whether the proxy is there already. @default {false} */
+  readonly isThere?: boolean;
   readonly hasService: boolean;
   readonly hasServiceAccount: boolean;
 }
 
 /** The rights that a session cannot do without. */
-export function rightsFor({ swaps, hasService, hasServiceAccount }: Needs): Right[] {
+export function rightsFor({ swaps, isThere = false, hasService, hasServiceAccount }: Needs): Right[] {
   return RIGHTS.filter(({ when, kind }) => {
     switch (when) {
       case "always":
         return true;
+      case "made":
+        return !isThere;
+      case "existing":
+        return isThere;
       case "service":
         return hasService;
       case "swap":

@@ -4,12 +4,11 @@
  *
  * @module
  */
-import { isNotFound, loadKubeconfig, openKubeClient, type RuntimeAuthorities } from "@/kube/mod.ts";
+import { isNotFound, type KubeClient, loadKubeconfig, openKubeClient, type RuntimeAuthorities } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type Child, type Launcher, placeLauncher } from "@/process/mod.ts";
 import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
 import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
-import { openVolumes } from "@/volumes/mod.ts";
 import { tellAccount } from "./account.ts";
 import { announce } from "./announce.ts";
 import { chooseCapture } from "./choose_capture.ts";
@@ -17,13 +16,14 @@ import { exposePorts } from "./expose.ts";
 import { forwardToPod } from "./forward.ts";
 import { imageFor } from "./image.ts";
 import { launch, prepareEnvironment, readContainer } from "./launch.ts";
+import { type Again, openLastingTunnel } from "./lasting_tunnel.ts";
+import { openLastingVolumes } from "./lasting_volumes.ts";
 import { explainLoss } from "./loss.ts";
-import { openTunnel } from "./open_tunnel.ts";
 import type { ExposedPort, Plan, Wanted } from "./plan.ts";
 import { prepare } from "./prepare.ts";
 import { type Journal, journalDirectory } from "./safety/journal.ts";
-import { healBefore } from "./safety/recover.ts";
-import { openSafety } from "./safety/safety.ts";
+import { healBefore, recoverInCluster } from "./safety/recover.ts";
+import { nameOfUser, openSafety } from "./safety/safety.ts";
 import { makeCleanUp } from "./safety/undo.ts";
 import { shareTerminal } from "./share_terminal.ts";
 import { showPlan } from "./show_plan.ts";
@@ -34,6 +34,7 @@ import { type Traffic, watchTraffic } from "./traffic/traffic.ts";
 import { waysTo } from "./vpn_capture.ts";
 import { acquireWorkload } from "./workload/acquire.ts";
 import { readImageEnvironment } from "./workload/image_environment.ts";
+import { takeOver, watchClaim } from "./workload/take_over.ts";
 
 /** What a session is given by the program around it. */
 export interface Around {
@@ -80,6 +81,8 @@ export interface Around {
   readonly createMs?: number;
   /** How long the clean-up may take. @default {10 s} */
   readonly cleanUpMs?: number;
+  /** How long a session whose workload is taken over may take to say that it has heard. @default {10 s} */
+  readonly heardWithinMs?: number;
 }
 
 /**
@@ -159,9 +162,10 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${namespace}, ${image}`);
   const program = wanted.run.kind === "shell" ? "bash" : wanted.run.words[0];
   const capturing = await chooseCapture(program, wanted.method, around);
-  const key = await makeSessionKey();
-  const asking = { ...around, kube, say, namespace, image, publicKey: key.publicKey };
+  const { privateKey: key, publicKey } = await makeSessionKey();
+  const asking = { ...around, kube, say, namespace, image, publicKey };
   if (wanted.show === undefined) await healBefore(wanted, around);
+  if (wanted.takeOver && wanted.show === undefined) await takeOverFor(wanted, { ...asking, say });
   step(`Asking ${cluster.server} what may be done in namespace "${namespace}"`);
   const prepared = await prepare(wanted, asking);
   const recordFile = wanted.record === undefined || wanted.show ? undefined : await openRecordFile(wanted.record);
@@ -202,9 +206,11 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   const orLoss = <T>(promise: Promise<T>) => orBack(explained(promise, why));
   const cleanUp = makeCleanUp(around.cleanUpMs);
   const imageEnvironment = plan.original === undefined ? "" : await readImageEnvironment(plan.original, asking);
+  const again: Again[] = [];
   await using workload = await orBack(acquireWorkload(plan, { ...asking, ...prepared, journal, cleanUp }));
   step(`Connecting to the agent in pod ${workload.pod}`);
-  await using pod = await orBack(openTunnel(plan, workload.pod, { ...around, kube, key, observer }));
+  const lasting = { ...around, kube, say, again, observer, key: prepared.key ?? key };
+  await using pod = await orBack(openLastingTunnel(plan, workload, lasting));
   await using _watchable = await serveTraffic(life.traffic, socket, { record, log: log.room("NET") });
   const why = (error: unknown) => explainLoss(plan, workload.pod, kube, error);
   // Without the signal: a command that is told to end still has the pod's network while it does.
@@ -218,9 +224,11 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   const exposing = { log, signal, say, connect: capture.connect };
   await using exposed = await orLoss(exposePorts(pod, listenersOf(plan), exposing));
   await using _toPod = forwardToPod(pod, plan.toPod, { log, signal });
-  await using _place = await orBack(workload.takePlace());
-  const facts = await orLoss(readContainer(kube, plan, workload, signal));
-  const opening = openVolumes(pod, facts.mounts, wanted.volumes, {
+  await using place = await orBack(workload.takePlace());
+  again.push((signal) => place.enterAgain(signal));
+  await using claim = plan.original && watchClaim(plan.original, { ...plan, kube, log });
+  const facts = await orLoss(readContainer(kube, plan, workload, { pod, signal }));
+  const opening = openLastingVolumes(pod, facts.mounts, wanted.volumes, {
     title: workload.pod,
     say,
     note,
@@ -228,6 +236,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
     signal,
   });
   await using volumes = await orLoss(opening);
+  again.push((signal) => volumes.openAgain(signal));
   for (const { path, reason } of await capture.show({ files: volumes.paths, addresses: facts.addresses })) {
     log.info(`"${path}" of the pod is below TELEPRESENCE_ROOT alone: ${reason}`);
   }
@@ -244,9 +253,26 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
     log,
   });
   await safety.guardian?.tellChild(child.pid);
-  const code = await orBack(untilEnd(child, [pod.closed, exposed.closed, capture.closed], { ...around, why }));
+  const lost = [pod.closed, exposed.closed, capture.closed, ...(claim ? [claim.closed] : [])];
+  const code = await orBack(untilEnd(child, lost, { ...around, why }));
   choose(code);
   step(GIVING_BACK);
+}
+
+/** Ends the session that has the workload, if one has. */
+async function takeOverFor(
+  { operation }: Wanted,
+  options: Around & { readonly kube: KubeClient; readonly namespace: string; readonly say: (line: string) => void },
+): Promise<void> {
+  if (operation.kind !== "swap") return;
+  await takeOver(operation.workload, {
+    ...options,
+    by: nameOfUser(options.env),
+    async recover(sessionId) {
+      if (await recoverInCluster(sessionId, options)) return;
+      throw new UserError("Cannot take the workload over: what the other session has could not be given back");
+    },
+  });
 }
 
 /** What the agent listens on: exposed ports for everybody, the others for the pod's own containers. */

@@ -26,20 +26,20 @@ export interface ShownPlan {
 
 /** The plan as data. */
 export function describePlan({ plan, proxy, originalFirst, keepers }: Prepared): ShownPlan {
-  const { original, expose, name, configMapName, serviceAccount, namespace } = plan;
-  const hasService = original === undefined && expose.length > 0;
+  const { original, expose, name, configMapName, serviceAccount, namespace, isThere } = plan;
+  const hasService = original === undefined && !isThere && expose.length > 0;
   return {
     namespace,
     objects: [
       ...(original === undefined ? [] : [{ kind: "ConfigMap", name: nameOfClaim(original) }]),
-      { kind: "ConfigMap", name: configMapName },
-      { kind: "Deployment", name, manifest: proxy },
+      ...(isThere ? [] : [{ kind: "ConfigMap", name: configMapName }, { kind: "Deployment", name, manifest: proxy }]),
       ...(hasService ? [{ kind: "Service", name }] : []),
     ],
     changes: original === undefined ? [] : changesOf(original, originalFirst, name),
     keepers,
     rules: rulesOf(rightsFor({
       ...(original !== undefined && { swaps: original.kind }),
+      isThere,
       hasService,
       hasServiceAccount: serviceAccount !== undefined,
     })),

@@ -12,10 +12,11 @@ import {
 } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { deadline, messageOf, sleep, UserError } from "@/util/mod.ts";
-import { SESSION_LABEL } from "./manifest.ts";
 import type { Plan } from "./plan.ts";
-import type { Teller } from "./teller.ts";
+import type { AgentRun } from "./pod_loss.ts";
 import { type FailureCause, judgeProxy, type ProxyState } from "./proxy_state.ts";
+import { asSuccessor, whyNoPodComes } from "./successor.ts";
+import type { Teller } from "./teller.ts";
 
 /** As Telepresence 1. */
 const READY_MS = 120_000;
@@ -36,6 +37,8 @@ export interface WaitOptions {
   readonly teller: Pick<Teller, "because">;
   /** @default {120 s} */
   readonly readyMs?: number;
+  /** A run of the agent that is over: what comes after it is waited for. */
+  readonly past?: AgentRun;
 }
 
 /**
@@ -52,10 +55,12 @@ export async function waitForProxy(plan: Plan, options: WaitOptions): Promise<st
   const done = new AbortController();
   const signal = AbortSignal.any([options.signal, late.signal, done.signal]);
   try {
-    for await (state of proxyStates(plan, options.kube, signal)) {
+    for await (state of proxyStates(plan, { ...options, signal })) {
       log.debug(`The proxy is ${state.kind}${"why" in state ? `: ${state.why}` : ""}`);
       if (state.kind === "running") return state.pod;
-      if (state.kind === "failed") throw await failure(plan, state, options);
+      if (state.kind === "failed") {
+        throw await failure(plan, state, options, options.past && "The proxy does not come back");
+      }
       if (state.why !== told) teller.because(told = state.why, "the proxy");
     }
     throw await tooLate(plan, state, readyMs, options);
@@ -73,9 +78,9 @@ type Change =
   | { readonly event: KubeEvent };
 
 /** Each change of the proxy's state. Three watches, one loop: the Deployment tells why there is no pod. */
-async function* proxyStates(plan: Plan, kube: KubeClient, signal: AbortSignal): AsyncIterable<ProxyState> {
-  const { namespace, name, sessionId } = plan;
-  const ours = kube.watch(pods, { namespace, labelSelector: `${SESSION_LABEL}=${sessionId}` }, { signal });
+async function* proxyStates(plan: Plan, { kube, signal, past }: WaitOptions): AsyncIterable<ProxyState> {
+  const { namespace, name, podSelector } = plan;
+  const ours = kube.watch(pods, { namespace, labelSelector: podSelector }, { signal });
   const its = kube.watch(deployments, { namespace, fieldSelector: `metadata.name=${name}` }, { signal });
   let deployment: Deployment | undefined;
   let event: KubeEvent | undefined;
@@ -89,11 +94,15 @@ async function* proxyStates(plan: Plan, kube: KubeClient, signal: AbortSignal): 
     if ("event" in change) {
       if (event === undefined || isNewer(change.event, event)) event = change.event;
     } else if ("deployment" in change) {
-      deployment = change.deployment.object;
+      const { type, object } = change.deployment;
+      deployment = object;
+      const why = past && whyNoPodComes(type === "DELETED" ? undefined : object);
+      if (why !== undefined) yield { kind: "failed", cause: "given up", why: `deployment "${name}" ${why}` };
     } else {
       const { type, object } = change.pod;
-      if (type === "DELETED" || object.metadata.deletionTimestamp) known.delete(object.metadata.name);
-      else known.set(object.metadata.name, object);
+      const pod = past === undefined ? object : asSuccessor(object, past);
+      if (type === "DELETED" || object.metadata.deletionTimestamp || !pod) known.delete(object.metadata.name);
+      else known.set(object.metadata.name, pod);
     }
     const pod = newestPod(known.values());
     const state = judgeProxy(deployment, pod, plan.container);
@@ -157,6 +166,7 @@ const SENTENCES: Readonly<Record<FailureCause, string>> = {
   configuration: "its container cannot be started",
   crash: "the agent does not stay up",
   evicted: "its pod was taken away",
+  "given up": "no other pod comes",
 };
 
 /** The error for a state that will not pass; `lead` is what that means where it is seen. */
@@ -190,17 +200,22 @@ function hintsFor({ image, namespace }: Plan, cause: FailureCause): string[] {
     case "configuration":
     case "evicted":
       return [`kubectl get events --namespace ${namespace} --sort-by .lastTimestamp`];
+    case "given up":
+      return [];
     case "crash":
       return ["--verbose and telepresence.log tell more; please report what you see"];
   }
 }
 
-/** The end of the log of a pod's agent, to be shown under a sentence. */
+/**
+ * The end of the log of a pod's agent, to be shown under a sentence: where its container was started again, of the run
+ * that ended.
+ */
 export async function lastLines(plan: Plan, pod: string, kube: KubeClient, signal: AbortSignal): Promise<string[]> {
   const where = { namespace: plan.namespace, name: pod, container: plan.container };
   try {
-    const text = await kube.logs(where, { tailLines: LOG_LINES, signal }).catch(async () => {
-      return await kube.logs(where, { tailLines: LOG_LINES, previous: true, signal });
+    const text = await kube.logs(where, { tailLines: LOG_LINES, previous: true, signal }).catch(async () => {
+      return await kube.logs(where, { tailLines: LOG_LINES, signal });
     });
     // deno-lint-ignore no-control-regex -- the runtime colors its errors
     const plain = text.replace(/\x1b\[[\d;]*m/g, "");
@@ -226,13 +241,13 @@ async function tooLate(
 
 /** What the cluster says that it did for the pod, to be shown under a sentence: "Pulling image", for one. */
 async function lastEvents(
-  { namespace, sessionId }: Plan,
+  { namespace, podSelector }: Plan,
   { kube, signal }: Pick<WaitOptions, "kube" | "signal">,
 ): Promise<string[]> {
   using late = deadline(EVENTS_MS, () => new Error("the API server did not answer"));
   const either = { signal: AbortSignal.any([signal, late.signal]) };
   try {
-    const { items } = await kube.list(pods, { namespace, labelSelector: `${SESSION_LABEL}=${sessionId}` }, either);
+    const { items } = await kube.list(pods, { namespace, labelSelector: podSelector }, either);
     const name = items.at(-1)?.metadata.name;
     if (name === undefined) return [];
     const told = await kube.list(events, { namespace, fieldSelector: `involvedObject.name=${name}` }, either);

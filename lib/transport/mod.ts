@@ -23,4 +23,5 @@ export {
 export { GRACE_MS, Link, LinkLost, type LinkOptions, openLink } from "./link.ts";
 export { type CarrierOptions, type DialOptions, keepCarriers } from "./keep_carriers.ts";
 export { type Incoming, type Mux, type MuxOptions, openMux } from "./mux.ts";
+export { exportPrivateKey, importPrivateKey } from "./private_key.ts";
 export { MuxStream, StreamReset } from "./mux_stream.ts";

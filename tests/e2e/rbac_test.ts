@@ -2,10 +2,25 @@
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { load } from "js-yaml";
 import * as z from "zod/mini";
-import { deployments, namespaces, pods, type Resource, services, untyped } from "@/kube/mod.ts";
+import {
+  configMaps,
+  daemonSets,
+  deployments,
+  namespaces,
+  type NewObject,
+  pods,
+  replicaSets,
+  type Resource,
+  services,
+  statefulSets,
+  untyped,
+} from "@/kube/mod.ts";
 import { type Cluster, clusterTest, makeNamespace, run, withToken } from "./harness.ts";
+import { install } from "./install.ts";
 import { makeUser } from "./users.ts";
-import { templateOf } from "./swap_harness.ts";
+import { HELLO, templateOf } from "./swap_harness.ts";
+
+type NamedIn = NewObject["metadata"];
 
 const Role = z.object({
   rules: z.array(
@@ -14,11 +29,109 @@ const Role = z.object({
 });
 type Rule = z.infer<typeof Role>["rules"][number];
 
-/** The rules of the page's Role for new proxies, or of that for swaps. */
-async function rulesOfDocs(which: "new" | "swap" = "new"): Promise<Rule[]> {
+/** The Roles of the page, in its order. */
+const ROLES = ["new", "swap", "existing"] as const;
+
+/** The rules of one of the page's Roles. */
+async function rulesOfDocs(which: (typeof ROLES)[number] = "new"): Promise<Rule[]> {
   const page = await Deno.readTextFile(new URL("../../docs/rbac.md", import.meta.url));
   const roles = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml = ""]) => z.parse(Role, load(yaml)).rules);
-  return roles[which === "new" ? 0 : 1] ?? [];
+  equals(roles.length, ROLES.length);
+  return roles[ROLES.indexOf(which)] ?? [];
+}
+
+/** Sessions beside those that are looked at verb by verb, each with the Role that the page has for it. */
+const SESSIONS: readonly {
+  readonly name: string;
+  readonly role: (typeof ROLES)[number];
+  /** The kind of workload that the page adds rights for. */
+  readonly kind?: string;
+  /** Whether the page adds the right for `--serviceaccount`. */
+  readonly account?: boolean;
+  readonly words: readonly string[];
+}[] = [
+  { name: "--serviceaccount", role: "new", account: true, words: ["--expose", "8097", "--serviceaccount", "default"] },
+  ...(["statefulset", "replicaset", "daemonset", "pod"] as const).map((kind) => (
+    { name: `--swap-deployment ${kind}/web`, role: "swap", kind, words: ["-s", `${kind}/web`] } as const
+  )),
+  { name: "--deployment proxy", role: "existing", words: ["-d", "proxy"] },
+];
+
+/** The rules for a session: the page's Role, and what it says is needed in addition. */
+async function rulesFor({ role, kind, account }: (typeof SESSIONS)[number]): Promise<Rule[]> {
+  const page = await Deno.readTextFile(new URL("../../docs/rbac.md", import.meta.url));
+  const rules = await rulesOfDocs(role);
+  // Deployments are the proxy's own: without a Deployment that is swapped they need not be changed.
+  const own = kind === undefined ? rules : without(rules, "deployments", "patch");
+  const [, added = ""] = kind === undefined ? [] : new RegExp(`^- ${kind}: (.*)$`, "m").exec(page) ?? [];
+  const more = [...added.matchAll(/`(\w+)` ([\w, ]+)/g)].map(([, resource = "", verbs = ""]) => ({
+    apiGroups: [resource === "pods" ? "" : "apps"],
+    resources: [resource],
+    verbs: verbs.split(", "),
+  }));
+  const accounts = { apiGroups: [""], resources: ["serviceaccounts"], verbs: ["get"] };
+  return merged([...own, ...more, ...(account ? [accounts] : [])]);
+}
+
+/** Each resource in one rule. */
+function merged(rules: readonly Rule[]): Rule[] {
+  const byResource = Map.groupBy(rules, ({ resources: [resource] }) => resource);
+  return [...byResource.values()].flatMap(([first, ...others]) => {
+    if (first === undefined) return [];
+    return [{ ...first, verbs: [...new Set([first, ...others].flatMap(({ verbs }) => verbs))] }];
+  });
+}
+
+for (const session of SESSIONS) {
+  clusterTest(
+    `the least Role for ${session.name} is enough; without any one rule a sentence says which`,
+    async (cluster) => {
+      const rules = await rulesFor(session);
+      await using space = await makeSpace(cluster);
+      const { kube } = cluster;
+      const template = templateOf("web", { containers: [{ ...HELLO, securityContext: { runAsUser: 1000 } }] });
+      const metadata = { name: "web", namespace: space.name };
+      const spec = { selector: { matchLabels: { app: "web" } }, template };
+      switch (session.kind) {
+        case "statefulset":
+          await kube.create(statefulSets, { metadata, spec: { ...spec, serviceName: "web" } });
+          break;
+        case "replicaset":
+          await kube.create(replicaSets, { metadata, spec });
+          break;
+        case "daemonset":
+          await kube.create(daemonSets, { metadata, spec });
+          break;
+        case "pod":
+          await kube.create(pods, {
+            metadata: { ...metadata, labels: { app: "web" } } as NamedIn,
+            spec: template.spec,
+          });
+          break;
+        default:
+          await kube.create(deployments, { metadata, spec });
+      }
+      await kube.create(services, { metadata, spec: { selector: { app: "web" }, ports: [{ port: 80 }] } });
+      if (session.role === "existing") await install(cluster, "proxy", space.name);
+      const words = ["--namespace", space.name, ...session.words, "--run", "true"];
+
+      await space.allow(rules);
+      const ended = await run(space.cluster, ...words);
+      equals(ended.code, 0, ended.stderr);
+      // Of a new proxy's rules, each is missed in the tests below.
+      const own = session.account ? rules.filter(({ resources: [resource] }) => resource === "serviceaccounts") : rules;
+      for (const rule of own) {
+        await space.allow(rules.filter((one) => one !== rule));
+        const { code, stderr } = await run(space.cluster, ...words);
+        const [resource = ""] = rule.resources;
+        equals(code, 255, `without ${resource}: ${stderr}`);
+        match(stderr, new RegExp(`^T: Error: .*cannot \\w+ resource "${resource}"`, "m"), `without ${resource}`);
+        ok(!stderr.includes("Cleanup failed"), stderr);
+      }
+      const left = (await kube.list(configMaps, { namespace: space.name, labelSelector: "telepresence" })).items;
+      equals(left.map(({ metadata }) => metadata.name), []);
+    },
+  );
 }
 
 clusterTest(

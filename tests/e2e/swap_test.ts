@@ -1,12 +1,17 @@
 /** A Deployment swapped, served and given back on a real cluster, whatever happens to the session. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
-import { deployments, services } from "@/kube/mod.ts";
+import { configMaps, deployments, secrets, services } from "@/kube/mod.ts";
 import { type Cluster, clusterTest, inAnotherPod, run, start, until } from "./harness.ts";
 import { openShop, serveLocally, type Shop, templateOf, untilAnswer } from "./swap_harness.ts";
 
 /** Deployment `web` with two pods behind Service `web`, ready. */
-async function openWeb(cluster: Cluster, spec: Record<string, unknown> = {}): Promise<Shop> {
+async function openWeb(
+  cluster: Cluster,
+  spec: Record<string, unknown> = {},
+  before: (shop: Shop) => Promise<void> = () => Promise.resolve(),
+): Promise<Shop> {
   const shop = await openShop(cluster);
+  await before(shop);
   const { kube, namespace } = shop;
   await kube.create(deployments, {
     metadata: { name: "web", namespace },
@@ -173,19 +178,64 @@ async function readLog(cluster: Cluster): Promise<string> {
 }
 
 clusterTest(
-  "the template's variables for the agent's own runtime reach the command under their true names",
+  "variables for the agent's own runtime, from env and envFrom, leave it alone and reach the command under their names",
   async (cluster) => {
-    const env = [{ name: "NODE_OPTIONS", value: "--require /nope.js" }, { name: "LD_DEBUG_OUTPUT", value: "/tmp/x" }];
     const { HELLO } = await import("./swap_harness.ts");
-    await using shop = await openWeb(cluster, { containers: [{ ...HELLO, env }] });
-    const { code, stdout, stderr } = await run(cluster, "--namespace", shop.namespace, "-s", "web", "--run", "env");
+    // Each of these keeps a Deno process from starting, or changes what it does.
+    const broken = {
+      NODE_OPTIONS: "--require /nope.js",
+      DENO_V8_FLAGS: "--max-old-space-size=1",
+      DENO_CERT: "/nope.pem",
+      DENO_TLS_CA_STORE: "nope",
+      OTEL_DENO: "true",
+      LD_PRELOAD: "/nope.so",
+      LD_LIBRARY_PATH: "/nope",
+      HTTP_PROXY: "http://nope:1",
+    };
+    const env = [
+      { name: "NODE_EXTRA_CA_CERTS", value: "/nope.pem" },
+      { name: "LD_DEBUG_OUTPUT", value: "/tmp/x" },
+      { name: "POINTS", value: "$(NODE_OPTIONS) $(LATER) $(NOTHING) $(KUBERNETES_SERVICE_PORT) $$(LATER)" },
+      { name: "LATER", value: "of env" },
+    ];
+    const envFrom = [
+      { configMapRef: { name: "broken" } },
+      { secretRef: { name: "more" }, prefix: "P_" },
+      { configMapRef: { name: "nosuch", optional: true } },
+    ];
+    await using shop = await openWeb(
+      cluster,
+      { containers: [{ ...HELLO, env, envFrom }] },
+      async ({ kube, namespace }) => {
+        await kube.create(configMaps, {
+          metadata: { name: "broken", namespace },
+          data: { ...broken, LATER: "of envFrom" },
+        });
+        await kube.create(secrets, { metadata: { name: "more", namespace }, data: { TOKEN: btoa("a\nb") } });
+      },
+    );
+    const words = ["--namespace", shop.namespace, "-s", "web", "--run", "env", "-0"];
+    const { code, stdout, stderr } = await run(cluster, ...words);
     equals(code, 0, stderr);
-    match(stdout, /^NODE_OPTIONS=--require \/nope\.js$/m);
+    const seen = Object.fromEntries(
+      stdout.split("\0").map((line) => {
+        return [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)] as const;
+      }),
+    );
+    const { LD_PRELOAD: _preload, LD_LIBRARY_PATH: path, ...reached } = broken;
+    const want = {
+      ...reached,
+      NODE_EXTRA_CA_CERTS: "/nope.pem",
+      LATER: "of env",
+      P_TOKEN: "a\nb",
+      POINTS: "--require /nope.js of envFrom $(NOTHING) 443 $(LATER)",
+      TELEPRESENCE_CONTAINER: "hello",
+    };
+    equals(Object.fromEntries(Object.keys(want).map((name) => [name, seen[name]])), want);
+    equals(Object.keys(seen).filter((name) => /^TELEPRESENCE_(KEPT|FROM)_/.test(name)), []);
     // Where the dynamic loader looks is of the pod's file system: it would break programs of the host.
-    ok(!/^LD_DEBUG_OUTPUT=/m.test(stdout));
-    match(await readLog(cluster), /they name libraries of the pod .*: LD_DEBUG_OUTPUT/);
-    match(stdout, /^TELEPRESENCE_CONTAINER=hello$/m);
-    ok(!stdout.includes("TELEPRESENCE_KEPT_"));
+    ok(!seen["LD_PRELOAD"]?.includes("nope") && seen["LD_LIBRARY_PATH"] !== path && !("LD_DEBUG_OUTPUT" in seen));
+    match(await readLog(cluster), /they name libraries of the pod .*: .*LD_LIBRARY_PATH/);
   },
 );
 

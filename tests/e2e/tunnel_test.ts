@@ -4,16 +4,7 @@ import { pods } from "@/kube/mod.ts";
 import { runProgram } from "@/process/mod.ts";
 import { sleep } from "@/util/mod.ts";
 import { ensureCluster } from "../cluster/mod.ts";
-import {
-  type Cluster,
-  clusterTest,
-  embeddedTest,
-  IMAGES,
-  leavesNothing,
-  type Running,
-  start,
-  until,
-} from "./harness.ts";
+import { type Cluster, embeddedTest, IMAGES, leavesNothing, type Running, start, until } from "./harness.ts";
 
 /** Gives back what it is sent, for as many connections as come. */
 const ECHO = `
@@ -126,46 +117,6 @@ embeddedTest("a connection goes on after a black hole, in which packets vanish w
     await sleep(20_000); // longer than a silent peer is borne, so that every carrier is given up
   });
 });
-
-clusterTest("a pod that is deleted ends the session with 255, in words that say so", async (cluster) => {
-  await endsWith(cluster, /pod "[^"]+" (was deleted|is being deleted)/, async ({ namespace, name }) => {
-    await cluster.kube.delete(pods, { namespace, name });
-  });
-});
-
-clusterTest("a pod that is deleted without its goodbye ends the session as well", async (cluster) => {
-  await endsWith(cluster, /pod "[^"]+" (was deleted|is being deleted)/, async ({ namespace, name }) => {
-    await cluster.kube.delete(pods, { namespace, name }, { gracePeriodSeconds: 0 });
-  });
-});
-
-clusterTest("an agent that ends by itself ends the session, with its exit code", async (cluster) => {
-  await endsWith(cluster, /the agent ended with exit code 0|The agent in pod "[^"]+" was restarted/i, async (pod) => {
-    await cluster.kube.exec(pod, { command: ["deno", "eval", "Deno.kill(1, 'SIGTERM')"] });
-  });
-});
-
-/** Runs a command, does something to its proxy's pod, and looks at the end of the session. */
-async function endsWith(
-  cluster: Cluster,
-  words: RegExp,
-  disturb: (pod: { namespace: string; name: string }) => Promise<void>,
-): Promise<void> {
-  await leavesNothing(cluster, async () => {
-    const name = `tunnel-${crypto.randomUUID().slice(0, 8)}`;
-    const script = "echo runs >&2; exec sleep 300";
-    await using running = start(cluster, ["--new-deployment", name, "--run", "sh", "-c", script]);
-    await running.said(/^runs$/m);
-    const { items } = await cluster.kube.list(pods, { namespace: cluster.namespace });
-    const proxy = items.find(({ metadata }) => metadata.name.startsWith(name));
-    if (proxy === undefined) throw new Error("The proxy's pod is not there");
-    await disturb({ namespace: cluster.namespace, name: proxy.metadata.name });
-    const { code, stderr } = await running.ended();
-    equals(code, 255, stderr);
-    match(stderr, /^T: Error: Proxy to Kubernetes exited\./m);
-    match(stderr, words);
-  });
-}
 
 /** Drops every packet to and from an address until it is disposed of. */
 async function openBlackHole(address: string): Promise<AsyncDisposable> {

@@ -1,63 +1,128 @@
 /** What the command has of the pod: its network, its environment, its ports; and what ends it. */
 import { deepStrictEqual as equals, match, ok, strictEqual as equal } from "node:assert/strict";
 import { requireProgram } from "@/process/mod.ts";
-import { at, type FakeCluster, startFakeCluster, textAt } from "../testkit/mod.ts";
+import { at, type FakeCluster, startFakeCluster, textAt, TROUBLES } from "../testkit/mod.ts";
 import { appears, endedWith, readLog, run, type Running, start, startRunning } from "./harness.ts";
 
 const STARTING = "T: Starting network proxy to cluster using new Deployment web";
 const LOST = "T: Error: Proxy to Kubernetes exited. This is typically due to a lost connection.";
 
-/** How a tunnel is lost while the command runs, and what is said of it. */
+/** How the proxy's pod is lost, and how that is told. */
 const LOSSES: { name: string; act: (cluster: FakeCluster) => void | Promise<void>; says: RegExp }[] = [
   {
     name: "the pod is deleted",
     act: (cluster) => cluster.deletePod(),
-    says:
-      /^T: Cause: The proxy's pod "(\S+)" was deleted\nT: Hint: kubectl get events --namespace default --field-selector involvedObject\.name=\1\n$/,
+    says: /The proxy's pod "\S+" (?:was deleted|is being deleted)\. Waiting for the one that comes after it \.\.\./,
   },
   {
     name: "the pod is evicted",
     act: (cluster) => cluster.evictPod(),
-    says:
-      /^T: Cause: The proxy is gone: its pod was taken away: Evicted: The node was low on resource: memory\. [^\n]+\nT: Hint: kubectl get events [^\n]+\n$/,
+    says: /The proxy's pod "\S+" was taken away: Evicted: The node was low on resource: memory\. [^\n]+ Waiting for /,
   },
   {
     name: "the agent is killed for its memory",
     act: (cluster) => cluster.crashPod(137, "the last thing that it wrote"),
-    says:
-      /^T: Cause: The proxy is gone: the agent does not stay up: the agent ended with exit code 137 [^]*\nT: {3}the last thing that it wrote\nT: Hint: [^\n]+\n$/,
+    says: /The agent in pod "\S+" ended with exit code 137\. Waiting for the one that comes after it \.\.\./,
   },
 ];
+const CONNECTED = /^T: Connected to the proxy's pod "(\S+)"\. Connections that were open are broken, new ones work\.$/m;
 
-Deno.test("a tunnel that is lost ends the command and then us with 255, and why as far as the cluster tells", async (t) => {
+/** Asks the exposed port of the pod, as another pod would. */
+async function askPod(cluster: FakeCluster, port: number): Promise<string> {
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port: cluster.podPort(port) ?? 1 });
+  return await new Response(connection.readable).text();
+}
+
+/** A server on this machine that says the same to everybody. */
+function serve(words: string): Disposable & { readonly port: number } {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  void (async () => {
+    for await (const connection of listener) {
+      await connection.write(new TextEncoder().encode(words));
+      connection.close();
+    }
+  })();
+  return { port: listener.addr.port, [Symbol.dispose]: () => listener.close() };
+}
+
+Deno.test("a proxy's pod that is lost is followed: told, ports bound again, and the command goes on", async (t) => {
   for (const { name, act, says } of LOSSES) {
     await t.step(name, async () => {
       await using cluster = await startFakeCluster();
-      const session = await startRunning(cluster);
+      using local = serve("of the host");
+      const script = `echo > ${cluster.directory}/up; exec sleep 60`;
+      const session = start(cluster, ["-nweb", "--expose", `${local.port}:9998`, "--run", "sh", "-c", script]);
+      await appears(cluster.directory, "up");
+      equal(await askPod(cluster, 9998), "of the host");
+      const before = cluster.pod().metadata.name;
       await act(cluster);
-      const { code, stdout, stderr } = await session.ended;
-      equals({ code, stdout }, { code: 255, stdout: "" }, stderr);
-      ok(stderr.startsWith(`${STARTING}\n${LOST}\n`), stderr);
-      match(stderr.slice(`${STARTING}\n${LOST}\n`.length), says);
+      await session.said(CONNECTED);
+      match(session.stderr(), says);
+      equal(await askPod(cluster, 9998), "of the host");
+      const [, now] = CONNECTED.exec(session.stderr()) ?? [];
+      equal(now === before, name === "the agent is killed for its memory", "which pod it is");
+      session.send("SIGTERM");
+      equals((await session.ended).code, 143, session.stderr());
       equals(await cluster.remaining(), []);
     });
   }
 });
 
-Deno.test("a tunnel that is lost before the command starts is told alike, and is no bug of ours", async (t) => {
+Deno.test("a proxy's pod that is lost before the command starts is followed, and the command starts", async (t) => {
   for (const { name, act, says } of LOSSES) {
     await t.step(name, async () => {
       await using cluster = await startFakeCluster();
       const hold = cluster.faults.hold({ verb: "create", resource: "services", dryRun: false });
-      const session = start(cluster, ["--expose", "9999:9998", "-nweb", "--run", "true"]);
+      const session = start(cluster, ["--expose", "9999:9998", "-nweb", "--run", "sh", "-c", "exit 4"]);
       await hold.reached;
       await act(cluster);
       hold.release();
+      const { code, stderr } = await session.ended;
+      equals(code, 4, stderr);
+      if (CONNECTED.test(stderr)) match(stderr, says); // it may be over before the loss is noticed
+      equals(await cluster.remaining(), []);
+    });
+  }
+});
+
+/** Why no other pod comes, and what is said of it. */
+const ENDS: {
+  name: string;
+  before?: (cluster: FakeCluster) => void;
+  act: (cluster: FakeCluster) => void;
+  says: RegExp;
+}[] = [
+  {
+    name: "the Deployment is deleted",
+    act: (cluster) => cluster.remove("deployments", "web"),
+    says:
+      /^T: Cause: (?:No other pod of the proxy comes|The proxy does not come back: no other pod comes): deployment "web" was deleted$/m,
+  },
+  {
+    name: "the next pod cannot have its image",
+    before: (cluster) => cluster.trouble(TROUBLES.image),
+    act: (cluster) => cluster.deletePod(),
+    says: /^T: Cause: The proxy does not come back: its image cannot be had: ImagePullBackOff: [^]*\nT: Hint: /m,
+  },
+  {
+    name: "the next pod's agent does not stay up",
+    before: (cluster) => cluster.trouble(TROUBLES.crash),
+    act: (cluster) => cluster.deletePod(),
+    says: /^T: Cause: The proxy does not come back: the agent does not stay up: [^]*error: Uncaught AddrInUse/m,
+  },
+];
+
+Deno.test("a proxy that is gone for good ends the command and then us with 255, and says why", async (t) => {
+  for (const { name, before, act, says } of ENDS) {
+    await t.step(name, async () => {
+      await using cluster = await startFakeCluster();
+      const session = await startRunning(cluster);
+      before?.(cluster);
+      act(cluster);
       const { code, stdout, stderr } = await session.ended;
       equals({ code, stdout }, { code: 255, stdout: "" }, stderr);
-      const before = `${STARTING}\nT: Forwarding remote port 9998 to local port 9999.\n${LOST}\n`;
-      ok(stderr.startsWith(before), stderr);
-      match(stderr.slice(before.length), says);
+      ok(stderr.includes(`\n${LOST}\n`), stderr);
+      match(stderr, says);
       equals(await cluster.remaining(), []);
     });
   }

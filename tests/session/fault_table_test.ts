@@ -7,16 +7,9 @@
 import { deepStrictEqual as equals, match } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { sleep } from "@/util/mod.ts";
-import {
-  type FakeCluster,
-  type Hold,
-  type Match,
-  Refusal,
-  startFakeCluster,
-  type StoredObject,
-  unavailable,
-} from "../testkit/mod.ts";
+import { type FakeCluster, type Hold, type Match, Refusal, startFakeCluster, unavailable } from "../testkit/mod.ts";
 import { appears } from "./harness.ts";
+import { essence, putWeb } from "./web.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../build/telepresence", import.meta.url));
 
@@ -41,13 +34,18 @@ interface Session {
   stderr(): string;
 }
 
+/** A step that the program asks the API server for. */
+type Request = Match | undefined;
+
 /** Ways to die, the exit code that each leaves, and words on the terminal. */
 const WAYS: readonly {
   readonly name: string;
-  readonly code: number;
+  readonly code: number | ((request: Request) => number);
   readonly words: RegExp;
-  /** Whether the step can be refused at all: a command that runs has no request. */
-  readonly needsRequest?: boolean;
+  /** Steps at which it cannot happen, or is another way: a command that runs has no request that could be refused. */
+  readonly not?: (request: Request) => boolean;
+  /** Whether it has to be set up before the request is made. */
+  readonly isEarly?: boolean;
   die(session: Session): Promise<void>;
 }[] = [
   signalled("SIGINT", 130, /Keyboard interrupt \(Ctrl-C\/Ctrl-Break\) pressed\. Cleaning up \.\.\./),
@@ -133,7 +131,8 @@ const WAYS: readonly {
     name: "forbidden",
     code: 255,
     words: /T: Error: .*forbidden/,
-    needsRequest: true,
+    not: (request) => request === undefined,
+    isEarly: true,
     die({ request = {}, release, cluster }) {
       cluster.faults.add(request, { kind: "forbid" }, 1);
       cluster.faults.add({ resource: "pods/exec" }, { kind: "forbid" }); // which would do in place of port-forwards
@@ -141,7 +140,53 @@ const WAYS: readonly {
       return Promise.resolve();
     },
   },
+  {
+    name: "a quota that is full",
+    code: 255,
+    words: /T: Error: .*exceeded quota: tight/,
+    not: (request) => request?.verb !== "create",
+    isEarly: true,
+    die({ request = {}, release, cluster }) {
+      const used = `requested: count/${request.resource}=1, used: count/${request.resource}=9`;
+      const words = `${request.resource} "x" is forbidden: exceeded quota: tight, ${used}, limited: 9`;
+      cluster.faults.add(request, { kind: "refuse", refusal: new Refusal(403, words, { reason: "Forbidden" }) }, 1);
+      release();
+      return Promise.resolve();
+    },
+  },
+  {
+    name: "an answer that is none, which throws in the middle of everything",
+    code: 255,
+    words: /T: Error: Cannot .*: .*(?:answer|nonsense)/,
+    not: (request) => request === undefined,
+    isEarly: true,
+    die({ request = {}, release, cluster }) {
+      cluster.faults.add(request, { kind: "nonsense" });
+      cluster.faults.add({ resource: "pods/exec" }, { kind: "nonsense" });
+      release();
+      return Promise.resolve();
+    },
+  },
+  {
+    name: "the deletion of the proxy's pod",
+    // It is followed, but for a session that has not reached its agent yet.
+    code: (request) => isReaching(request) ? 255 : 143,
+    words: /The proxy's pod "\S+" (?:was deleted|is being deleted)/,
+    not: (request) => request?.verb === "create", // there is no pod yet
+    async die({ cluster, child, release, request, stderr }) {
+      cluster.deletePod("web-telepresence-");
+      release();
+      if (isReaching(request)) return;
+      while (!/Connected to the proxy's pod/.test(stderr())) await sleep(10);
+      if (request !== undefined) await appears(cluster.directory, "up");
+      child.kill("SIGTERM");
+    },
+  },
 ];
+
+function isReaching(request: Request): boolean {
+  return request?.resource === "pods/portforward";
+}
 
 function signalled(signal: Deno.Signal, code: number, words: RegExp): (typeof WAYS)[number] {
   return {
@@ -159,7 +204,7 @@ function signalled(signal: Deno.Signal, code: number, words: RegExp): (typeof WA
 for (const way of WAYS) {
   Deno.test(`a session that ends by ${way.name} gives everything back, wherever it was`, async (t) => {
     for (const { name, request } of STEPS) {
-      if (way.needsRequest && request === undefined) continue;
+      if (way.not?.(request)) continue;
       await t.step(name, () => check(way, request));
     }
   });
@@ -169,20 +214,19 @@ async function check(way: (typeof WAYS)[number], request: Match | undefined): Pr
   await using cluster = await startFakeCluster();
   await putWeb(cluster);
   const before = essence(cluster);
-  const hold = request && !way.needsRequest ? cluster.faults.hold(request) : undefined;
+  const hold = request && !way.isEarly ? cluster.faults.hold(request) : undefined;
   const release = () => hold?.release();
-  const early = way.needsRequest; // what is refused has to be known before it is asked
   const child = spawn(cluster, "--verbose", "-s", "web", "--run", "sh", "-c", "echo > up; exec sleep 60");
   let stderr = "";
   const reading = (async () => {
     for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) stderr += text;
   })();
-  if (!early) await (hold === undefined ? appears(cluster.directory, "up") : reached(hold, cluster));
+  if (!way.isEarly) await (hold === undefined ? appears(cluster.directory, "up") : reached(hold, cluster));
   await way.die({ cluster, child, request, release, stderr: () => stderr });
   const { code } = await child.status;
   await Promise.all([reading, child.stdout.cancel()]);
   await untilEqual(cluster, before);
-  equals(code, way.code, stderr);
+  equals(code, typeof way.code === "function" ? way.code(request) : way.code, stderr);
   match(stderr, way.words);
 }
 
@@ -209,36 +253,6 @@ async function untilEqual(cluster: FakeCluster, before: string): Promise<void> {
     if (performance.now() > end) return equals({ left, web: essence(cluster) }, { left: [], web: before });
     await sleep(50);
   }
-}
-
-/** The original but for what every write changes. */
-function essence(cluster: FakeCluster): string {
-  const web = cluster.objects("deployments").filter(({ metadata: { name } }) => name === "web");
-  return JSON.stringify(web.map(({ metadata, status: _status, ...rest }: StoredObject) => {
-    const { resourceVersion: _version, generation: _generation, managedFields: _fields, ...kept } = metadata;
-    return { ...rest, metadata: kept };
-  }));
-}
-
-async function putWeb(cluster: FakeCluster): Promise<void> {
-  const labels = { app: "web" };
-  await cluster.put("deployments", {
-    name: "web",
-    namespace: "default",
-    spec: {
-      replicas: 3,
-      selector: { matchLabels: labels },
-      template: {
-        metadata: { labels },
-        spec: { securityContext: { runAsUser: 1000 }, containers: [{ name: "app", image: "app:1" }] },
-      },
-    },
-  });
-  await cluster.put("services", {
-    name: "web",
-    namespace: "default",
-    spec: { selector: labels, ports: [{ port: 80 }] },
-  });
 }
 
 function spawn(cluster: FakeCluster, ...args: string[]): Deno.ChildProcess {

@@ -8,7 +8,7 @@
  */
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { type Host, main, type SignalName } from "@/cli/mod.ts";
-import { recover, runSession, showStatus } from "@/session/mod.ts";
+import { recover, runSession, showAgentManifest, showStatus } from "@/session/mod.ts";
 import type { FakeCluster } from "../testkit/mod.ts";
 
 /**
@@ -60,6 +60,8 @@ export interface StartOptions {
   readonly createMs?: number;
   /** How long the clean-up may take. */
   readonly cleanUpMs?: number;
+  /** How long a session whose workload is taken over may take to be heard of. */
+  readonly heardWithinMs?: number;
   /** The image of the agent. */
   readonly agentImage?: string;
 }
@@ -109,6 +111,8 @@ export function start(cluster: FakeCluster, args: readonly string[], options: St
           return recover(command, options);
         case "status":
           return showStatus(command, options);
+        case "agent-manifest":
+          return showAgentManifest(command, { ...options, agentSource: "agent();", image: agentImage });
         default:
           throw new TypeError(`Tests of the command line do not run ${command.kind}`);
       }

@@ -57,12 +57,17 @@ export async function answerRequest(request: Request, connection: Connection, se
       return false;
     }
     cut = fault?.kind === "cut-answer";
+    if (fault?.kind === "nonsense" && asked.verb === "get") {
+      await sendAnswer(connection, { status: 200, body: "nonsense" }, "all");
+      return true;
+    }
     if (route.subresource === "portforward" || route.subresource === "exec") {
       return await openStream(request, route, asked, connection, seams);
     }
     if (asked.verb === "watch") return await watch(request, route, connection, cut, seams);
     const answer = act(request, route, asked, seams);
-    await sendAnswer(connection, answer, cut ? "half" : "all");
+    const told = fault?.kind === "nonsense" ? { ...answer, body: "nonsense" } : answer;
+    await sendAnswer(connection, told, cut ? "half" : "all");
     return !cut;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;

@@ -21,6 +21,10 @@ export function startControllers({ store, trouble, react }: ControllerOptions): 
     if (resource.kind === "Deployment" && before === undefined) react(() => makeReplicaSet(after));
     if (resource.kind === "ReplicaSet" && before === undefined) react(() => makePod(after));
     if (resource.kind === "Pod" && deleted) react(() => replacePod(after));
+    const isFailed = textAt(after, "status", "phase") === "Failed";
+    if (resource.kind === "Pod" && isFailed && textAt(before, "status", "phase") !== "Failed") {
+      react(() => replacePod(after)); // it stays as it is, for somebody to look at
+    }
     if (resource.kind === "Pod" && !deleted && before !== undefined) react(() => countReplicas(after));
   });
 

@@ -46,7 +46,7 @@ export interface FakeCluster extends AsyncDisposable {
   readonly faults: Faults;
   /** The stored objects of a resource, by its plural: `deployments`. */
   objects(plural: string): StoredObject[];
-  /** The one pod. @throws when there are more or less */
+  /** The one pod that has not failed. @throws when there are more or less */
   pod(): StoredObject;
   /** Stores an object that is somebody else's, before a session starts. */
   put(plural: string, object: { name: string; namespace?: string; [field: string]: unknown }): Promise<void>;
@@ -57,12 +57,16 @@ export interface FakeCluster extends AsyncDisposable {
   remaining(): Promise<string[]>;
   /** Waits until a stored object of the resource holds to `condition`. @throws after 10 s, naming `what` */
   until(plural: string, what: string, condition: (object: StoredObject) => boolean): Promise<StoredObject>;
+  /** Somebody deletes an object, and with it what it owns. */
+  remove(plural: string, name: string, namespace?: string): void;
+  /** What keeps pods that are made from now on from running. */
+  trouble(trouble: Trouble | undefined): void;
   /** Lets pods that are held up by their trouble run. */
   relieve(): void;
   /** Cuts all port-forwards. */
   dropCarriers(): void;
-  /** The pod is deleted, as by `kubectl delete pod`; its replica set makes another. */
-  deletePod(): void;
+  /** The pod is deleted, as by `kubectl delete pod`; its replica set makes another. Of several, the one named so. */
+  deletePod(beginning?: string): void;
   /** The node takes the pod away. */
   evictPod(): Promise<void>;
   /** The pod's container ends. */
@@ -118,7 +122,7 @@ export async function startFakeCluster(options: FakeClusterOptions = {}): Promis
     directory,
     requests: server.requests,
     faults,
-    pod,
+    pod: () => pod(),
     objects: (plural) => store.list({ resource: served(plural), namespace: undefined }),
     async put(plural, { name, namespace = "default", ...fields }) {
       const object = { ...JSON.parse(JSON.stringify(fields)), metadata: { name } };
@@ -142,13 +146,17 @@ export async function startFakeCluster(options: FakeClusterOptions = {}): Promis
       }
       throw new Error(`Waited ${UNTIL_MS / 1000} s in vain until ${what}`);
     },
+    remove(plural, name, namespace = "default") {
+      store.remove({ resource: served(plural), namespace, name });
+    },
+    trouble: (next) => void (trouble = next),
     relieve() {
       trouble = undefined;
       kubelet.relieve();
     },
     dropCarriers: server.dropCarriers,
-    deletePod() {
-      const { metadata } = pod();
+    deletePod(beginning) {
+      const { metadata } = pod(beginning);
       deleteGently(store, { resource: served("pods"), namespace: textAt(metadata, "namespace"), name: metadata.name });
     },
     evictPod: () => kubelet.evict(pod()),
@@ -162,8 +170,11 @@ export async function startFakeCluster(options: FakeClusterOptions = {}): Promis
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 
-  function pod(): StoredObject {
-    const [found, ...more] = store.list({ resource: served("pods"), namespace: undefined });
+  function pod(beginning = ""): StoredObject {
+    const all = store.list({ resource: served("pods"), namespace: undefined });
+    const [found, ...more] = all.filter((pod) => {
+      return pod.metadata.name.startsWith(beginning) && textAt(pod, "status", "phase") !== "Failed";
+    });
     if (found !== undefined && more.length === 0) return found;
     throw new Error(`There are ${found ? 1 + more.length : 0} pods, not one`);
   }

@@ -31,6 +31,8 @@ export type Fault =
   | { readonly kind: "cut" }
   /** It is done, and the connection is cut in the middle of the answer. */
   | { readonly kind: "cut-answer" }
+  /** It is done, and answered with what is no object at all. */
+  | { readonly kind: "nonsense" }
   /** It is never answered. */
   | { readonly kind: "stall" };
 

@@ -30,7 +30,7 @@ export interface Kubelet extends AsyncDisposable {
   networkOf(pod: StoredObject): PodNetwork;
   /** @throws {Refusal} where there is no log */
   logOf(pod: StoredObject, query: URLSearchParams): string;
-  /** Ends the container of a pod, as a crash does. */
+  /** Ends the container of a pod, as a crash does; it is started again, as such are the first time: at once. */
   crash(pod: StoredObject, exitCode: number, log: readonly string[]): Promise<void>;
   /** Takes a pod from the node for want of memory. */
   evict(pod: StoredObject): Promise<void>;
@@ -40,7 +40,11 @@ export interface Kubelet extends AsyncDisposable {
 
 interface Run {
   readonly network: PodNetwork;
-  readonly log: string[];
+  log: string[];
+  /** The log of the container that ended before this one. */
+  previousLog?: readonly string[];
+  /** How often its container was started again. */
+  restarts: number;
   agent?: AsyncDisposable;
 }
 
@@ -63,11 +67,21 @@ export function startKubelet(options: KubeletOptions): Kubelet {
 
   return {
     networkOf: (pod) => runOf(pod).network,
-    logOf: (pod, query) => readLog(pod, runOf(pod).log, query),
+    logOf: (pod, query) => readLog(pod, runOf(pod), query),
     async crash(pod, exitCode, log) {
       await end(pod);
-      runOf(pod).log.push(...log);
-      setStatus(pod, "Running", { terminated: { exitCode, reason: "Error" } });
+      const ending = runOf(pod);
+      ending.log.push(...log);
+      const terminated = { exitCode, reason: "Error" };
+      setStatus(pod, "Running", { terminated });
+      react(async () => {
+        await nextTurn();
+        if (ended || !isThere(pod)) return;
+        ending.previousLog = ending.log;
+        ending.log = [];
+        ending.restarts++;
+        startContainer(pod, undefined, { terminated });
+      });
     },
     async evict(pod) {
       await end(pod);
@@ -91,7 +105,7 @@ export function startKubelet(options: KubeletOptions): Kubelet {
   async function run(pod: StoredObject): Promise<void> {
     const wrong = trouble();
     const { uid } = pod.metadata;
-    runs.set(uid, { network: makePodNetwork(uid.replaceAll("-", "").repeat(2), routes), log: [] });
+    runs.set(uid, { network: makePodNetwork(uid.replaceAll("-", "").repeat(2), routes), log: [], restarts: 0 });
     if (wrong?.kind === "unschedulable") {
       setConditions(pod, [{ type: "PodScheduled", status: "False", reason: "Unschedulable", message: wrong.message }]);
       return void relieved.promise.then(() => react(() => isThere(pod) ? start(pod, undefined) : undefined));
@@ -123,9 +137,13 @@ export function startKubelet(options: KubeletOptions): Kubelet {
       const { exitCode, reason } = wrong;
       return setStatus(pod, "Running", { terminated: { exitCode, reason } });
     }
-    const agent = startAgent(pod, runOf(pod), wrong?.kind === "agent" ? wrong.answers : undefined);
+    startContainer(pod, wrong?.kind === "agent" ? wrong.answers : undefined);
+  }
+
+  function startContainer(pod: StoredObject, answers: AgentAnswer | undefined, lastState: JsonObject = {}): void {
+    const agent = startAgent(pod, runOf(pod), answers);
     if (agent !== undefined) runOf(pod).agent = agent;
-    setStatus(pod, "Running", { running: { startedAt: new Date().toISOString() } });
+    setStatus(pod, "Running", { running: { startedAt: new Date().toISOString() } }, lastState);
   }
 
   function startAgent(pod: StoredObject, { network, log }: Run, answers: AgentAnswer | undefined) {
@@ -188,10 +206,12 @@ export function startKubelet(options: KubeletOptions): Kubelet {
     });
   }
 
-  function setStatus(pod: StoredObject, phase: string, state: JsonObject): void {
+  function setStatus(pod: StoredObject, phase: string, state: JsonObject, lastState: JsonObject = {}): void {
     const name = textAt(containerOf(pod), "name");
     const running = "running" in state;
-    const status = { name, state, lastState: {}, ready: running, started: running, restartCount: 0 };
+    const { restarts: restartCount } = runOf(pod);
+    const containerID = `containerd://${pod.metadata.uid}-${restartCount}`;
+    const status = { name, containerID, state, lastState, ready: running, started: running, restartCount };
     const ready = { type: "Ready", status: running ? "True" : "False" };
     change(pod, { phase, containerStatuses: [status], conditions: [{ type: "PodScheduled", status: "True" }, ready] });
   }
@@ -245,11 +265,12 @@ function environmentOf(pod: StoredObject): Record<string, string> {
   };
 }
 
-function readLog(pod: StoredObject, log: readonly string[], query: URLSearchParams): string {
+function readLog(pod: StoredObject, { log: current, previousLog }: Run, query: URLSearchParams): string {
   const name = textAt(containerOf(pod), "name");
   const asked = query.get("container") ?? name;
   if (asked !== name) throw badRequest(`container ${asked} is not valid for pod ${pod.metadata.name}`);
-  if (query.get("previous") === "true") {
+  const log = query.get("previous") === "true" ? previousLog : current;
+  if (log === undefined) {
     throw badRequest(`previous terminated container "${name}" in pod "${pod.metadata.name}" not found`);
   }
   const statuses = at(pod, "status", "containerStatuses");

@@ -1,5 +1,5 @@
 import { configMaps, deployments, isForbidden, type KubeClient } from "@/kube/mod.ts";
-import { SESSION_LABEL } from "../manifest.ts";
+import { SESSION_LABEL } from "../labels.ts";
 import { journalDirectory, readJournals } from "../safety/journal.ts";
 import { isRunning } from "../safety/process_identity.ts";
 import { leftoverOf } from "../safety/record.ts";

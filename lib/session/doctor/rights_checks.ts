@@ -6,7 +6,10 @@ import { type Finding, ok, problem, warning } from "./finding.ts";
 /** How many reviews are under way at a time: the server counts requests, and so does its patience. */
 const AT_ONCE = 6;
 
-const NEEDED_FOR: Readonly<Record<Exclude<Occasion, "always">, string>> = {
+const NEEDED_FOR: Readonly<Record<Occasion, string>> = {
+  always: "every session needs it",
+  made: "every session needs it, but for those with --deployment",
+  existing: "needed with --deployment",
   service: "needed with --expose",
   swap: "needed with --swap-deployment",
   serviceaccount: "needed with --serviceaccount",
@@ -67,9 +70,8 @@ export async function checkRights(
       return warning(check, `not known: ${messageOf(error)}`, [hint(verbs)]);
     }
     if (lacking.length === 0) return ok(check, why);
-    const occasion = when === "always" ? "every session needs it" : NEEDED_FOR[when];
     const whom = kind === undefined ? "" : ` of a ${kind}`;
-    const says = `you may not ${lacking.join(", ")}: ${occasion}${whom}, to ${why}`;
-    return (when === "always" ? problem : warning)(check, says, [hint(lacking)]);
+    const says = `you may not ${lacking.join(", ")}: ${NEEDED_FOR[when]}${whom}, to ${why}`;
+    return (when === "always" || when === "made" ? problem : warning)(check, says, [hint(lacking)]);
   }
 }

@@ -8,7 +8,7 @@ import { configMaps, deployments, type KubeClient, loadKubeconfig, openKubeClien
 import { isMachineLeft, recoverMachine } from "@/capture/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { messageOf, UserError } from "@/util/mod.ts";
-import { SESSION_LABEL } from "../manifest.ts";
+import { SESSION_LABEL } from "../labels.ts";
 import type { Wanted } from "../plan.ts";
 import { CLAIM_LABEL, placeOfClaim } from "../workload/claim.ts";
 import { journalDirectory, readJournals, removeRecord, type StoredRecord } from "./journal.ts";
@@ -134,7 +134,20 @@ async function recoverStored(stored: readonly StoredRecord[], options: RecoverOp
   return isWhole;
 }
 
-/** A session of another machine: the cluster has its claim, and its objects carry its label. */
+/**
+ * Gives back what a session has in the cluster, by what the cluster says: its claim, and the label of its objects.
+ *
+ * @returns whether nothing is left of it; true as well when nothing of it was there
+ */
+export async function recoverInCluster(
+  sessionId: string,
+  options: Pick<UndoStepsOptions, "kube" | "namespace" | "log" | "say" | "signal">,
+): Promise<boolean> {
+  const found = await findSteps(sessionId, options);
+  return found === undefined || await undoSteps(found.steps, { ...options, sessionId: found.sessionId });
+}
+
+/** A session of another machine. */
 async function recoverFound(session: string, wanted: RecoverWanted, options: RecoverOptions): Promise<boolean> {
   const { env, home, log, say, signal } = options;
   const running = await readJournals(journalDirectory(env, home), say);
@@ -190,7 +203,7 @@ async function findSteps(
   };
 }
 
-interface UndoStepsOptions extends RecoverOptions {
+interface UndoStepsOptions extends Pick<RecoverOptions, "log" | "say" | "signal"> {
   readonly kube: KubeClient;
   readonly namespace: string;
   readonly sessionId: string;

@@ -56,13 +56,13 @@ export async function openSafety({ plan, cluster, around }: SafetyOptions): Prom
 }
 
 function recordOf(plan: Plan, cluster: ClusterConfig, env: Readonly<Record<string, string>>): SessionRecord {
-  const { sessionId, namespace, original, name } = plan;
+  const { sessionId, namespace } = plan;
   const kubeconfig = env["KUBECONFIG"];
   return {
     version: 1,
     sessionId,
     since: new Date().toISOString(),
-    by: `${env["USER"] ?? env["LOGNAME"] ?? "somebody"}@${Deno.hostname()}`,
+    by: nameOfUser(env),
     process: identifyProcess(Deno.pid) ?? { pid: Deno.pid, started: "" },
     cluster: {
       context: cluster.contextName,
@@ -70,7 +70,18 @@ function recordOf(plan: Plan, cluster: ClusterConfig, env: Readonly<Record<strin
       ...(kubeconfig !== undefined && { kubeconfig }),
     },
     namespace,
-    doing: original === undefined ? `--new-deployment ${name}` : `--swap-deployment ${original.kind}/${original.name}`,
+    doing: doingOf(plan),
     steps: [],
   };
+}
+
+/** What a session does, as the user may have asked for it. */
+function doingOf({ isThere, original, name }: Plan): string {
+  if (isThere) return `--deployment ${name}`;
+  return original === undefined ? `--new-deployment ${name}` : `--swap-deployment ${original.kind}/${original.name}`;
+}
+
+/** Who runs this, for other people: `user@host`. */
+export function nameOfUser(env: Readonly<Record<string, string>>): string {
+  return `${env["USER"] ?? env["LOGNAME"] ?? "somebody"}@${Deno.hostname()}`;
 }

@@ -9,7 +9,7 @@ import {
   type Resource,
 } from "@/kube/mod.ts";
 import { UserError } from "@/util/mod.ts";
-import { SESSION_LABEL } from "../manifest.ts";
+import { SESSION_LABEL } from "../labels.ts";
 import { CLAIM_LABEL, placeOfClaim } from "../workload/claim.ts";
 import { journalDirectory, readJournals } from "./journal.ts";
 import { isRunning } from "./process_identity.ts";

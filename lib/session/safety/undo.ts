@@ -25,7 +25,7 @@ import {
 } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { deadline, messageOf, sleep, UserError } from "@/util/mod.ts";
-import { SESSION_LABEL } from "../manifest.ts";
+import { SESSION_LABEL } from "../labels.ts";
 import type { DeleteStep, PlaceStep, SessionRecord, Step } from "./record.ts";
 import { titleOf } from "./record.ts";
 
@@ -227,6 +227,7 @@ async function scaleBack(resource: Scaled, step: PlaceStep, options: UndoOptions
     say(`${titleOf(step)} has ${found.spec.replicas} replicas by now, not ${replicas}: somebody else scaled it`);
     return;
   }
+  if (await isSomebodyElses(step, options, signal)) return;
   const { resourceVersion } = found.metadata;
   const body = { metadata: { resourceVersion }, spec: { replicas } };
   await kube.patch(resource, { namespace, name }, { type: "merge", body }, { signal });
@@ -239,6 +240,7 @@ async function sendBackToNodes(step: PlaceStep, options: UndoOptions, signal: Ab
   const found = await found404(() => kube.get(daemonSets, { namespace, name }, { signal }));
   const nodes = found?.spec.template.spec["nodeSelector"] as Record<string, string> | undefined;
   if (found?.metadata.uid !== uid || nodes?.[NOWHERE] === undefined) return;
+  if (await isSomebodyElses(step, options, signal)) return;
   const { resourceVersion } = found.metadata;
   // A map that becomes empty would be kept as an empty one: it was not there before.
   const nodeSelector = Object.keys(nodes).length === 1 ? null : { [NOWHERE]: null };
@@ -253,9 +255,27 @@ async function makeAgain(step: PlaceStep, options: UndoOptions, signal: AbortSig
   const found = await found404(() => kube.get(pods, { namespace, name }, { signal }));
   if (found !== undefined && found.metadata.uid !== uid) return; // somebody made it again
   if (found !== undefined && !found.metadata.deletionTimestamp) return; // it never went
+  if (await isSomebodyElses(step, options, signal)) return;
   if (manifest === undefined) throw new TypeError(`The journal has no manifest of ${titleOf(step)}`);
   await kube.create(pods, { ...manifest, metadata: { ...manifest.metadata, namespace } }, { signal });
   log.info(`Made ${titleOf(step)} again`);
+}
+
+/**
+ * Whether another session has the place by now: then it was given back before, and what looks like our change is that
+ * session's. Asked after the workload was read, whose version is the condition of the change: who comes later is seen
+ * by one or the other.
+ */
+async function isSomebodyElses(
+  step: PlaceStep,
+  { kube, namespace, sessionId, say }: UndoOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const found = await found404(() => kube.get(configMaps, { namespace, name: step.claim }, { signal }));
+  const holder = found?.metadata.labels[SESSION_LABEL];
+  if (holder === undefined || holder === sessionId) return false;
+  say(`${titleOf(step)} is left alone: session ${holder.slice(0, 10)} has it by now`);
+  return true;
 }
 
 async function found404<T>(get: () => Promise<T>): Promise<T | undefined> {

@@ -13,14 +13,16 @@
  *
  * @module
  */
-import { configMaps, type Deployment, deployments, isForbidden, services } from "@/kube/mod.ts";
-import { deadline, messageOf } from "@/util/mod.ts";
+import { configMaps, type Deployment, deployments, isForbidden, isNotFound, services } from "@/kube/mod.ts";
+import { deadline, messageOf, sleep } from "@/util/mod.ts";
 import { agentConfigMap, exposedService, type Manifest } from "../manifest.ts";
 import { acquireObject, type MakeOptions } from "../objects.ts";
+import type { Followed } from "../lasting_tunnel.ts";
 import type { Plan } from "../plan.ts";
 import { placeIn } from "../safety/journal.ts";
 import { type PlaceStep, titleOf } from "../safety/record.ts";
 import { undoStep } from "../safety/undo.ts";
+import { requireDeployment } from "../successor.ts";
 import { waitForProxy } from "../wait_for_proxy.ts";
 import { waitUntilAway } from "./away.ts";
 import { acquireClaim, nameOfClaim } from "./claim.ts";
@@ -29,22 +31,26 @@ import type { Original } from "./original.ts";
 import { enter, isServing, leave, waitUntilBack } from "./serving.ts";
 
 /** Where the user's process seems to run. Disposing it takes the proxy away. */
-export interface Workload extends AsyncDisposable {
-  /** The proxy's pod. */
-  readonly pod: string;
-  /** The agent's container in it. */
+export interface Workload extends AsyncDisposable, Followed {
+  /** The agent's container in the proxy's pod. */
   readonly container: string;
   /**
    * Lets the cluster find the proxy, once its ports are bound; the original goes. Disposing the place gives it back, and
    * is served to the end.
    */
-  takePlace(): Promise<AsyncDisposable>;
+  takePlace(): Promise<Place>;
+}
+
+/** A place in the cluster that was taken. */
+export interface Place extends AsyncDisposable {
+  /** Lets the cluster find the proxy's next pod as it found the one before it. */
+  enterAgain(signal: AbortSignal): Promise<void>;
 }
 
 /** What acquiring needs. */
 export interface AcquireOptions extends MakeOptions {
-  /** The proxy's Deployment as it is made. */
-  readonly proxy: Manifest;
+  /** The proxy's Deployment as it is made; undefined where it is there already. */
+  readonly proxy: Manifest | undefined;
   readonly agentSource: string;
   /** Why the original has to go before the proxy can come; undefined where both can be there. */
   readonly originalFirst: string | undefined;
@@ -58,7 +64,7 @@ export interface AcquireOptions extends MakeOptions {
  * @throws {UserError} that says why the proxy does not run, or who has the place
  */
 export async function acquireWorkload(plan: Plan, options: AcquireOptions): Promise<Workload> {
-  const { signal, agentSource, proxy, originalFirst } = options;
+  const { signal, originalFirst } = options;
   const { original } = plan;
   await using stack = new AsyncDisposableStack();
   if (original !== undefined) stack.use(await claim(placeOf(original, originalFirst !== undefined), options));
@@ -67,6 +73,36 @@ export async function acquireWorkload(plan: Plan, options: AcquireOptions): Prom
     await displace(options);
     await waitUntilAway(original, { ...options, namespace: plan.namespace });
   }
+  let pod = await startProxy(plan, options, stack);
+  signal.throwIfAborted();
+  const owned = stack.move();
+  return {
+    get pod() {
+      return pod;
+    },
+    container: plan.container,
+    async follow(past, signal) {
+      await requireDeployment(plan, { ...options, signal });
+      pod = await waitForProxy(plan, { ...options, signal, past, teller: { because: tellInLines(options) } });
+    },
+    takePlace: () =>
+      original === undefined ? serveByName(plan, options) : takePlaceOf(original, () => pod, plan, options),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** While the command runs, the terminal is its own: there is no line of ours that could come and go. */
+function tellInLines({ say }: AcquireOptions): (why: string | undefined, whom: string) => void {
+  return (why, whom) => why === undefined ? undefined : say(`Still waiting for ${whom}: ${why}`);
+}
+
+/** Makes what the proxy is made of, unless it is there, and waits until it runs. @returns its pod's name */
+async function startProxy(plan: Plan, options: AcquireOptions, stack: AsyncDisposableStack): Promise<string> {
+  const { agentSource, proxy } = options;
+  if (proxy === undefined) {
+    options.teller.step("Waiting for the proxy to run");
+    return await waitForProxy(plan, options);
+  }
   const configMap = stack.use(await acquireObject(configMaps, agentConfigMap(plan, agentSource), options));
   const deployment = stack.use(await acquireObject(deployments, proxy, options));
   options.teller.step("Waiting for the proxy to run");
@@ -74,14 +110,7 @@ export async function acquireWorkload(plan: Plan, options: AcquireOptions): Prom
     waitForProxy(plan, options),
     giveTo(deployment, configMap.metadata.name, { ...options, namespace: plan.namespace }),
   ]);
-  signal.throwIfAborted();
-  const owned = stack.move();
-  return {
-    pod,
-    container: plan.container,
-    takePlace: () => original === undefined ? serveByName(plan, options) : takePlaceOf(original, pod, plan, options),
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
+  return pod;
 }
 
 function placeOf(original: Original, originalFirst: boolean): PlaceStep {
@@ -126,28 +155,54 @@ async function giveBack(options: AcquireOptions): Promise<PlaceStep | undefined>
 }
 
 /** For a new proxy: a Service of its own, there while the ports are bound, so that nobody is sent to a closed port. */
-async function serveByName(plan: Plan, options: AcquireOptions): Promise<AsyncDisposable> {
-  if (plan.expose.length === 0) return { [Symbol.asyncDispose]: () => Promise.resolve() };
-  return await acquireObject(services, exposedService(plan), options);
+async function serveByName(plan: Plan, options: AcquireOptions): Promise<Place> {
+  // Whatever pod the Deployment makes next, the Service finds it by the label that all of them have.
+  const enterAgain = () => Promise.resolve();
+  if (plan.isThere || plan.expose.length === 0) return { enterAgain, [Symbol.asyncDispose]: () => Promise.resolve() };
+  const service = await acquireObject(services, exposedService(plan), options);
+  return { enterAgain, [Symbol.asyncDispose]: () => service[Symbol.asyncDispose]() };
 }
 
 async function takePlaceOf(
   original: Original,
-  pod: string,
+  pod: () => string,
   plan: Plan,
   options: AcquireOptions,
-): Promise<AsyncDisposable> {
+): Promise<Place> {
   const title = `${original.kind}/${original.name}`;
   options.teller.step(`Taking the place of ${title}`);
   await using stack = new AsyncDisposableStack();
-  stack.defer(() => leave(original, pod, plan, options));
-  await enter(original, pod, plan, options);
+  stack.defer(() => leave(original, pod(), plan, options));
+  await enterAny(original, pod, plan, options);
   if (options.originalFirst === undefined) {
     stack.defer(() => giveBackServing(plan, options));
     await displace(options);
   }
   const owned = stack.move();
-  return { [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    enterAgain: (signal) => enter(original, pod(), plan, { ...options, signal }),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** How long a pod that is gone may have none after it, and a pause between two looks. */
+const NEXT_MS = 120_000;
+const PAUSE_MS = 100;
+
+/** Lets Services find the proxy's pod; when that is lost in this moment, the one that comes after it. */
+async function enterAny(original: Original, pod: () => string, plan: Plan, options: AcquireOptions): Promise<void> {
+  for (const start = performance.now();;) {
+    const name = pod();
+    try {
+      return await enter(original, name, plan, options);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      while (pod() === name) {
+        if (performance.now() - start > NEXT_MS) throw error;
+        await sleep(PAUSE_MS, options.signal);
+      }
+    }
+  }
 }
 
 /** While the original comes back, the proxy serves; unless nobody listens on the host any more. */

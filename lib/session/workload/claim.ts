@@ -11,7 +11,8 @@
 import { type ConfigMap, configMaps, isAlreadyExists, isNotFound, type KubeClient } from "@/kube/mod.ts";
 import { unfold, UserError } from "@/util/mod.ts";
 import * as z from "zod/mini";
-import { type Manifest, SESSION_LABEL } from "../manifest.ts";
+import { SESSION_LABEL } from "../labels.ts";
+import type { Manifest } from "../manifest.ts";
 import { acquireObject, type MakeOptions } from "../objects.ts";
 import { type PlaceStep, placeText, type SessionRecord } from "../safety/record.ts";
 import type { WorkloadName } from "./original.ts";
@@ -68,6 +69,11 @@ export function claimData(step: PlaceStep, holder: Holder): Record<string, strin
   return { since: holder.since, by: holder.by, place: JSON.stringify(step) };
 }
 
+/** Whose a claim is. */
+export function holderOf({ metadata: { labels }, data }: ConfigMap): Holder {
+  return { sessionId: labels[SESSION_LABEL] ?? "", since: data["since"] ?? "", by: data["by"] ?? "" };
+}
+
 /** What a claim in the cluster says: how its place is given back. @throws when it is none of ours */
 export function placeOfClaim(data: Readonly<Record<string, string>>): PlaceStep {
   return z.parse(placeText, JSON.parse(data["place"] ?? ""));
@@ -84,11 +90,7 @@ export async function requireUnclaimed(
 ): Promise<void> {
   try {
     const claim = await kube.get(configMaps, { namespace, name: nameOfClaim(workload) }, { signal });
-    throw claimed(workload, namespace, {
-      sessionId: claim.metadata.labels[SESSION_LABEL] ?? "",
-      since: claim.data["since"] ?? "",
-      by: claim.data["by"] ?? "",
-    });
+    throw claimed(workload, namespace, holderOf(claim));
   } catch (error) {
     if (!isNotFound(error)) throw error;
   }
@@ -101,6 +103,7 @@ function claimed({ kind, name }: WorkloadName, namespace: string, { sessionId, s
     })`,
     {
       hints: [
+        "--take-over ends that session and takes it",
         `If that session is over, this gives the ${kind} back: telepresence recover --namespace ${namespace} ${
           sessionId.slice(0, 10)
         }`,

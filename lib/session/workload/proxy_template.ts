@@ -98,8 +98,10 @@ function podSecurity(plan: Plan, spec: PodSpec, { supplementalGroups }: Identity
   return {
     ...own,
     ...(groups.length > 0 && { supplementalGroups: groups }),
-    // A safe sysctl: low ports without a root image and without a capability; asked for only when needed.
-    ...(plan.expose.some(({ pod }) => pod < 1024) && { sysctls: [...sysctls, { name, value: "0" }] }),
+    // A safe sysctl: low ports without a root image and without a capability; asked for only when needed. The network of
+    // a node has the node's own settings, and the API refuses to change them.
+    ...(plan.expose.some(({ pod }) => pod < 1024) && !spec["hostNetwork"] &&
+      { sysctls: [...sysctls, { name, value: "0" }] }),
   };
 }
 
@@ -125,7 +127,7 @@ function agentContainer(plan: Plan, original: Container, options: TemplateOption
     imagePullPolicy: "IfNotPresent",
     command: [...command],
     env: [
-      ...renameRuntimeVariables(env),
+      ...renameRuntimeVariables(env, original["envFrom"] !== undefined),
       { name: "DENO_DIR", value: `${WORK_MOUNT}/deno` },
       { name: "DENO_NO_UPDATE_CHECK", value: "1" },
       ...Object.entries(SMALL_HEAP_VARIABLES).map(([name, value]) => ({ name, value })),
@@ -149,11 +151,13 @@ function agentContainer(plan: Plan, original: Container, options: TemplateOption
   };
 }
 
-/** Each source of variables twice: the second time marked, so that the names which came from there are known exactly. */
+/**
+ * The sources of variables, each marked: what comes from there reaches the user's process under its true name, and not
+ * the agent's own runtime. Which names they have, only the cluster knows.
+ */
 function markedSources(envFrom: unknown): { envFrom?: unknown[] } {
   if (!Array.isArray(envFrom)) return {};
-  const marked = envFrom.map((source) => ({ ...source, prefix: `${SOURCE_MARK}${source.prefix ?? ""}` }));
-  return { envFrom: [...envFrom, ...marked] };
+  return { envFrom: envFrom.map((source) => ({ ...source, prefix: `${SOURCE_MARK}${source.prefix ?? ""}` })) };
 }
 
 /** Who may read what: labels of SELinux belong to the volumes, everything else the agent chooses itself. */
@@ -177,17 +181,22 @@ export const RESTRICTED = {
 
 /**
  * The variables, those that the agent's runtime would obey under another name. References to them (`$(NODE_OPTIONS)`)
- * follow.
+ * follow; those to what no variable before has named look among the sources, if there are any.
  */
-export function renameRuntimeVariables(env: Container["env"]): Container["env"] {
-  const renamed = new Set(env.map(({ name }) => name).filter((name) => OF_THE_RUNTIME.test(name)));
+export function renameRuntimeVariables(env: Container["env"], hasSources = false): Container["env"] {
+  const named = new Set<string>();
+  const known = (name: string) => OF_THE_RUNTIME.test(name) ? KEPT_PREFIX + name : name;
   const follow = (value: string) => {
     // `$$(X)` is no reference; the pair is taken first, so that it stays as it is.
-    return value.replace(/\$\$|\$\(([^)]+)\)/g, (all, name) => renamed.has(name) ? `$(${KEPT_PREFIX}${name})` : all);
+    return value.replace(/\$\$|\$\(([^)]+)\)/g, (all, name) => {
+      if (all === "$$") return all;
+      if (named.has(name)) return `$(${known(name)})`;
+      return hasSources ? `$(${SOURCE_MARK}${name})` : all;
+    });
   };
-  return env.map(({ name, value, ...rest }) => ({
-    ...rest,
-    name: renamed.has(name) ? KEPT_PREFIX + name : name,
-    ...(value !== undefined && { value: follow(value) }),
-  }));
+  return env.map(({ name, value, ...rest }) => {
+    const renamed = { ...rest, name: known(name), ...(value !== undefined && { value: follow(value) }) };
+    named.add(name);
+    return renamed;
+  });
 }

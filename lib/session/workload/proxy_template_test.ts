@@ -54,6 +54,8 @@ Deno.test("proxyTemplate() asks for low ports only when one is exposed", () => {
       "ip_unprivileged_port_start",
     );
   equals([80, 1023, 1024].map(sysctls), [true, true, false]);
+  const onNode = templateOf(originalWith({}, { hostNetwork: true }), { expose: [{ host: 1080, pod: 80 }] });
+  ok(!JSON.stringify(onNode).includes("ip_unprivileged_port_start"), "the node's network is not ours to change");
 });
 
 Deno.test("proxyTemplate() runs as root where the original does, and says so to nobody else", () => {
@@ -86,6 +88,14 @@ Deno.test("renameRuntimeVariables() renames what the agent's runtime would obey,
   for (const name of ["NODE_ENV", "PROXY", "OLD_PATH", "MY_HTTP_PROXY"]) {
     await t.step(`${name} stays`, () => equals(renameRuntimeVariables([{ name, value: "x" }]), [{ name, value: "x" }]));
   }
+  await t.step("references to what is not in env before look among the sources, if there are any", () => {
+    const env = [{ name: "A", value: "$(B) $$(B) $(A)" }, { name: "B", value: "$(A)" }];
+    equals(renameRuntimeVariables(env, true), [
+      { name: "A", value: "$(TELEPRESENCE_FROM_B) $$(B) $(TELEPRESENCE_FROM_A)" },
+      { name: "B", value: "$(A)" },
+    ]);
+    equals(renameRuntimeVariables(env), env);
+  });
   await t.step("references follow, what is escaped does not", () => {
     const env = [{ name: "LD_X", value: "1" }, { name: "A", value: "$(LD_X) $$(LD_X) $(B)" }];
     equals(renameRuntimeVariables(env)[1], { name: "A", value: "$(TELEPRESENCE_KEPT_LD_X) $$(LD_X) $(B)" });

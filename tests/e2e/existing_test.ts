@@ -1,0 +1,105 @@
+/** A proxy that is installed once (`agent-manifest`) and used by sessions (`--deployment`), which leave it as it is. */
+import { deepStrictEqual as equals, match } from "node:assert/strict";
+import { deployments, pods, secrets } from "@/kube/mod.ts";
+import { clusterTest, inAnotherPod, run, start, until } from "./harness.ts";
+import { apply, install } from "./install.ts";
+import { openShop, serveLocally, untilAnswer } from "./swap_harness.ts";
+
+clusterTest(
+  "--deployment uses a proxy that is there, for several sessions, and leaves it as it is",
+  async (cluster) => {
+    await using shop = await openShop(cluster, { "pod-security.kubernetes.io/enforce": "restricted" });
+    const { namespace } = shop;
+    await install(cluster, "proxy", namespace, "--expose", "80", "--expose", "8000");
+    await shop.ready("app.kubernetes.io/instance=proxy", 1);
+    const before = await shop.state();
+    using local = serveLocally();
+    const url = `http://helloworld.${cluster.namespace}`;
+    const words = ["--namespace", namespace, "--deployment", "proxy"];
+    const exposing = [...words, "--expose", `${local.port}:80`];
+    await using running = start(cluster, [...exposing, "--run", "sh", "-c", "echo up >&2; exec sleep 300"]);
+    await running.said(/^up$/m);
+    match(running.heard(), /^T: Starting network proxy to cluster using the existing proxy Deployment proxy$/m);
+    match(running.heard(), /^T: Forwarding remote port 8000 to local port 8000\.$/m); // declared by its container
+    const asked = () => inAnotherPod(cluster, "curl", "-sS", "--max-time", "3", `http://proxy.${namespace}`);
+    await untilAnswer("the host serves", async () => (await asked()).stdout, /^served by the host$/);
+
+    const second = await run(cluster, ...words, "--run", "true");
+    equals(second.code, 255, "its ports are the first one's");
+    match(second.stderr, /Cannot expose all ports:\nT: {3}port 80: something else in the pod listens there already/);
+    running.kill("SIGTERM");
+    equals((await running.ended()).code, 143);
+
+    const third = await run(cluster, ...words, "--run", "curl", "-sS", url);
+    equals(third.code, 0, third.stderr);
+    match(third.stdout, /Hello, world!/);
+    await shop.isAgain(before);
+  },
+);
+
+clusterTest("--deployment follows a pod that is replaced, and ends with 255 when there is none", async (cluster) => {
+  await using shop = await openShop(cluster);
+  const { kube, namespace } = shop;
+  await install(cluster, "proxy", namespace);
+  await shop.ready("app.kubernetes.io/instance=proxy", 1);
+  const words = ["--namespace", namespace, "--deployment", "proxy"];
+  await using running = start(cluster, [...words, "--run", "sh", "-c", "echo up >&2; exec sleep 300"]);
+  await running.said(/^up$/m);
+  const { items: [pod] } = await kube.list(pods, { namespace });
+  await kube.delete(pods, { namespace, name: pod?.metadata.name ?? "" });
+  await running.said(/Connected to the proxy's pod "proxy-\S+"\. Connections that were open are broken/);
+  await kube.patch(deployments, { namespace, name: "proxy" }, { type: "merge", body: { spec: { replicas: 0 } } });
+  const { code, stderr } = await running.ended();
+  equals(code, 255, stderr);
+  match(stderr, /deployment "proxy" was scaled to 0$/m);
+
+  const refused = await run(cluster, ...words, "--run", "true");
+  equals(refused.code, 255);
+  match(refused.stderr, /^T: Error: Cannot use deployment "proxy": it was scaled to 0$/m);
+});
+
+clusterTest("--deployment says what is wrong with what it finds, and how to install a proxy", async (cluster) => {
+  await using shop = await openShop(cluster);
+  const { kube, namespace } = shop;
+  const words = ["--namespace", namespace, "--deployment", "proxy", "--run", "true"];
+  const refusedWith = async (sentence: RegExp) => {
+    const { code, stderr } = await run(cluster, ...words);
+    equals(code, 255);
+    match(stderr, sentence);
+    match(
+      stderr,
+      new RegExp(`^T: Hint: .*telepresence agent-manifest proxy --namespace ${namespace} \\| kubectl apply`, "m"),
+    );
+  };
+  await refusedWith(/^T: Error: Cannot find deployment "proxy" in namespace "swap-\w+"$/m);
+  const containers = [{ name: "hello", image: "helloworld:1", imagePullPolicy: "Never" }];
+  await kube.create(deployments, {
+    metadata: { name: "proxy", namespace },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: { app: "web" } },
+      template: { metadata: { labels: { app: "web" } }, spec: { terminationGracePeriodSeconds: 1, containers } },
+    },
+  });
+  await refusedWith(/^T: Error: Cannot use deployment "proxy": none of its containers runs telepresence's agent$/m);
+  await kube.delete(deployments, { namespace, name: "proxy" });
+
+  await install(cluster, "proxy", namespace);
+  const key = { namespace, name: "proxy-key" };
+  const { data } = await kube.get(secrets, key);
+  await kube.patch(secrets, key, { type: "merge", body: { data: { key: btoa("none") } } });
+  await refusedWith(/^T: Error: Cannot use deployment "proxy": secret "proxy-key", .* has no key that can be read: /m);
+  await kube.delete(secrets, key);
+  await refusedWith(/^T: Error: Cannot use deployment "proxy": secret "proxy-key", which lets us in, is not there$/m);
+
+  // A key of another manifest: the agent does not let us in.
+  const printed = await run(cluster, "agent-manifest", "proxy", "--output", "json");
+  const { items } = JSON.parse(printed.stdout) as { items: { kind: string }[] };
+  await apply(cluster, items.filter(({ kind }) => kind === "Secret"), namespace);
+  equals((await kube.get(secrets, key)).data === data, false);
+  const { code, stderr } = await run(cluster, ...words);
+  equals(code, 255);
+  match(stderr, /^T: Error: Cannot use the proxy's agent: .*refused.*signature/m);
+  match(stderr, /^T: Hint: To install it anew: telepresence agent-manifest proxy/m);
+  await until("its pod is as it was", async () => (await kube.list(pods, { namespace })).items.length === 1);
+});

@@ -1,0 +1,159 @@
+/**
+ * The columns of the fault table (tests/session/fault_table_test.ts) on a real cluster, one session each: whatever ends
+ * it while its command runs, everything is as before. What other files have: kill -9 of the session and of its guardian
+ * (swap_test), the deletion of the pod (replaced_pod_test), rights that lack (rbac_test).
+ */
+import { deepStrictEqual as equals, match } from "node:assert/strict";
+import { deployments } from "@/kube/mod.ts";
+import { sleep } from "@/util/mod.ts";
+import { ensureCluster } from "../cluster/mod.ts";
+import { resourceQuotas } from "./doctor_resources.ts";
+import { type Cluster, clusterTest, embeddedTest, run, type Running, start, until } from "./harness.ts";
+import { openShop, type Shop, templateOf } from "./swap_harness.ts";
+
+const CLEANING = /Cleaning up \.\.\./;
+
+/** Ways to die while the command runs, the exit code that each leaves, and words on the terminal. */
+const WAYS: readonly {
+  readonly name: string;
+  readonly code: number;
+  readonly words: RegExp;
+  die(running: Running, shop: Shop): Promise<void>;
+}[] = [
+  {
+    name: "SIGHUP",
+    code: 129,
+    words: /Received signal SIGHUP\. Cleaning up \.\.\./,
+    die: (running) => Promise.resolve(running.kill("SIGHUP")),
+  },
+  {
+    name: "SIGINT twice",
+    code: 130,
+    words: /Keyboard interrupt \(Ctrl-C\/Ctrl-Break\) pressed\. Cleaning up \.\.\./,
+    async die(running) {
+      running.kill("SIGINT");
+      await running.said(CLEANING);
+      await sleep(300); // closer together they are one
+      running.kill("SIGINT");
+    },
+  },
+  {
+    name: "SIGKILL while it gives back",
+    code: 137,
+    words: CLEANING,
+    async die(running) {
+      running.kill("SIGTERM");
+      await running.said(CLEANING);
+      running.kill("SIGKILL");
+    },
+  },
+  {
+    name: "SIGTERM with conflicts while it gives back",
+    code: 143,
+    words: CLEANING,
+    async die(running, { kube, namespace }) {
+      const where = { namespace, name: "web" };
+      // Not an annotation: those are copied to the ReplicaSet, and stay there.
+      const change = (seconds: number) =>
+        kube.patch(deployments, where, { type: "merge", body: { spec: { progressDeadlineSeconds: seconds } } });
+      let isOver = false;
+      const others = (async () => {
+        for (let n = 0; !isOver; n++) await change(1000 + n);
+        await change(600); // as it is by default
+      })();
+      running.kill("SIGTERM");
+      await running.ended();
+      isOver = true;
+      await others;
+    },
+  },
+];
+
+async function makeWeb({ kube, namespace }: Shop): Promise<void> {
+  await kube.create(deployments, {
+    metadata: { name: "web", namespace },
+    spec: { replicas: 1, selector: { matchLabels: { app: "web" } }, template: templateOf("web") },
+  });
+}
+
+async function untilUp(cluster: Cluster, { namespace }: Shop): Promise<Running> {
+  const running = start(cluster, [
+    "--namespace",
+    namespace,
+    "-s",
+    "web",
+    "--run",
+    "sh",
+    "-c",
+    "echo up >&2; exec sleep 300",
+  ]);
+  await running.said(/^up$/m);
+  return running;
+}
+
+clusterTest("whatever ends a session while its command runs, everything is as before", async (cluster) => {
+  await using shop = await openShop(cluster);
+  await makeWeb(shop);
+  await shop.ready("app=web", 1);
+  const before = await shop.state();
+  for (const { name, code, words, die } of WAYS) {
+    await using running = await untilUp(cluster, shop);
+    equals((await shop.kube.get(deployments, { namespace: shop.namespace, name: "web" })).spec.replicas, 0, name);
+    await die(running, shop);
+    const ended = await running.ended();
+    equals(ended.code, code, `${name}: ${ended.stderr}`);
+    match(ended.stderr, words, name);
+    await shop.isAgain(before);
+    await shop.ready("app=web", 1);
+  }
+});
+
+embeddedTest(
+  "a session that ends while the API server is away gives everything back when it returns",
+  async (cluster) => {
+    await using shop = await openShop(cluster);
+    await makeWeb(shop);
+    await shop.ready("app=web", 1);
+    const before = await shop.state();
+    await using running = await untilUp(cluster, shop);
+    const restarting = (await ensureCluster()).restart("kube-apiserver");
+    await until("the API server is away", () => shop.kube.version().then(() => false, () => true));
+    running.kill("SIGTERM");
+    const [{ code, stderr }] = await Promise.all([running.ended(), restarting]);
+    equals(code, 143, stderr);
+    match(stderr, /The API server does not answer\. Trying again \.\.\./);
+    await shop.isAgain(before);
+  },
+);
+
+clusterTest(
+  "what throws in the middle, and a quota without room for what a session makes: 255, and nothing is left",
+  async (cluster) => {
+    await using shop = await openShop(cluster);
+    const { kube, namespace } = shop;
+    await makeWeb(shop);
+    await shop.ready("app=web", 1);
+    const before = await shop.state();
+    // The place is taken when the volumes are to be mounted where nothing can be.
+    const words = ["--namespace", namespace, "-s", "web"];
+    const thrown = await run(cluster, ...words, "--mount", "/proc/nowhere", "--run", "true");
+    equals(thrown.code, 255, thrown.stderr);
+    match(thrown.stderr, /^T: Error: Unable to use mount path: /m);
+    await shop.isAgain(before);
+    await shop.ready("app=web", 1);
+
+    const name = "few";
+    await kube.create(resourceQuotas, {
+      metadata: { name, namespace },
+      spec: { hard: { "count/deployments.apps": "1" } },
+    });
+    await until("the quota is in force", async () => {
+      return JSON.stringify(await kube.get(resourceQuotas, { namespace, name })).includes('"used"');
+    });
+    const refused = await run(cluster, ...words, "--run", "true");
+    equals(refused.code, 255, refused.stderr);
+    match(refused.stderr, /^T: Error: .*exceeded quota: few, requested: count\/deployments\.apps=1/m);
+    await kube.delete(resourceQuotas, { namespace, name });
+    await shop.isAgain(before);
+  },
+);
