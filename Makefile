@@ -164,7 +164,7 @@ chaos: ## Runs the tunnel over 5000 seeds of broken carriers, or replays one: SE
 	@$(if $(SEED),CHAOS_SEED=$(SEED),CHAOS_SEEDS=$(or $(SEEDS),5000)) $(DENO) test --quiet --allow-all --trace-leaks lib/transport/chaos_test.ts
 
 .PHONY: bench
-bench: build ## Measures ours against kubectl port-forward on the embedded cluster: ROUNDS=3
+bench: build ## Measures ours against kubectl port-forward on the embedded cluster: ROUNDS=3, ONLY=down,up, RTTS=0,20,80p
 	@$(NEED_MOUNTS)
 	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/bench.ts
 	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/volumes.ts
@@ -172,6 +172,10 @@ bench: build ## Measures ours against kubectl port-forward on the embedded clust
 	@$(DENO) run --allow-all --no-check tests/shim/cost.ts
 	@tools/need ip=iproute2 nft=nftables python3=python3 sshuttle=sshuttle || true
 	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/methods.ts
+
+.PHONY: bench-patterned
+bench-patterned: build ## Carries 10 GB both ways over all carriers and checks every byte
+	@ONLY=pattern PATTERN_MB=2560 ROUNDS=1 RTTS=0 $(DENO) run --allow-all tests/bench/bench.ts
 
 .PHONY: bench-tunnel
 bench-tunnel: tools/deno ## Measures the tunnel's codec, link and mux alone

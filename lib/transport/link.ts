@@ -25,8 +25,8 @@ const SILENCE_MS = 15_000;
 export const GRACE_MS = 60_000;
 /** How many carriers may break their own protocol before the peer is taken for a liar. */
 const MAX_FAULTS = 8;
-/** After so many bytes there is garbage that is worth a collection, as soon as it is quiet. */
-const MUCH_BYTES = 16 * 1024 * 1024;
+/** After so many bytes (some thousand short connections) there is garbage that is worth a collection, when it is quiet. */
+const MUCH_BYTES = 1024 * 1024;
 /** Less than this between two looks is quiet: heartbeats, a few small messages. */
 const QUIET_BYTES = 16 * 1024;
 /** How long a goodbye may take. */

@@ -10,16 +10,31 @@
 import { type KubeClient, loadKubeconfig, openKubeClient, pods } from "@/kube/mod.ts";
 import { requireProgram, runProgram } from "@/process/mod.ts";
 import { ensureCluster } from "../cluster/mod.ts";
-import { buildLoad, delayCluster, lines, type Load, median, PORT, print, PROGRAM, show, startPod } from "./setting.ts";
+import {
+  buildLoad,
+  delayCluster,
+  lines,
+  type Load,
+  median,
+  openLongPath,
+  PORT,
+  print,
+  PROGRAM,
+  show,
+  startPod,
+} from "./setting.ts";
 
 const ROUNDS = Number(Deno.env.get("ROUNDS") ?? 3);
 /** Which metrics are wanted, by their names; all by default. */
 const ONLY = Deno.env.get("ONLY")?.split(",");
-/** At which round trips, in milliseconds. */
-const RTTS = (Deno.env.get("RTTS") ?? "0,20").split(",").map(Number);
+/** At which round trips, in milliseconds: of delayed bytes, or of delayed packets (20p), for which it takes root. */
+const RTTS = (Deno.env.get("RTTS") ?? "0,20,20p,80p").split(",");
 /** Other builds of ours beside this one, to see what a change does: the paths of their programs. */
-const BESIDE = Deno.env.get("BESIDE");
+const BESIDE = Deno.env.get("BESIDE") || undefined;
 const POD = { namespace: "default", name: `bench-${crypto.randomUUID().slice(0, 8)}` };
+
+/** MiB of each of the four patterned streams: `make bench-patterned` takes 2560, 10 GB in sum. */
+const PATTERN_MB = Number(Deno.env.get("PATTERN_MB") ?? 64);
 
 /** What is measured: the client's words, and what its numbers are. */
 interface Metric {
@@ -40,6 +55,13 @@ const METRICS: readonly Metric[] = [
   },
   { name: "burst", words: (rtt) => ["burst", rtt > 0 ? 300 : 500], columns: ["connects at once (50), per second"] },
   { name: "row", words: (rtt) => ["row", rtt > 0 ? 30 : 150], columns: ["connects in a row, per second"] },
+  {
+    name: "stopped",
+    words: () => ["stopped", 64],
+    columns: ["a download alone, MB/s", "beside eight stopped readers, MB/s", "the same as a ratio"],
+  },
+  { name: "many", words: () => ["many", 500], columns: ["echoes over 500 open connections, per second"] },
+  { name: "pattern", words: () => ["pattern", PATTERN_MB], columns: ["2 up and 2 down, each byte checked, MB/s"] },
 ];
 
 /** One way to the pod: runs the client with these words and gives its numbers. */
@@ -60,8 +82,17 @@ try {
   const address = await startPod(kube, load, POD);
   await print(await versions(kube));
   for (const rtt of RTTS) {
-    using far = rtt === 0 ? undefined : await delayCluster(config, { kubeconfig, rttMs: rtt, directory });
-    await measureAt(rtt, far?.kubeconfig ?? kubeconfig, address, load);
+    const rttMs = parseInt(rtt);
+    await using path = rtt.endsWith("p") ? await openLongPath(config, { rttMs, directory }) : undefined;
+    using far = rttMs > 0 && !path ? await delayCluster(config, { kubeconfig, rttMs, directory }) : undefined;
+    const title = `${rttMs} ms${path ? " of round trip, packets delayed" : far ? " of round trip, bytes delayed" : ""}`;
+    await measureAt(title, {
+      rttMs,
+      kubeconfig: far?.kubeconfig ?? kubeconfig,
+      prefix: path?.prefix ?? [],
+      address,
+      load,
+    });
   }
 } finally {
   await kube.delete(pods, POD, { gracePeriodSeconds: 0 }).catch(() => {});
@@ -69,18 +100,17 @@ try {
 }
 
 /** A table of medians: tool by metric, and the ratio of ours to kubectl. */
-async function measureAt(rttMs: number, path: string, address: string, load: Load): Promise<void> {
+async function measureAt(title: string, from: From): Promise<void> {
+  const { rttMs, address } = from;
   await using stack = new AsyncDisposableStack();
   const ways = [
-    stack.use(openOurs("ours", PROGRAM, path, address, load)),
-    stack.use(await openKubectl(path, load)),
-    ...(BESIDE?.split(",") ?? []).map((program, at) =>
-      stack.use(openOurs(`beside ${at + 1}`, program, path, address, load))
-    ),
+    stack.use(openOurs("ours", PROGRAM, from)),
+    stack.use(await openKubectl(from)),
+    ...(BESIDE?.split(",") ?? []).map((program, at) => stack.use(openOurs(`beside ${at + 1}`, program, from))),
     ...(rttMs === 0 ? [stack.use(inside(address))] : []),
   ];
   const lines = [
-    `\n## ${rttMs} ms${rttMs > 0 ? " of round trip, bytes delayed" : ""}\n`,
+    `\n## ${title}\n`,
     `| | ${ways.map(({ name }) => name).join(" | ")} | ours / kubectl |`,
     `| --- | ${ways.map(() => "---").join(" | ")} | --- |`,
   ];
@@ -113,10 +143,21 @@ async function memoryOf(way: Way): Promise<string> {
   return (Number(stdout) * 1024 / 1e6).toFixed(0);
 }
 
-function openOurs(name: string, program: string, path: string, address: string, load: Load): Way {
-  const child = new Deno.Command(program, {
-    args: ["--logfile", `${directory}/${name}.log`, "--run", "sh"],
-    env: { KUBECONFIG: path },
+/** From where the ways lead, and to where. */
+interface From {
+  readonly rttMs: number;
+  readonly kubeconfig: string;
+  /** What stands before every command that is to run there. */
+  readonly prefix: readonly string[];
+  readonly address: string;
+  readonly load: Load;
+}
+
+function openOurs(name: string, program: string, { kubeconfig, prefix, address, load }: From): Way {
+  const [command = "", ...words] = [...prefix, program];
+  const child = new Deno.Command(command, {
+    args: [...words, "--logfile", `${directory}/${name}.log`, "--run", "sh"],
+    env: { KUBECONFIG: kubeconfig },
     stdin: "piped",
     stdout: "piped",
     stderr: "null",
@@ -131,7 +172,7 @@ function openOurs(name: string, program: string, path: string, address: string, 
       return ((await answers.next()).value ?? "").split(" ").map(Number);
     },
     async [Symbol.asyncDispose]() {
-      await stdin.close();
+      await stdin.close().catch(() => {}); // it may have ended by itself
       await child.status;
     },
   };
@@ -139,16 +180,17 @@ function openOurs(name: string, program: string, path: string, address: string, 
   return way;
 }
 
-async function openKubectl(path: string, load: Load): Promise<Way> {
-  const child = new Deno.Command("kubectl", {
-    args: ["--kubeconfig", path, "port-forward", `pod/${POD.name}`, `:${PORT}`],
+async function openKubectl({ kubeconfig, prefix, load }: From): Promise<Way> {
+  const [command = "", ...words] = [...prefix, "kubectl"];
+  const child = new Deno.Command(command, {
+    args: [...words, "--kubeconfig", kubeconfig, "port-forward", `pod/${POD.name}`, `:${PORT}`],
     stdout: "piped",
     stderr: "null",
   }).spawn();
   const [, port = ""] = /:(\d+) ->/.exec((await lines(child.stdout).next()).value ?? "") ?? [];
   const way: Way = {
     name: "kubectl",
-    measure: ([metric = "", number = ""]) => numbersOf([load.dynamic, metric, "127.0.0.1", port, number]),
+    measure: ([metric = "", number = ""]) => numbersOf([...prefix, load.dynamic, metric, "127.0.0.1", port, number]),
     async [Symbol.asyncDispose]() {
       child.kill("SIGTERM");
       await child.status;
@@ -171,8 +213,8 @@ function inside(address: string): Way {
   };
 }
 
-async function numbersOf(command: readonly [string, ...string[]]): Promise<number[]> {
-  return (await requireProgram(command)).trim().split(" ").map(Number);
+async function numbersOf([program = "", ...words]: readonly string[]): Promise<number[]> {
+  return (await requireProgram([program, ...words])).trim().split(" ").map(Number);
 }
 
 async function versions(kube: KubeClient): Promise<string> {

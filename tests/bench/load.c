@@ -12,6 +12,9 @@
  * beside   rounds        ms: p50 and p99 beside a download, and MB/s of that
  * burst    connections   connects per second, 50 at a time, until the first byte is back
  * row      connections   connects per second, one after another, until the first byte is back
+ * stopped  MiB           MB/s of a download alone and beside eight connections whose reader has stopped
+ * many     connections   echoes per second over so many open connections, which stay open for ten seconds more
+ * pattern  MiB each      MB/s in sum over two downloads and two uploads at once, every byte of which is checked
  *
  * In C, so that it is not what is measured.
  */
@@ -31,6 +34,13 @@
 enum { BUFFER = 256 * 1024, PING = 64, AT_ONCE = 50 };
 
 static struct sockaddr_in peer;
+
+/* fill() - bytes of the pattern from an offset that is a multiple of eight: no two words of it are alike. */
+static void fill(uint64_t *words, size_t count, uint64_t offset)
+{
+	for (size_t i = 0; i < count / 8; i++)
+		words[i] = (offset / 8 + i) * UINT64_C(0x9e3779b97f4a7c15);
+}
 
 static void die(const char *what)
 {
@@ -83,7 +93,22 @@ static void *serve_one(void *arg)
 	no_delay(fd);
 	if (!buffer || read_all(fd, &kind, 1) || read_all(fd, &count, sizeof count))
 		goto end;
-	if (kind == 'd') {
+	if (kind == 'p') {
+		for (uint64_t at = 0; at < count; at += BUFFER) {
+			fill((uint64_t *)buffer, BUFFER, at);
+			if (write_all(fd, buffer, BUFFER))
+				break;
+		}
+	} else if (kind == 'v') {
+		char *want = calloc(1, BUFFER);
+		int right = want != NULL;
+		for (uint64_t at = 0; right && at < count; at += BUFFER) {
+			fill((uint64_t *)want, BUFFER, at);
+			right = !read_all(fd, buffer, BUFFER) && !memcmp(buffer, want, BUFFER);
+		}
+		free(want);
+		write_all(fd, right ? "!" : "?", 1);
+	} else if (kind == 'd') {
 		for (uint64_t left = count; left > 0;) {
 			size_t part = left < BUFFER ? left : BUFFER;
 			if (write_all(fd, buffer, part))
@@ -216,6 +241,92 @@ static void connect_once(void)
 	close(fd);
 }
 
+/* stopped() - a download that a stopped reader holds up counts as none: ten seconds without a byte end it. */
+static void stopped(uint64_t bytes)
+{
+	static char byte[65536];
+	struct timeval patience = { .tv_sec = 10 };
+	double rates[2];
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; round == 1 && i < 8; i++)
+			if (read_all(dial('d', UINT64_C(1) << 40), byte, sizeof byte))
+				die("read");
+		if (round == 1)
+			sleep(1);
+		double start = now();
+		uint64_t got = 0;
+		int fd = dial('d', bytes);
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+		for (ssize_t n; got < bytes && (n = read(fd, byte, sizeof byte)) > 0;)
+			got += n;
+		close(fd);
+		rates[round] = got / (now() - start) / 1e6;
+	}
+	printf("%.1f %.1f %.2f", rates[0], rates[1], rates[1] / rates[0]);
+}
+
+/* many() - the child keeps the connections open, so that memory can be looked at. */
+static void many(int count)
+{
+	enum { ROUNDS = 10 };
+	char bytes[PING] = { 0 };
+	int *fds = calloc(count, sizeof *fds);
+	for (int i = 0; i < count; i++)
+		fds[i] = dial('e', 0);
+	double start = now();
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < count; i++)
+			if (write_all(fds[i], bytes, PING))
+				die("write");
+		for (int i = 0; i < count; i++)
+			if (read_all(fds[i], bytes, PING))
+				die("read");
+	}
+	printf("%.0f", count * ROUNDS / (now() - start));
+	fflush(stdout);
+	if (fork() > 0)
+		return;
+	close(STDOUT_FILENO);
+	sleep(10);
+	_exit(0);
+}
+
+static void *pattern_down(void *arg)
+{
+	uint64_t count = (uintptr_t)arg;
+	char *buffer = malloc(BUFFER), *want = malloc(BUFFER);
+	int fd = dial('p', count);
+	for (uint64_t at = 0; at < count; at += BUFFER) {
+		fill((uint64_t *)want, BUFFER, at);
+		if (read_all(fd, buffer, BUFFER) || memcmp(buffer, want, BUFFER)) {
+			fprintf(stderr, "load: wrong or missing bytes after %llu\n", (unsigned long long)at);
+			exit(1);
+		}
+	}
+	if (read(fd, buffer, 1) != 0)
+		die("more than was asked for");
+	close(fd);
+	return NULL;
+}
+
+static void *pattern_up(void *arg)
+{
+	uint64_t count = (uintptr_t)arg;
+	char *buffer = malloc(BUFFER), answer = 0;
+	int fd = dial('v', count);
+	for (uint64_t at = 0; at < count; at += BUFFER) {
+		fill((uint64_t *)buffer, BUFFER, at);
+		if (write_all(fd, buffer, BUFFER))
+			die("write");
+	}
+	if (read_all(fd, &answer, 1) || answer != '!') {
+		fprintf(stderr, "load: the other end got wrong bytes\n");
+		exit(1);
+	}
+	close(fd);
+	return NULL;
+}
+
 static atomic_int left_to_connect;
 
 static void *connect_thread(void *arg)
@@ -281,6 +392,17 @@ int main(int argc, char **argv)
 		printf(" %.1f", (uintptr_t)got / seconds / 1e6);
 	} else if (!strcmp(metric, "burst")) {
 		burst(number);
+	} else if (!strcmp(metric, "stopped")) {
+		stopped(bytes);
+	} else if (!strcmp(metric, "many")) {
+		many(number);
+	} else if (!strcmp(metric, "pattern")) {
+		for (int i = 0; i < 4; i++)
+			if (pthread_create(&threads[i], NULL, i % 2 ? pattern_up : pattern_down, (void *)(uintptr_t)bytes))
+				die("thread");
+		for (int i = 0; i < 4; i++)
+			pthread_join(threads[i], NULL);
+		printf("%.1f", 4 * bytes / (now() - start) / 1e6);
 	} else if (!strcmp(metric, "row")) {
 		for (uint64_t i = 0; i < number; i++)
 			connect_once();

@@ -76,6 +76,46 @@ export async function delayCluster(
   return { kubeconfig: file, [Symbol.dispose]: () => child.kill("SIGKILL") };
 }
 
+/** A network namespace with a long path to this machine. Disposing it takes it away. */
+export interface LongPath extends AsyncDisposable {
+  /** What stands before a command that is to run at its far end. */
+  readonly prefix: readonly string[];
+}
+
+/**
+ * Makes a place from which packets to the API server take half of `rttMs` each way (packet_delay.c): there TCP is what
+ * it is over a real path. For root on Linux.
+ */
+export async function openLongPath(
+  { server }: ClusterConfig,
+  { rttMs, directory }: { rttMs: number; directory: string },
+): Promise<LongPath> {
+  await using stack = new AsyncDisposableStack();
+  const name = `tp-bench-${Deno.pid}`;
+  const { hostname } = new URL(server);
+  await requireProgram(["gcc", "-O2", "-pthread", `${HERE}packet_delay.c`, "-o", `${directory}/packet_delay`]);
+  await requireProgram(["ip", "netns", "add", name]);
+  stack.defer(async () => void await requireProgram(["ip", "netns", "delete", name]));
+  const args = [name, String(rttMs / 2)];
+  const child = new Deno.Command(`${directory}/packet_delay`, { args, stdout: "piped" }).spawn();
+  stack.defer(async () => {
+    child.kill("SIGKILL");
+    await child.status;
+  });
+  const out = lines(child.stdout);
+  if ((await out.next()).value !== "ready") throw new Error("Cannot delay packets: packet_delay has ended");
+  stack.defer(async () => void await out.return(undefined));
+  const [, towards = ""] = / dev (\S+)/.exec(await requireProgram(["ip", "route", "get", hostname])) ?? [];
+  for (const device of ["tp-delay0", towards]) {
+    const file = `/proc/sys/net/ipv4/conf/${device}/forwarding`;
+    const before = await Deno.readTextFile(file);
+    await Deno.writeTextFile(file, "1");
+    if (device === towards) stack.defer(() => Deno.writeTextFile(file, before));
+  }
+  const owned = stack.move();
+  return { prefix: ["ip", "netns", "exec", name], [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
 /** The lines of a stream, as they come. */
 export async function* lines(from: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, undefined> {
   let held = "";
