@@ -6,7 +6,7 @@
 import { parseArgs } from "node:util";
 import { listenForHosts } from "@/agent/mod.ts";
 import { makeLog } from "@/log/mod.ts";
-import { closeQuietly } from "@/util/mod.ts";
+import { closeQuietly, sleep } from "@/util/mod.ts";
 import { at, isRecord, type Json, type JsonObject, textAt } from "./json.ts";
 import { makePodNetwork, type PodNetwork, type Routes } from "./pod_network.ts";
 import { badRequest } from "./refusal.ts";
@@ -49,6 +49,8 @@ interface Run {
 }
 
 const NODE = "node-1";
+/** Until a container that ended is started again: long enough to be seen ended, as on a real node. */
+const RESTART_MS = 300;
 
 /** Starts a node. */
 export function startKubelet(options: KubeletOptions): Kubelet {
@@ -75,7 +77,7 @@ export function startKubelet(options: KubeletOptions): Kubelet {
       const terminated = { exitCode, reason: "Error" };
       setStatus(pod, "Running", { terminated });
       react(async () => {
-        await nextTurn();
+        await sleep(RESTART_MS);
         if (ended || !isThere(pod)) return;
         ending.previousLog = ending.log;
         ending.log = [];
