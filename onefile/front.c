@@ -318,7 +318,11 @@ static void become(struct place *place, int argc, char **argv)
 	all[count++] = script;
 	for (int i = 1; i < argc; i++)
 		all[count++] = argv[i];
-	setenv("DENO_NO_UPDATE_CHECK", "1", 1);
+	/* Deno would ask whether there is a newer one of itself. The mark tells that the user's programs lack the variable. */
+	if (getenv("DENO_NO_UPDATE_CHECK") == NULL) {
+		setenv("DENO_NO_UPDATE_CHECK", "1", 1);
+		setenv("DENO_NO_UPDATE_CHECK_BY", "telepresence", 1);
+	}
 	execv(program, all);
 	int failed = errno;
 	place->why = strerror(failed);

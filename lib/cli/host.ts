@@ -5,7 +5,7 @@ import type { Host } from "./main.ts";
 export function systemHost(own: Pick<Host, "version" | "reportTo" | "exit" | "run" | "command">): Host {
   return {
     ...own,
-    env: Deno.env.toObject(),
+    env: ownEnvironment(Deno.env.toObject()),
     home: homedir(),
     cwd: Deno.cwd,
     stderrIsTerminal: Deno.stderr.isTerminal(),
@@ -17,6 +17,12 @@ export function systemHost(own: Pick<Host, "version" | "reportTo" | "exit" | "ru
     writeStdout: (text) => writeAllTo(Deno.stdout, text),
     writeStderr: (text) => writeAllTo(Deno.stderr, text),
   };
+}
+
+/** Without what the one file (`onefile/front.c`) set for the runtime in it, and marked: the user's programs lack it. */
+function ownEnvironment(all: Record<string, string>): Record<string, string> {
+  const { DENO_NO_UPDATE_CHECK_BY: mark, DENO_NO_UPDATE_CHECK: _, ...rest } = all;
+  return mark === undefined ? all : rest;
 }
 
 /** A line of the terminal; the terminal itself hands out whole lines. */

@@ -35,6 +35,14 @@ Deno.test("systemHost() writes all of it to a slow reader, and goes on when the 
   });
 });
 
+Deno.test("systemHost() leaves out the variable that was set for our own runtime, and no other", async () => {
+  const lines = `const names = Object.keys(host.env).filter((name) => name.startsWith("DENO_NO_UPDATE"));
+    host.writeStdout(names.join() + ";");`;
+  const marked = await runLines(lines, "DENO_NO_UPDATE_CHECK=1 DENO_NO_UPDATE_CHECK_BY=telepresence PROGRAM");
+  equal(marked, ";");
+  equal(await runLines(lines, "DENO_NO_UPDATE_CHECK=1 PROGRAM"), "DENO_NO_UPDATE_CHECK;");
+});
+
 Deno.test("systemHost() knows whether it talks to a terminal", async () => {
   const text = await runLines(
     `host.writeStdout(JSON.stringify([host.stderrIsTerminal, host.columns() ?? null, host.home !== ""]));`,

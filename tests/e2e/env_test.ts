@@ -53,11 +53,11 @@ clusterTest(
 
 clusterTest("the agent's image and runtime do not show in the command's environment", async (cluster) => {
   await check(cluster, [], async (environment) => {
-    const own = Deno.env.toObject(); // and what the harness and the front (onefile/front.c) add
+    const own = Deno.env.toObject(); // and what the harness adds
     for (const name of Object.keys(environment).filter((one) => !(one in own))) {
       match(
         name,
-        /^(?:.+_SERVICE_HOST|.+_SERVICE_PORT(?:_.+)?|.+_PORT(?:_\d+_.+)?|TELEPRESENCE_.+|LD_PRELOAD|NO_COLOR|KUBECONFIG|XDG_STATE_HOME|DENO_NO_UPDATE_CHECK)$/,
+        /^(?:.+_SERVICE_HOST|.+_SERVICE_PORT(?:_.+)?|.+_PORT(?:_\d+_.+)?|TELEPRESENCE_.+|LD_PRELOAD|NO_COLOR|KUBECONFIG|XDG_STATE_HOME)$/,
       );
     }
     match(await Deno.readTextFile(`${cluster.directory}/telepresence.log`), /as the agent's image sets them: /);

@@ -25,11 +25,14 @@ Deno.test(
     const { stdout } = await child.output();
     const [pid, noUpdateCheck, ...argv] = new TextDecoder().decode(stdout).split("\n").slice(0, -1);
     ok(Number(pid) > 0);
-    equals(noUpdateCheck, "1");
+    equals(noUpdateCheck, "1 telepresence");
     const [bundle = ""] = (await unpackedIn(cache)).filter((name) => name.endsWith(".js"));
     const flags = ["run", "--allow-all", "--quiet", "--no-config", "--no-lock"];
     equals(argv, ["the user's word", ...flags, `${cache}/telepresence/unpacked/${bundle}`, ...words]);
     equals(await Deno.readTextFile(`${cache}/telepresence/unpacked/${bundle}`), "// a bundle\n");
+    const wish = places(cache, { DENO_NO_UPDATE_CHECK: "true" });
+    const { stdout: own } = await new Deno.Command(onefile.path, { args: ["words"], ...wish }).output();
+    equals(new TextDecoder().decode(own).split("\n")[1], "true unmarked", "what the user has set stays as it is");
   },
 );
 

@@ -37,7 +37,8 @@ int main(int argc, char **argv)
 		puts(action.sa_handler == SIG_IGN ? "ignored" : "default");
 		return 0;
 	}
-	printf("%ld\n%s\n", (long)getpid(), getenv("DENO_NO_UPDATE_CHECK"));
+	const char *mark = getenv("DENO_NO_UPDATE_CHECK_BY");
+	printf("%ld\n%s %s\n", (long)getpid(), getenv("DENO_NO_UPDATE_CHECK"), mark == NULL ? "unmarked" : mark);
 	for (int i = 0; i < argc; i++)
 		printf("%s\n", argv[i]);
 	return 0;
