@@ -50,6 +50,8 @@ sys.exit(os.waitstatus_to_exitcode(status) & 255)
 `;
 
 const SHOWN_MS = 30_000;
+/** How long keys are typed again for: what they are for may need a machine that is not busy for a moment. */
+const TYPED_MS = 120_000;
 const AGAIN_MS = 1_000;
 
 /** Runs a program on a terminal, with exactly this environment. */
@@ -77,10 +79,10 @@ export function openOnTerminal(
   return {
     type,
     async typeUntil(keys, words) {
-      const end = performance.now() + SHOWN_MS;
+      const end = performance.now() + TYPED_MS;
       while (!words.test(screen)) {
         if (performance.now() > end) {
-          throw new Error(`Typed for half a minute without ${words} on the screen:\n${screen}`);
+          throw new Error(`Typed for two minutes without ${words} on the screen:\n${screen}`);
         }
         await type(keys);
         for (let waited = 0; waited < AGAIN_MS && !words.test(screen); waited += 50) await sleep(50);
