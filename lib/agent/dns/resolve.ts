@@ -37,6 +37,7 @@ export async function resolve(name: string, type: number, options: ResolveOption
       const { rcode, answers, authorities } = await ask(candidate, type, settings, options);
       const answer: DnsAnswer = { rcode, name: candidate, records: answers, authority: authorities };
       if (rcode === RCODES.NOERROR && answers.length > 0) return answer;
+      if (rcode === RCODES.NOERROR && await hasOtherFamily(candidate, type, settings, options)) return answer;
       // That the name is there without records of the type says more than that another does not exist.
       if (empty === undefined || empty.rcode !== RCODES.NOERROR) empty = answer;
     } catch (error) {
@@ -56,6 +57,22 @@ function isName(name: string): boolean {
   } catch (error) {
     if (error instanceof DnsFormatError) return false;
     throw error;
+  }
+}
+
+/**
+ * Whether a name has addresses, though not of the family that was asked for. Then it is the one that is meant: as
+ * getaddrinfo takes both families from one name of the search list, no AAAA of a host of the world may stand beside the
+ * A of a Service that is called as it.
+ */
+async function hasOtherFamily(name: string, type: number, settings: ResolverSettings, options: ResolveOptions) {
+  if (!isAddressType(type)) return false;
+  const other = type === TYPES.A ? TYPES.AAAA : TYPES.A;
+  try {
+    return (await ask(name, other, settings, options)).answers.length > 0;
+  } catch {
+    options.signal?.throwIfAborted();
+    return true; // it may be the one, so no later one may stand for it
   }
 }
 

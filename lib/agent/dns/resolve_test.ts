@@ -1,16 +1,18 @@
 import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
 import { createSocket } from "node:dgram";
+import ipaddr from "ipaddr.js";
 import { type DnsRecord, RCODES, TYPES } from "@/dns/mod.ts";
 import { LookupError } from "@/pod/mod.ts";
 import { readFull, writeAll } from "@/util/mod.ts";
 import { resolve, reverseName } from "./resolve.ts";
 
-const { TXT } = TYPES;
+const { A, AAAA, TXT } = TYPES;
 
 /** How a server of these tests answers a name; it keeps what it was asked. */
 type Zone = (
   name: string,
   by: "udp" | "tcp",
+  type: number,
 ) => "NXDOMAIN" | "NODATA" | "SERVFAIL" | "FORMERR" | "cut" | "broken" | "silence" | string;
 
 interface Server extends AsyncDisposable {
@@ -18,7 +20,7 @@ interface Server extends AsyncDisposable {
   readonly asked: string[];
 }
 
-/** A name server on a loopback address: TXT records with the zone's text, by UDP and TCP. */
+/** A name server on a loopback address: TXT records with the zone's text, or its address, by UDP and TCP. */
 async function startServer(zone: Zone, { hostname = "127.0.0.1", port = 0 } = {}): Promise<Server> {
   const asked: string[] = [];
   const answer = (query: Uint8Array, by: "udp" | "tcp"): Uint8Array | undefined => {
@@ -29,14 +31,16 @@ async function startServer(zone: Zone, { hostname = "127.0.0.1", port = 0 } = {}
     }
     const name = labels.join(".");
     const edns = query[11] === 1;
-    asked.push(`${by} ${name}`);
-    const fate = zone(name, by);
+    const type = query[at + 2] ?? 0;
+    asked.push(`${by} ${name}${type === TXT ? "" : ` ${type}`}`);
+    const fate = zone(name, by, type);
     if (fate === "silence") return undefined;
     const codes: Record<string, number> = { NXDOMAIN: 3, NODATA: 0, SERVFAIL: 2, FORMERR: edns ? 1 : 0, cut: 0 };
     const text = fate === "FORMERR" && !edns ? "plain" : fate;
     const has = codes[fate] === undefined || text === "plain";
-    const data = has ? new TextEncoder().encode(text) : new Uint8Array();
-    const records = has ? [0xc0, 12, 0, TXT, 0, 1, 0, 0, 0, 9, 0, 1 + data.length, data.length, ...data] : [];
+    const bytes = new TextEncoder().encode(text);
+    const data = type === TXT ? [bytes.length, ...bytes] : has ? ipaddr.parse(text).toByteArray() : [];
+    const records = has ? [0xc0, 12, 0, type, 0, 1, 0, 0, 0, 9, 0, data.length, ...data] : [];
     const flags = [0x81 | (fate === "cut" ? 2 : 0), 0x80 | (codes[fate] ?? 0)];
     const head = [query[0] ?? 0, query[1] ?? 0, ...flags, 0, 1, 0, has ? 1 : 0, 0, 0, 0, 0];
     const whole = new Uint8Array([...head, ...query.subarray(12, at + 5), ...records]);
@@ -112,6 +116,39 @@ Deno.test("resolve() tells a name without such records from a name that is not t
   await using server = await startServer((name) => name === "x.a" ? "NODATA" : "NXDOMAIN");
   const conf = "nameserver 127.0.0.1\nsearch a b\n";
   const { rcode, name, records } = await resolveWith("x", TXT, { conf, port: server.port });
+  equals({ rcode, name, records }, { rcode: RCODES.NOERROR, name: "x.a", records: [] });
+});
+
+Deno.test("resolve() takes both families from one name of the search list, as getaddrinfo does", async () => {
+  // A Service `web` in the namespace `dev`, and a host of the world with that name, which has both.
+  const given = { conf: "nameserver 127.0.0.1\nsearch a.svc svc\noptions ndots:5\n", hosts: "" };
+  const ofTheWorld = (type: number) => type === A ? "192.0.2.1" : "2001:db8::1";
+  await using server = await startServer((name, _by, type) => {
+    if (name === "web.dev") return ofTheWorld(type);
+    if (name !== "web.dev.svc") return "NXDOMAIN";
+    return type === A ? "10.96.0.7" : "NODATA";
+  });
+  const found = await resolveWith("web.dev", A, { ...given, port: server.port });
+  equals([found.name, found.records[0]?.data], ["web.dev.svc", { type: "A", address: "10.96.0.7" }]);
+  const { rcode, name, records } = await resolveWith("web.dev", AAAA, { ...given, port: server.port });
+  equals({ rcode, name, records }, { rcode: RCODES.NOERROR, name: "web.dev.svc", records: [] });
+});
+
+Deno.test("resolve() passes over a name of the search list that has addresses of neither family", async () => {
+  await using server = await startServer((name) => name === "x.a" ? "NODATA" : "2001:db8::1");
+  const conf = "nameserver 127.0.0.1\nsearch a\n";
+  const { name, records } = await resolveWith("x", AAAA, { conf, port: server.port });
+  equals([name, records[0]?.data], ["x", { type: "AAAA", address: "2001:db8::1" }]);
+  equals(server.asked, ["udp x.a 28", "udp x.a 1", "udp x 28"]);
+});
+
+Deno.test("resolve() goes no further than a name whose other family cannot be asked for now", async () => {
+  await using server = await startServer((name, _by, type) => {
+    if (name !== "x.a") return "2001:db8::1";
+    return type === A ? "SERVFAIL" : "NODATA";
+  });
+  const conf = "nameserver 127.0.0.1\nsearch a\noptions timeout:1 attempts:1\n";
+  const { rcode, name, records } = await resolveWith("x", AAAA, { conf, port: server.port });
   equals({ rcode, name, records }, { rcode: RCODES.NOERROR, name: "x.a", records: [] });
 });
 

@@ -1,7 +1,11 @@
 /**
- * Answers DNS queries as the pod sees the world: addresses by `Pod.lookup`, so with all that its libc knows, every other
- * type by `Pod.resolve`; both with the pod's hosts file, search list and ndots. What cannot be asked there is answered
- * "not implemented", at which resolvers go on without it; never with an answer of the host's.
+ * Answers DNS queries as the pod sees the world: records of every type, addresses too, by `Pod.resolve`, with the pod's
+ * hosts file, search list and ndots, each kept as long as it says. What cannot be asked there is answered "not
+ * implemented", at which resolvers go on without it; never with an answer of the host's.
+ *
+ * `Pod.lookup`, the pod's getaddrinfo, is what the getaddrinfo of carried programs asks. It is no source of records: it
+ * tells no time for which its addresses hold, no alias and no SOA. What it does, that both families are of one name of
+ * the search list, the agent's resolver does as well; sources of an nsswitch.conf beside files and dns are not asked.
  */
 import {
   CLASS_IN,
@@ -18,11 +22,6 @@ import { LookupError, type Pod } from "@/pod/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 import { keepRecords } from "./pod_records.ts";
 import { canBeAsked, encodeResponse, malformed, refusalOf, type Result } from "./respond.ts";
-
-/** How long an address may be kept, in seconds: that of CoreDNS for Services, since getaddrinfo tells none. */
-const TTL_SECONDS = 5;
-/** How many names are remembered. */
-const MOST_NAMES = 1024;
 
 /** Answers queries. */
 export interface DnsResponder {
@@ -46,55 +45,18 @@ export interface ResponderOptions {
   readonly now?: () => number;
 }
 
-/** What a name is: its addresses, or why it has none. */
-type Found = { readonly addresses: readonly string[] } | { readonly rcode: number };
-
 /** Makes a responder that asks `pod`. */
-export function makeResponder(pod: Pick<Pod, "lookup" | "resolve">, options: ResponderOptions = {}): DnsResponder {
-  const { log = silentLog, signal, now = () => performance.now(), ownNames = () => Promise.resolve(undefined) } =
-    options;
-  const podRecords = keepRecords(pod, { now, ...(signal && { signal }) });
-  const known = new Map<string, { readonly until: number; readonly found: Promise<Found> }>();
+export function makeResponder(pod: Pick<Pod, "resolve">, options: ResponderOptions = {}): DnsResponder {
+  const { log = silentLog, signal, now, ownNames = () => Promise.resolve(undefined) } = options;
+  const podRecords = keepRecords(pod, { ...(now && { now }), ...(signal && { signal }) });
 
-  const ask = async (name: string): Promise<Found> => {
-    const own = await ownNames(name);
-    if (own) return { addresses: own };
-    try {
-      return await pod.lookup(name, { ...(signal && { signal }) });
-    } catch (error) {
-      log.debug(`dns ${name}: ${messageOf(error)}`);
-      const isUnknown = error instanceof LookupError && ["EAI_NONAME", "EAI_FAMILY"].includes(error.code);
-      return { rcode: isUnknown ? RCODES.NXDOMAIN : RCODES.SERVFAIL };
-    }
-  };
-  /** Both families in one: programs ask for A and AAAA at once, and must not hear that one of them makes no name. */
-  const find = (name: string): Promise<Found> => {
-    const key = name.toLowerCase();
-    const before = known.get(key);
-    if (before && before.until > now()) return before.found;
-    const entry = { until: now() + TTL_SECONDS * 1000, found: ask(name) };
-    entry.found.then((found) => {
-      if ("rcode" in found && known.get(key) === entry) known.delete(key); // a Service may come the next moment
-    });
-    known.delete(key);
-    known.set(key, entry);
-    const [oldest] = known.keys();
-    if (known.size > MOST_NAMES && oldest !== undefined) known.delete(oldest);
-    return entry.found;
-  };
   const resolve = async (question: Question): Promise<Result> => {
-    const { name, type } = question;
     if (!canBeAsked(question)) return { rcode: RCODES.NOTIMP, answers: [] };
-    if (type !== TYPES.A && type !== TYPES.AAAA) return await resolveRecords(question);
-    const found = await find(name);
-    if ("rcode" in found) return { rcode: found.rcode, answers: [] };
-    const wanted = type === TYPES.A ? "A" as const : "AAAA" as const;
-    const answers = found.addresses.filter((address) => address.includes(":") === (wanted === "AAAA"))
-      .map((address): DnsRecord => ({ name, ttl: TTL_SECONDS, data: { type: wanted, address } }));
-    return { rcode: RCODES.NOERROR, answers };
+    const own = isOfAddresses(question) ? await ownNames(question.name) : undefined;
+    return own === undefined ? await resolveInPod(question) : ownRecords(question, own);
   };
 
-  const resolveRecords = async ({ name, type }: Question): Promise<Result> => {
+  const resolveInPod = async ({ name, type }: Question): Promise<Result> => {
     try {
       const { rcode, name: found, records, authority } = await podRecords.ask(name, type);
       // Where the search list gave the answer, it is the answer to what was asked all the same.
@@ -122,4 +84,16 @@ export function makeResponder(pod: Pick<Pod, "lookup" | "resolve">, options: Res
       return encodeResponse(query, result, transport);
     },
   };
+}
+
+function isOfAddresses({ type }: Question): boolean {
+  return type === TYPES.A || type === TYPES.AAAA;
+}
+
+/** Addresses of the host's, which keeps them itself: whoever wants them again asks again. */
+function ownRecords({ name, type }: Question, addresses: readonly string[]): Result {
+  const wanted = type === TYPES.A ? "A" as const : "AAAA" as const;
+  const answers = addresses.filter((address) => address.includes(":") === (wanted === "AAAA"))
+    .map((address): DnsRecord => ({ name, ttl: 0, data: { type: wanted, address } }));
+  return { rcode: RCODES.NOERROR, answers };
 }

@@ -32,35 +32,41 @@ const QUERY: DnsMessage = {
 const ask = (name: string, type: number, more: Partial<DnsMessage> = {}) =>
   encodeMessage({ ...QUERY, questions: [{ name, type, class: 1 }], ...more });
 
+/** The SOA of a zone in which absence may be kept for four seconds. */
+const SOA: DnsRecord = {
+  name: "cluster.local",
+  ttl: 30,
+  data: { type: "SOA", primary: "ns.cluster.local", mailbox: "root.cluster.local", numbers: [1, 2, 3, 3600, 4] },
+};
+
+/** A pod whose search list has one domain, in which names have addresses for 17 seconds, and SRV records. */
 function makePod() {
-  const lookups: string[] = [];
+  const asked: string[] = [];
   const known: Record<string, readonly string[]> = {
     "helloworld": ["10.96.7.7"],
     "both": ["10.96.7.7", "fd00::7"],
     "many": Array.from({ length: 100 }, (_, index) => `10.0.0.${index}`),
   };
   return {
-    lookups,
+    asked,
     known,
-    lookup(name: string) {
-      lookups.push(name);
-      const addresses = known[name.toLowerCase()];
-      if (addresses) return Promise.resolve({ addresses });
-      return Promise.reject(new LookupError(name === "later" ? "EAI_AGAIN" : "EAI_NONAME", "no"));
-    },
-    resolve(name: string, type: number): Promise<DnsAnswer> {
-      if (name === "later") return Promise.reject(new LookupError("EAI_AGAIN", "no name server answers"));
-      const found = `${name}.default.svc.cluster.local`;
-      const numbers = [1, 2, 3, 4, 5] as const;
-      const soa: DnsRecord = {
-        name: "cluster.local",
-        ttl: 30,
-        data: { type: "SOA", primary: "ns.cluster.local", mailbox: "root.cluster.local", numbers },
-      };
-      if (type === 99) return Promise.resolve({ rcode: 3, name, records: [], authority: [soa] });
-      const data: RecordData = { type: "SRV", priority: 1, weight: 2, port: 80, target: `target.${found}` };
-      const records: DnsRecord[] = [{ name: found.toUpperCase(), ttl: 17, data }];
-      return Promise.resolve({ rcode: 0, name: found, records, authority: [] });
+    resolve(asIs: string, type: number): Promise<DnsAnswer> {
+      asked.push(`${type} ${asIs}`);
+      const name = `${asIs}.default.svc.cluster.local`;
+      if (asIs === "later") return Promise.reject(new LookupError("EAI_AGAIN", "no name server answers"));
+      if (asIs === "unnamed") return Promise.reject(new LookupError("EAI_NONAME", "it is no name"));
+      const none = (rcode: number) => Promise.resolve({ rcode, name, records: [], authority: [SOA] });
+      const found = (data: RecordData): DnsRecord => ({ name: name.toUpperCase(), ttl: 17, data });
+      if (type === TYPES.SRV) {
+        const data: RecordData = { type: "SRV", priority: 1, weight: 2, port: 80, target: `target.${name}` };
+        return Promise.resolve({ rcode: 0, name, records: [found(data)], authority: [] });
+      }
+      const addresses = known[asIs.toLowerCase()];
+      if (!addresses) return none(RCODES.NXDOMAIN);
+      const wanted = type === TYPES.A ? "A" : "AAAA";
+      const records = addresses.filter((address) => address.includes(":") === (wanted === "AAAA"))
+        .map((address) => found({ type: wanted, address }));
+      return records.length === 0 ? none(RCODES.NOERROR) : Promise.resolve({ rcode: 0, name, records, authority: [] });
     },
   };
 }
@@ -95,8 +101,23 @@ Deno.test("answer() gives the pod's addresses, and no error for a family that a 
   equals(await short("both", TYPES.AAAA), [RCODES.NOERROR, "fd00::7"]);
   equals(await short("absent", TYPES.A), [RCODES.NXDOMAIN]);
   equals(await short("later", TYPES.A), [RCODES.SERVFAIL]);
+  equals(await short("unnamed", TYPES.A), [RCODES.NXDOMAIN]);
   equals(await short("helloworld", TYPES.ANY), [RCODES.NOTIMP]);
-  equals(pod.lookups, ["helloworld", "both", "absent", "later"], "once for both families");
+});
+
+Deno.test("answer() gives an alias with what it leads to, and the SOA of what is not there", async () => {
+  const alias: DnsRecord = {
+    name: "elsewhere.default.svc.cluster.local",
+    ttl: 9,
+    data: { type: "CNAME", target: "www.example" },
+  };
+  const address: DnsRecord = { name: "www.example", ttl: 30, data: { type: "A", address: "192.0.2.7" } };
+  const resolve = (): Promise<DnsAnswer> =>
+    Promise.resolve({ rcode: 0, name: alias.name, records: [alias, address], authority: [] });
+  const whole = await makeResponder({ resolve }).answer(ask("elsewhere", TYPES.A), "udp");
+  equals(decodeMessage(whole ?? new Uint8Array()).answers, [{ ...alias, name: "elsewhere" }, address]);
+  const none = await makeResponder(makePod()).answer(ask("helloworld", TYPES.AAAA), "udp");
+  equals(decodeMessage(none ?? new Uint8Array()).authorities, [SOA]);
 });
 
 Deno.test("answer() forwards every other type, and what the search list gave answers what was asked", async () => {
@@ -114,23 +135,31 @@ Deno.test("answer() forwards every other type, and what the search list gave ans
       target: "target._http._tcp.helloworld.default.svc.cluster.local",
     },
   }]);
-  const none = decodeMessage(await responder.answer(ask("helloworld", 99), "udp") ?? new Uint8Array());
+  const none = decodeMessage(await responder.answer(ask("absent", 99), "udp") ?? new Uint8Array());
   equals([none.rcode, none.authorities.length], [RCODES.NXDOMAIN, 1], "a type of RFC 3597, with the SOA for its time");
   equals((await answerOf(responder, ask("later", TYPES.TXT))).rcode, RCODES.SERVFAIL);
 });
 
-Deno.test("answer() remembers addresses for as long as it says, and failures not at all", async () => {
+Deno.test("answer() keeps addresses for their own time and no longer, absence for the SOA's, failures not at all", async () => {
   const pod = makePod();
   let now = 0;
   const responder = makeResponder(pod, { now: () => now });
-  await responder.answer(ask("late", TYPES.A), "udp");
-  pod.known["late"] = ["10.1.1.1"];
-  equals((await answerOf(responder, ask("late", TYPES.A))).answers, ["10.1.1.1"]);
-  pod.known["late"] = ["10.2.2.2"];
-  now = 4999;
-  equals((await answerOf(responder, ask("LATE", TYPES.A))).answers, ["10.1.1.1"]);
-  now = 5001;
-  equals((await answerOf(responder, ask("late", TYPES.A))).answers, ["10.2.2.2"]);
+  const at = async (seconds: number, name: string, type: number = TYPES.A) => {
+    now = seconds * 1000;
+    const { rcode, answers } = await answerOf(responder, ask(name, type));
+    return [rcode, ...answers];
+  };
+  equals(await at(0, "moved"), [RCODES.NXDOMAIN]);
+  pod.known["moved"] = ["10.1.1.1"];
+  equals(await at(3.9, "moved"), [RCODES.NXDOMAIN]);
+  equals(await at(4, "moved"), [RCODES.NOERROR, "10.1.1.1"]);
+  pod.known["moved"] = ["10.2.2.2", "fd00::2"];
+  equals(await at(20.9, "MOVED"), [RCODES.NOERROR, "10.1.1.1"]);
+  equals(await at(20.9, "moved", TYPES.AAAA), [RCODES.NOERROR, "fd00::2"], "each family has its own time");
+  equals(await at(21, "moved"), [RCODES.NOERROR, "10.2.2.2"]);
+  const before = pod.asked.length;
+  for (const _ of [1, 2]) equals(await at(21, "later"), [RCODES.SERVFAIL]);
+  equals(pod.asked.slice(before), ["1 later", "1 later"]);
 });
 
 Deno.test("answer() fits into what the transport takes, and says when it does not", async () => {
@@ -159,7 +188,8 @@ Deno.test("answer() takes the host's own names from the host", async () => {
   const ownNames = (name: string) => Promise.resolve(name === "localhost" ? ["127.0.0.1", "::1"] : undefined);
   const responder = makeResponder(pod, { ownNames });
   equals((await answerOf(responder, ask("localhost", TYPES.AAAA))).answers, ["::1"]);
-  equals(pod.lookups, []);
+  equals((await answerOf(responder, ask("localhost", TYPES.A))).answers, ["127.0.0.1"]);
+  equals(pod.asked, []);
 });
 
 Deno.test("serveDns() answers each query of a stream, wherever it is cut", async () => {
