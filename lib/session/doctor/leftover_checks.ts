@@ -1,6 +1,6 @@
 import { configMaps, deployments, isForbidden, type KubeClient } from "@/kube/mod.ts";
 import { SESSION_LABEL } from "../labels.ts";
-import { journalDirectory, readJournals } from "../safety/journal.ts";
+import { hasSteps, journalDirectory, readJournals } from "../safety/journal.ts";
 import { isRunning } from "../safety/process_identity.ts";
 import { leftoverOf } from "../safety/record.ts";
 import { CLAIM_LABEL } from "../workload/claim.ts";
@@ -19,16 +19,17 @@ export async function checkJournals({ env, home }: LeftoverOptions): Promise<Fin
   const unreadable: string[] = [];
   const directory = journalDirectory(env, home);
   const journals = await readJournals(directory, (line) => unreadable.push(line));
-  const left = journals.filter(({ record }) => !isRunning(record.process));
+  const left = journals.filter((each) => hasSteps(each) && !isRunning(each.record.process));
   if (unreadable.length > 0) {
     return warning(check, unreadable.join("; "), [`Look into them, and take them away: ls -l ${directory}`]);
   }
   if (left.length === 0) {
-    const running = journals.length === 0 ? "" : ` (${journals.length} running)`;
+    const alive = journals.filter(({ record }) => isRunning(record.process)).length;
+    const running = alive === 0 ? "" : ` (${alive} running)`;
     return ok(check, `sessions of this machine left nothing${running}`);
   }
   const things = left.flatMap(({ record }) => record.steps.map((step) => `${leftoverOf(step)} in ${record.namespace}`));
-  return warning(check, `sessions that are gone left: ${things.join(", ") || "their journals"}`, [
+  return warning(check, `sessions that are gone left: ${things.join(", ")}`, [
     "To give it back: telepresence recover",
   ]);
 }

@@ -7,6 +7,12 @@ export interface Journal extends AsyncDisposable {
   /** What was undone so far, in that order. */
   readonly undone: readonly Step[];
   /**
+   * Writes down that the session is there, before its first step or without any: others of this machine see it.
+   *
+   * @throws {UserError} when it cannot be written
+   */
+  announce(): Promise<void>;
+  /**
    * Writes a step down, or again with what is known by now. The change may be made once this has returned.
    *
    * @throws {UserError} when it cannot be written: then nothing is to be changed
@@ -32,7 +38,8 @@ export function journalDirectory(env: Readonly<Record<string, string>>, home: st
 }
 
 /**
- * Opens the journal of a session. Its file is there from the first step to the last; only its owner can read it.
+ * Opens the journal of a session. Its file is there from the first step to the last, or from the announcement to the
+ * end; only its owner can read it.
  *
  * @param directory from {@linkcode journalDirectory}
  */
@@ -60,6 +67,7 @@ export function openJournal(directory: string, first: SessionRecord, onChange?: 
       return record;
     },
     undone,
+    announce: () => put((steps) => [...steps]),
     add: (step) =>
       put((steps) => {
         const known = steps.findIndex((one) => titleOf(one) === titleOf(step));
@@ -122,6 +130,11 @@ export async function removeRecord(path: string): Promise<void> {
 export interface StoredRecord {
   readonly path: string;
   readonly record: SessionRecord;
+}
+
+/** Whether anything is to be undone: a session that changes nothing has a journal while it runs, for `status` alone. */
+export function hasSteps({ record }: Pick<StoredRecord, "record">): boolean {
+  return record.steps.length > 0;
 }
 
 /** All journals of a directory; a file that is none is skipped and told. */

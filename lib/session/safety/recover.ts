@@ -11,7 +11,7 @@ import { messageOf, UserError } from "@/util/mod.ts";
 import { SESSION_LABEL } from "../labels.ts";
 import type { Wanted } from "../plan.ts";
 import { CLAIM_LABEL, placeOfClaim } from "../workload/claim.ts";
-import { journalDirectory, readJournals, removeRecord, type StoredRecord } from "./journal.ts";
+import { hasSteps, journalDirectory, readJournals, removeRecord, type StoredRecord } from "./journal.ts";
 import { isRunning } from "./process_identity.ts";
 import { leftoverOf, type Step } from "./record.ts";
 import { makeCleanUp, undoAll } from "./undo.ts";
@@ -35,9 +35,20 @@ export interface RecoverWanted {
   readonly sessions: readonly string[];
 }
 
-/** The journals of sessions that are not running any more. */
-export async function readLeftOver({ env, home, say }: Pick<RecoverOptions, "env" | "home" | "say">) {
+/** The journals of sessions that are not running any more and left something. */
+export async function readLeftOver(where: Pick<RecoverOptions, "env" | "home" | "say">): Promise<StoredRecord[]> {
+  return (await readGone(where)).filter(hasSteps);
+}
+
+async function readGone({ env, home, say }: Pick<RecoverOptions, "env" | "home" | "say">): Promise<StoredRecord[]> {
   return (await readJournals(journalDirectory(env, home), say)).filter(({ record }) => !isRunning(record.process));
+}
+
+/** Like {@linkcode readLeftOver}; takes the journals away that have nothing to undo in them. */
+async function takeLeftOver(where: Pick<RecoverOptions, "env" | "home" | "say">): Promise<StoredRecord[]> {
+  const gone = await readGone(where);
+  for (const each of gone) if (!hasSteps(each)) await removeRecord(each.path);
+  return gone.filter(hasSteps);
 }
 
 /**
@@ -48,7 +59,7 @@ export async function readLeftOver({ env, home, say }: Pick<RecoverOptions, "env
  */
 export async function recover(wanted: RecoverWanted, options: RecoverOptions): Promise<number> {
   const { say } = options;
-  const left = await readLeftOver(options);
+  const left = await takeLeftOver(options);
   if (wanted.sessions.length === 0) {
     const hadMachine = await isMachineLeft();
     if (left.length === 0 && !hadMachine) say("Nothing is left over by sessions of this machine.");
@@ -77,7 +88,7 @@ export async function healBefore(
   },
 ): Promise<void> {
   const { say } = around.teller;
-  const left = (await readLeftOver({ ...around, say })).filter(({ record }) => record.steps.length > 0);
+  const left = await takeLeftOver({ ...around, say });
   const hadMachine = await isMachineLeft();
   if (left.length === 0 && !hadMachine) return;
   if (hadMachine) say("A session that is gone left this machine's routes and firewall rules as it had them.");

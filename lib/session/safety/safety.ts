@@ -1,6 +1,7 @@
 import type { ClusterConfig } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import type { Plan } from "../plan.ts";
+import { messageOf } from "@/util/mod.ts";
 import { type Guardian, startGuardian } from "./guardian.ts";
 import { type Journal, journalDirectory, openJournal } from "./journal.ts";
 import { identifyProcess } from "./process_identity.ts";
@@ -43,6 +44,8 @@ export async function openSafety({ plan, cluster, around }: SafetyOptions): Prom
   const path = `${directory}/${plan.sessionId}.json`;
   const guardian = self && await startGuardian({ command: self([GUARDIAN]), cluster, path, terminal, log });
   const journal = openJournal(directory, recordOf(plan, cluster, env), guardian?.tell);
+  // It changes nothing, so that it may go on where nothing can be written: then it is in no list.
+  if (plan.isThere) await journal.announce().catch((error) => log.info(messageOf(error)));
   around.onLeftovers(() => journal.record.steps.map((step) => byHand(step, plan.namespace)));
   return {
     journal,

@@ -11,7 +11,7 @@ import {
 import { UserError } from "@/util/mod.ts";
 import { SESSION_LABEL } from "../labels.ts";
 import { CLAIM_LABEL, placeOfClaim } from "../workload/claim.ts";
-import { journalDirectory, readJournals } from "./journal.ts";
+import { hasSteps, journalDirectory, readJournals } from "./journal.ts";
 import { isRunning } from "./process_identity.ts";
 import { readLeftOver, type RecoverOptions } from "./recover.ts";
 import { titleOf } from "./record.ts";
@@ -59,9 +59,12 @@ export async function showStatus(
 
 async function readStatus(wanted: StatusWanted, options: RecoverOptions): Promise<SessionStatus[]> {
   const { env, home, say } = options;
-  const own = (await readJournals(journalDirectory(env, home), say)).map(({ record }): SessionStatus => ({
+  const journals = (await readJournals(journalDirectory(env, home), say)).map((stored) => {
+    return { ...stored, isAlive: isRunning(stored.record.process) };
+  });
+  const own = journals.filter((each) => each.isAlive || hasSteps(each)).map(({ record, isAlive }): SessionStatus => ({
     session: record.sessionId.slice(0, 10),
-    state: isRunning(record.process) ? "running" : "left over",
+    state: isAlive ? "running" : "left over",
     since: record.since,
     by: record.by,
     context: record.cluster.context,
