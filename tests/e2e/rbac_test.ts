@@ -15,7 +15,7 @@ import {
   statefulSets,
   untyped,
 } from "@/kube/mod.ts";
-import { type Cluster, clusterTest, makeNamespace, run, withToken } from "./harness.ts";
+import { type Cluster, clusterTest, makeNamespace, run, until, withToken } from "./harness.ts";
 import { install } from "./install.ts";
 import { makeUser } from "./users.ts";
 import { HELLO, templateOf } from "./swap_harness.ts";
@@ -198,6 +198,10 @@ clusterTest(
       return (await cluster.kube.get(deployments, { namespace: space.name, name: "web" })).spec.replicas;
     };
     const words = ["--namespace", space.name, "--swap-deployment", "web", "--run", "true"];
+    await until("web runs, and can be asked for its image's variables", async () => {
+      const { items } = await cluster.kube.list(pods, { namespace: space.name, labelSelector: "app=web" });
+      return items.some(({ status }) => status.phase === "Running");
+    });
 
     await space.allow(rules);
     const ended = await run(space.cluster, ...words);
