@@ -107,6 +107,14 @@ Deno.test("podVariables() counts out what the image brings", async (t) => {
   await t.step("where a source is not marked, only what is certain is left out", () => {
     equals(podVariables({ ...image, TOKEN: "t" }, sources).image, ["DENO_DIR"]);
   });
+  await t.step("where a source is not marked, what the template has for the agent is left out too", () => {
+    const { variables, image } = podVariables({ HEAPS: "2", TOKEN: "t" }, { ...sources, agent: ["HEAPS"] });
+    equals([variables, image], [{ TOKEN: "t" }, ["HEAPS"]]);
+  });
+  await t.step("a source's own value of such a name is the pod's", () => {
+    const container = { HEAPS: "2", [`${SOURCE_MARK}HEAPS`]: "4" };
+    equals(podVariables(container, { ...nothing, agent: ["HEAPS"] }).variables, { HEAPS: "4" });
+  });
 });
 
 Deno.test("podVariables() gives what came from marked sources, as Kubernetes would have given it", async (t) => {

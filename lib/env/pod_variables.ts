@@ -1,7 +1,9 @@
 /** What a pod's template says of the environment of one of its containers. */
 export interface TemplateEnvironment {
-  /** The names in its `env`. */
+  /** The names in its `env`, without those of the agent. */
   readonly names: readonly string[];
+  /** The names in its `env` that are there for the agent's own runtime. @default {none} */
+  readonly agent?: readonly string[];
   /** Whether it has `envFrom` without {@linkcode SOURCE_MARK}, the names of which only the cluster knows. */
   readonly sources: boolean;
 }
@@ -44,18 +46,19 @@ const RUNTIME = /^DENO_/;
  * asking it: its ENV is not in the API, and the order of a process's variables is the container runtime's own affair.
  * So the rest is counted out: what the template names, what came from its `envFrom` (marked, see
  * {@linkcode SOURCE_MARK}) and the variables of Services, whose grammar is the kubelet's. Everything else is the
- * image's. What `env` and `envFrom` both name is `env`'s, as in Kubernetes. Where `envFrom` is not marked (a Deployment that is not ours), only the runtime's own names are known for
- * certain, and only they are left out: a variable too many is better than one that is missing.
+ * image's. What `env` and `envFrom` both name is `env`'s, as in Kubernetes. Where `envFrom` is not marked (a Deployment
+ * that is not ours), only the agent's and its runtime's own names are known for certain, and only they are left out: a
+ * variable too many is better than one that is missing.
  */
 export function podVariables(
   started: Readonly<Record<string, string>>,
-  { names, sources }: TemplateEnvironment,
+  { names, agent = [], sources }: TemplateEnvironment,
 ): PodVariables {
   const own = new Set(names.map(trueName));
   const { container, marked } = withTrueNames(started, own);
   const isOfService = serviceVariables(container);
   const isKnown = (name: string) => own.has(name) || marked.has(name) || isOfService(name);
-  const isOfImage = (name: string) => !isKnown(name) && (!sources || RUNTIME.test(name));
+  const isOfImage = (name: string) => !isKnown(name) && (!sources || RUNTIME.test(name) || agent.includes(name));
   const variables: Record<string, string> = {};
   const loader: string[] = [];
   const image: string[] = [];

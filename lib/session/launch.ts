@@ -63,8 +63,10 @@ export async function readContainer(
 function factsOf({ status }: FoundPod, container: Container | undefined): ContainerFacts {
   const sources = (container?.["envFrom"] ?? []) as readonly { readonly prefix?: string }[];
   const mounts = container?.volumeMounts.map(({ mountPath }) => mountPath) ?? [];
+  const names = container?.env.map(({ name }) => name) ?? [];
   return {
-    names: container?.env.map(({ name }) => name).filter((name) => !(name in AGENT_VARIABLES)) ?? [],
+    names: names.filter((name) => !(name in AGENT_VARIABLES)),
+    agent: names.filter((name) => name in AGENT_VARIABLES),
     sources: sources.some(({ prefix = "" }) => !prefix.startsWith(SOURCE_MARK)),
     addresses: status.podIPs.map(({ ip }) => ip),
     mounts: mounts.filter((path) => !AGENT_MOUNTS.includes(path) && !NO_VOLUMES.test(path)).sort(),

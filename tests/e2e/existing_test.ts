@@ -1,7 +1,9 @@
 /** A proxy that is installed once (`agent-manifest`) and used by sessions (`--deployment`), which leave it as it is. */
 import { deepStrictEqual as equals, match } from "node:assert/strict";
-import { deployments, pods, secrets } from "@/kube/mod.ts";
-import { clusterTest, inAnotherPod, run, start, until } from "./harness.ts";
+import { probeNamespace } from "@/capture/mod.ts";
+import { configMaps, deployments, pods, secrets } from "@/kube/mod.ts";
+import { whyNoLiveMount } from "@/volumes/mod.ts";
+import { type Cluster, clusterTest, inAnotherPod, run, start, until } from "./harness.ts";
 import { apply, install } from "./install.ts";
 import { openShop, serveLocally, untilAnswer } from "./swap_harness.ts";
 
@@ -36,6 +38,106 @@ clusterTest(
     await shop.isAgain(before);
   },
 );
+
+const lacking = await whyNoLiveMount();
+const namespaceVerdict = await probeNamespace(
+  await Deno.readFile(new URL("../../build/netns/telepresence-netns", import.meta.url)),
+);
+
+const TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+for (const method of ["inject-tcp", "namespace"]) {
+  const why = method === "namespace" && !namespaceVerdict.allowed ? namespaceVerdict.reason : lacking;
+  clusterTest(
+    `--deployment by ${method} has the variables and the volumes that were added to the proxy${
+      why === undefined ? "" : ` (skipped: ${why})`
+    }`,
+    async (cluster) => {
+      if (why !== undefined) return;
+      await using shop = await openShop(cluster);
+      const { kube, namespace } = shop;
+      const value = JSON.stringify({ lines: "a\nb", quotes: "\"'`$" }, undefined, 2);
+      await kube.create(configMaps, {
+        metadata: { name: "settings", namespace },
+        data: { LEVEL: "loud", json: value },
+      });
+      await kube.create(secrets, { metadata: { name: "keys", namespace }, data: { key: btoa("one") } });
+      await installWith(cluster, namespace, {
+        container: {
+          envFrom: [{ configMapRef: { name: "settings" } }],
+          env: [
+            { name: "KEY", valueFrom: { secretKeyRef: { name: "keys", key: "key" } } },
+            { name: "WHERE", valueFrom: { fieldRef: { fieldPath: "metadata.namespace" } } },
+          ],
+          volumeMounts: [
+            { name: "settings", mountPath: "/srv/settings" },
+            { name: "keys", mountPath: "/srv/keys" },
+            { name: "scratch", mountPath: "/srv/scratch" },
+          ],
+        },
+        volumes: [
+          { name: "settings", configMap: { name: "settings" } },
+          { name: "keys", secret: { secretName: "keys" } },
+          { name: "scratch", emptyDir: {} },
+        ],
+      });
+      await shop.ready("app.kubernetes.io/instance=proxy", 1);
+      const before = await shop.state();
+      const words = ["--namespace", namespace, "--deployment", "proxy", "--method", method, "--run"];
+      const says = async (script: string) => {
+        const { code, stdout, stderr } = await run(cluster, ...words, "sh", "-ec", `R=$TELEPRESENCE_ROOT; ${script}`);
+        equals(code, 0, stderr);
+        return stdout;
+      };
+
+      equals(
+        await says(
+          `printf '%s\\n' "$LEVEL" "$json" "$KEY" "$WHERE" "none of the agent's:$MALLOC_ARENA_MAX$DENO_DIR" ` +
+            `"$TELEPRESENCE_CONTAINER" "$TELEPRESENCE_MOUNTS"`,
+        ),
+        `loud\n${value}\none\n${namespace}\nnone of the agent's:\ntelepresence\n` +
+          `/srv/keys:/srv/scratch:/srv/settings:/tmp:${TOKEN}\n`,
+      );
+      equals(
+        await says(
+          `for D in "$R" ""; do cat "$D/srv/settings/json" "$D/srv/keys/key" "$D${TOKEN}/namespace"; ` +
+            `wc -l <"$D${TOKEN}/token"; done; cmp "$R${TOKEN}/token" ${TOKEN}/token; echo mine >/srv/scratch/file`,
+        ),
+        `${value}one${namespace}0\n`.repeat(2),
+      );
+      equals(
+        await says(`cat "$R/srv/scratch/file"`),
+        "mine\n",
+        "the proxy's pod outlives a session, and so do its files",
+      );
+      await shop.isAgain(before);
+    },
+  );
+}
+
+/** Installs the proxy "proxy", with more in its pod. */
+async function installWith(
+  cluster: Cluster,
+  namespace: string,
+  { container: more, volumes }: { container: Record<string, unknown[]>; volumes: readonly unknown[] },
+): Promise<void> {
+  const { stdout } = await run(cluster, "agent-manifest", "proxy", "--output", "json");
+  const { items } = JSON.parse(stdout) as { items: { kind: string; spec: Manifest }[] };
+  for (const { kind, spec } of items) {
+    if (kind !== "Deployment") continue;
+    const [agent = {}] = spec.template.spec.containers;
+    for (const [field, added] of Object.entries(more)) agent[field] = [...agent[field] ?? [], ...added];
+    spec.template.spec.volumes.push(...volumes);
+  }
+  await apply(cluster, items, namespace);
+}
+
+/** Of a Deployment's `spec`, what `installWith` changes. */
+interface Manifest {
+  readonly template: {
+    readonly spec: { readonly containers: Record<string, unknown[]>[]; readonly volumes: unknown[] };
+  };
+}
 
 clusterTest("--deployment follows a pod that is replaced, and ends with 255 when there is none", async (cluster) => {
   await using shop = await openShop(cluster);
