@@ -52,6 +52,7 @@ export const METHOD_FACTS: Readonly<Record<MethodName, MethodFacts>> = {
     announced: ["ping", "multicast", "suid programs"],
     limits: [
       "Ping is refused: the pod may send no ICMP",
+      "That a peer of UDP refused is not told: no answer comes",
       "Setuid programs gain no rights, unless telepresence itself runs as root",
       "Listeners of the command that are neither exposed nor published are not on the host's localhost",
       "Other users and groups of the host are shown as nobody, unless telepresence itself runs as root",
@@ -77,6 +78,7 @@ export const METHOD_FACTS: Readonly<Record<MethodName, MethodFacts>> = {
       "Programs that ask other name servers than those of /etc/resolv.conf, or over TLS, hear what those know",
       "The machine's name servers come to know which names are asked for, and the cluster's too",
       "Ping to the cluster is not answered: the pod may send no ICMP",
+      "That a peer of UDP refused is not told: no answer comes",
       "Programs that are bound to one network device are left alone",
       "A name server that is reached by a link-local address alone is not seen",
     ],

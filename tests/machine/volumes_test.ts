@@ -1,5 +1,5 @@
 /** Mounts on this machine: as a disk would do, and gone whatever ends them. */
-import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
+import { deepStrictEqual as equals, match, ok, rejects } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runProgram } from "@/process/mod.ts";
 import { fuseMounts, mountTest, mustRun, withCuttablePod } from "./harness.ts";
@@ -45,6 +45,14 @@ mountTest("no symlink of the pod leads to a file of this machine", async ({ moun
   for (const path of ["absolute", "a/up", `a/far${beside}/secret`]) {
     await mustRun("sh", "-c", `! cat '${mount}/${path}'`);
   }
+});
+
+mountTest("a Unix socket in the mount is refused, as it belongs to the pod's kernel", async ({ mount, local }) => {
+  using listener = Deno.listen({ transport: "unix", path: `${local}/socket` });
+  using _itself = await Deno.connect({ transport: "unix", path: `${local}/socket` });
+  using _accepted = await listener.accept();
+  equals((await Deno.lstat(`${mount}/socket`)).isSocket, true);
+  await rejects(Deno.connect({ transport: "unix", path: `${mount}/socket` }), Deno.errors.ConnectionRefused);
 });
 
 mountTest("SQLite keeps its database whole", async ({ mount, local }) => {

@@ -25,6 +25,33 @@ Deno.test("A volume is at its path in the pod, for every function that takes one
   }
 });
 
+/** docs/limits.md: how far libc's own ways to a file reach, with each libc. */
+const BESIDE: Readonly<Record<string, Record<string, "something" | "nothing">>> = {
+  "gcc": { dlopen: "nothing", ftw: "nothing", glob: "something", fts_open: "nothing" },
+  "musl-gcc": { dlopen: "nothing", ftw: "nothing", glob: "nothing" },
+};
+
+Deno.test("What libc opens by itself finds a volume below TELEPRESENCE_ROOT, and not at its path", async (t) => {
+  for (const [compiler, at] of Object.entries(BESIDE)) {
+    await t.step({
+      name: compiler,
+      ignore: !await hasProgram(compiler),
+      async fn() {
+        await using place = await makeVolume();
+        await using world = await openWorld({ services: {}, names: {} });
+        await world.capture.show({ files: [{ pod: VOLUME, host: place.volume }], addresses: [] });
+        const program = await world.compile("beside.c", [], compiler);
+        const said = async (volume: string) => {
+          const { stdout } = await world.run([program, volume]);
+          return Object.fromEntries(stdout.trimEnd().split("\n").map((line) => line.split(": ")));
+        };
+        equals(await said(VOLUME), at);
+        equals(await said(place.volume), Object.fromEntries(Object.keys(at).map((name) => [name, "something"])));
+      },
+    });
+  }
+});
+
 const CASES: readonly { readonly name: string; readonly command: readonly [string, ...string[]]; want: string }[] = [
   { name: "cat", command: ["cat", `${VOLUME}/file`], want: "hello\n" },
   { name: "cat, a path with dots", command: ["cat", `/usr/..${VOLUME}/./sub/../file`], want: "hello\n" },
