@@ -3,6 +3,17 @@ import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { probeNamespace } from "@/capture/mod.ts";
 import { runProgram } from "@/process/mod.ts";
 import {
+  buildGet,
+  hearsEcho,
+  hearsRecords,
+  isHere,
+  NAMES,
+  NODE_GET,
+  PAGE,
+  reachesServices,
+  type Shell,
+} from "./as_in_pod.ts";
+import {
   type Cluster,
   clusterTest,
   type Ended,
@@ -13,11 +24,10 @@ import {
   run,
   start,
   until,
+  withNamespace,
 } from "./harness.ts";
 
-const PAGE = /<h1>Hello, world!<\/h1>/;
-const QUALIFIED = `helloworld.${NAMESPACE}`;
-const NAMES = ["helloworld", QUALIFIED, `${QUALIFIED}.svc.cluster.local`];
+const [, QUALIFIED = ""] = NAMES;
 
 const verdict = await probeNamespace(
   await Deno.readFile(new URL("../../build/netns/telepresence-netns", import.meta.url)),
@@ -35,9 +45,13 @@ function wentWell({ code, stdout, stderr }: Ended): void {
 
 const inside = (cluster: Cluster, ...command: string[]) => run(cluster, "--method", "namespace", "--run", ...command);
 
-/** Whether a program is here; tests of programs that are not are no failures. */
-async function isHere(program: string): Promise<boolean> {
-  return (await runProgram(["sh", "-c", `command -v ${program}`])).code === 0;
+/** A shell of which each call is a session of its own. */
+function shellBy(cluster: Cluster, method: string): Shell {
+  return async (lines) => {
+    const ended = await run(cluster, "--method", method, "--run", "sh", "-c", lines);
+    wentWell(ended);
+    return ended.stdout.trim();
+  };
 }
 
 /** What a session could change on the machine. */
@@ -83,14 +97,7 @@ namespaceTest(
       NAMES.map((name) => `busybox wget -q -O - http://${name}`).join(" && "),
       `python3 -c "import urllib.request as r
 for name in '${NAMES.join(" ")}'.split(): print(r.urlopen('http://' + name).read().decode())"`,
-      ...(await isHere("node")
-        ? [`node -e "
-const dns = require('node:dns'), http = require('node:http');
-for (const name of '${NAMES.join(" ")}'.split(' ')) dns.resolve4(name, (error, [address]) => {
-  if (error) throw error;
-  http.get({ host: address, headers: { host: name } }, (response) => response.pipe(process.stdout));
-});"`]
-        : []),
+      ...(await isHere("node") ? [`node -e '${NODE_GET}'`] : []),
     ];
     const ended = await inside(cluster, "sh", "-c", scripts.join("\n"));
     wentWell(ended);
@@ -99,13 +106,7 @@ for (const name of '${NAMES.join(" ")}'.split(' ')) dns.resolve4(name, (error, [
 );
 
 namespaceTest("a static Go program is carried, with --method and without", async (cluster) => {
-  if (!await isHere("go")) return;
-  await Deno.writeTextFile(`${cluster.directory}/get.go`, GO_GET);
-  const built = await runProgram(["go", "build", "-o", "get", "get.go"], {
-    cwd: cluster.directory,
-    env: { CGO_ENABLED: "0", GO111MODULE: "off" },
-  });
-  equals(built.code, 0, built.stderr);
+  if (await buildGet(cluster) === undefined) return;
   for (const name of NAMES) {
     const ended = await inside(cluster, "./get", name);
     wentWell(ended);
@@ -139,17 +140,14 @@ namespaceTest(
 
 for (const [test, method] of [[namespaceTest, "namespace"], [clusterTest, "inject-tcp"]] as const) {
   test(`${method}: records of every type are those of the pod, by UDP and TCP, and UDP reaches the cluster`, async (cluster) => {
-    const ended = await run(cluster, "--method", method, "--run", "python3", "-c", RECORDS);
-    wentWell(ended);
-    const said = new Map(ended.stdout.trim().split("\n").map((line) => line.split(" = ") as [string, string]));
-    equals(said.get("SRV"), "0 53 kube-dns.kube-system.svc.cluster.local", ended.stdout);
-    equals(said.get("SRV by the search list"), said.get("SRV"));
-    equals(said.get("SRV by TCP"), said.get("SRV"));
-    equals(said.get("PTR"), "0 1 kube-dns.kube-system.svc.cluster.local");
-    equals(said.get("TXT of a name without one"), "0 0");
-    equals(said.get("AAAA of a name without one"), "0 0");
-    equals(said.get("a name that is not there"), "3 0");
-    match(said.get("the cluster's own DNS, by UDP") ?? "", /^0 1 10\./);
+    await hearsRecords(shellBy(cluster, method));
+    await hearsEcho(cluster, shellBy(cluster, method));
+  });
+
+  test(`${method}: new Services, headless ones and an ExternalName are reached`, async (cluster) => {
+    await withNamespace(cluster, "names", async (namespace) => {
+      await reachesServices(cluster, namespace, shellBy(cluster, method));
+    });
   });
 }
 
@@ -274,46 +272,6 @@ namespaceTest("a session that is killed leaves no relay and no namespace", async
   await isAsBefore(before);
 });
 
-const RECORDS = `
-import socket, struct
-def name(m, at):
-    labels, end = [], None
-    while m[at]:
-        if m[at] >= 192:
-            end = end or at + 2
-            at = (m[at] & 63) << 8 | m[at + 1]
-        else:
-            labels.append(m[at + 1:at + 1 + m[at]].decode()); at += m[at] + 1
-    return ".".join(labels), end or at + 1
-def ask(what, kind, server=("192.0.0.8", 53), tcp=False):
-    q = struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 0) + b"".join(bytes([len(l)]) + l.encode() for l in what.split(".")) + b"\\0" + struct.pack("!HH", kind, 1)
-    if tcp:
-        s = socket.create_connection(server); s.sendall(struct.pack("!H", len(q)) + q); f = s.makefile("rb")
-        m = f.read(struct.unpack("!H", f.read(2))[0])
-    else:
-        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(10); s.sendto(q, server); m = s.recv(65535)
-    count, at = struct.unpack("!H", m[6:8])[0], name(m, 12)[1] + 4
-    words = [str(m[3] & 15), str(count)]
-    if count:
-        at = name(m, at)[1] + 10
-        if kind == 33: words += [str(struct.unpack("!H", m[at + 4:at + 6])[0]), name(m, at + 6)[0]]
-        elif kind == 12: words += [name(m, at)[0]]
-        elif kind == 1: words += [socket.inet_ntoa(m[at:at + 4])]
-    if kind == 33: words.pop(1)
-    return " ".join(words)
-dns = socket.gethostbyname("kube-dns.kube-system")
-for title, words in {
-    "SRV": ask("_dns._udp.kube-dns.kube-system.svc.cluster.local", 33),
-    "SRV by the search list": ask("_dns._udp.kube-dns.kube-system.svc", 33),
-    "SRV by TCP": ask("_dns._udp.kube-dns.kube-system.svc", 33, tcp=True),
-    "PTR": ask(".".join(reversed(dns.split("."))) + ".in-addr.arpa", 12),
-    "TXT of a name without one": ask("${QUALIFIED}", 16),
-    "AAAA of a name without one": ask("${QUALIFIED}", 28),
-    "a name that is not there": ask("nothing.${NAMESPACE}", 1),
-    "the cluster's own DNS, by UDP": ask("${QUALIFIED}.svc.cluster.local", 1, (dns, 53)),
-}.items(): print(title, "=", words)
-`;
-
 const TWO_SERVERS = `
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -321,26 +279,6 @@ second = ThreadingHTTPServer(("127.0.0.1", 18081), SimpleHTTPRequestHandler)
 threading.Thread(target=second.serve_forever, daemon=True).start()
 try: ThreadingHTTPServer(("", 18080), SimpleHTTPRequestHandler).serve_forever()
 except KeyboardInterrupt: pass
-`;
-
-const GO_GET = `package main
-
-import (
-	"fmt"
-	"io"
-	"net"
-	"os"
-)
-
-func main() {
-	conn, err := net.Dial("tcp", os.Args[1]+":80")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	fmt.Fprintf(conn, "GET / HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n", os.Args[1])
-	io.Copy(os.Stdout, conn)
-}
 `;
 
 /** Prints files, without any library of the machine. */

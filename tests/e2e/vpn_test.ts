@@ -4,9 +4,18 @@
  */
 import { deepStrictEqual as equals, match } from "node:assert/strict";
 import { isMachineLeft } from "@/capture/mod.ts";
-import { pods, services } from "@/kube/mod.ts";
-import { runProgram } from "@/process/mod.ts";
 import { type Machine, type Played, playMachine, whyNot } from "../vpn/played_machine.ts";
+import {
+  buildGet,
+  digs,
+  hearsEcho,
+  hearsRecords,
+  isHere,
+  NAMES,
+  NODE_GET,
+  PAGE,
+  reachesServices,
+} from "./as_in_pod.ts";
 import {
   type Cluster,
   clusterTest,
@@ -19,8 +28,6 @@ import {
   withNamespace,
 } from "./harness.ts";
 
-const PAGE = /<h1>Hello, world!<\/h1>/;
-const NAMES = ["helloworld", "helloworld.default", "helloworld.default.svc.cluster.local"];
 const reason = FOREIGN ? "the cluster is not the embedded one" : await whyNot();
 
 /** A test on a played machine that reaches the cluster's API server and nothing else of it. */
@@ -63,16 +70,8 @@ const WAIT = "echo ready >&2; read _; true";
 
 vpnTest("every program of the machine reaches the cluster by each name, and everything else as before", async (on) => {
   const { machine, cluster } = on;
-  const { code: hasGo } = await runProgram(["sh", "-c", "command -v go"]);
-  if (hasGo === 0) {
-    await Deno.writeTextFile(`${cluster.directory}/get.go`, GO_GET);
-    const built = await runProgram(["go", "build", "-o", "get", "get.go"], {
-      cwd: cluster.directory,
-      env: { CGO_ENABLED: "0", GO111MODULE: "off" },
-    });
-    equals(built.code, 0, built.stderr);
-  }
-  const { code: hasNode } = await runProgram(["sh", "-c", "command -v node"]);
+  const get = await buildGet(cluster);
+  const hasNode = await isHere("node");
   const ended = await beside(on, [], async () => {
     const ways = [
       ...NAMES.map((name) => `curl -sS --max-time 20 http://${name}`),
@@ -80,31 +79,21 @@ vpnTest("every program of the machine reaches the cluster by each name, and ever
       ...NAMES.map((name) =>
         `python3 -c 'import urllib.request as r; print(r.urlopen("http://${name}").read().decode())'`
       ),
-      ...(hasGo === 0 ? NAMES.map((name) => `${cluster.directory}/get ${name}`) : []),
-      ...(hasNode === 0 ? [`node -e '${NODE_GET}'`] : []),
+      ...(get === undefined ? [] : NAMES.map((name) => `${get} ${name}`)),
+      ...(hasNode ? [`node -e '${NODE_GET}'`] : []),
       `curl -sS http://$(getent ahostsv4 helloworld.default | cut -d" " -f1 | head -1)`,
     ];
     for (const way of ways) match(await machine.shell(way), PAGE, way);
     equals(await machine.shell("curl -sS http://www.public.example"), "of the world");
     equals(await machine.shell("getent ahostsv4 printer.corp.example | cut -d' ' -f1 | head -1"), "192.168.77.9");
     equals((await machine.run("curl", "-sS", "http://nosuchservice.default")).code, 6); // CURLE_COULDNT_RESOLVE_HOST
-    const { items } = await cluster.kube.list(pods, { namespace: "default", labelSelector: "app=tools" });
-    const [tools] = items.filter(({ status }) => status.phase === "Running");
-    const where = { namespace: "default", name: tools?.metadata.name ?? "" };
-    const echo = cluster.kube.exec(where, { command: ["timeout", "40", "python3", "-c", UDP_ECHO] });
-    equals(await machine.shell(`python3 -c '${UDP_ASK}' ${tools?.status.podIP}`), "echo of one, echo of two");
-    await echo;
-    if ((await machine.run("sh", "-c", "command -v dig")).code === 0) equals(await machine.shell(DIG), DUG);
-    const said = await machine.shell(`python3 -c '${RECORDS}'`);
-    equals(said.split("\n"), [
-      "SRV 0 53 kube-dns.kube-system.svc.cluster.local",
-      "SRV by TCP 0 53 kube-dns.kube-system.svc.cluster.local",
-      "PTR 0 1 kube-dns.kube-system.svc.cluster.local",
-      "AAAA of a name without one 0 0",
-      "TXT of a name without one 0 0",
-      "a name that is not there 3 0",
-      "the cluster itself, by UDP 0 1",
-    ], said);
+    await hearsEcho(cluster, machine.shell);
+    await hearsRecords(machine.shell);
+    const ofTheMachine = {
+      "TXT printer.corp.example": "status: NOERROR",
+      "A printer.corp.example": "status: NOERROR A",
+    };
+    await digs(machine.shell, ofTheMachine);
   });
   match(ended.stderr, /these go to the cluster: 10\.113\.0\.0\/20, .*\(ServiceCIDR objects; pods that are there\)/);
 });
@@ -113,35 +102,9 @@ vpnTest(
   "Services that come later, headless ones, an ExternalName and hosts of --also-proxy are reached",
   async (on) => {
     const { machine, cluster } = on;
-    const { items } = await cluster.kube.list(pods, { namespace: "default", labelSelector: "app=tools" });
-    const tools = items[0]?.status.podIP ?? "";
     await withNamespace(cluster, "vpn", async (namespace) => {
       await beside(on, ["--also-proxy", "kubernetes.default.svc", "--also-proxy", "203.0.113.7/24"], async () => {
-        const spec = { ports: [{ port: 80, targetPort: 8000 }] };
-        await cluster.kube.create(services, { metadata: { name: "late", namespace }, spec });
-        const headless = { ...spec, clusterIP: "None" };
-        await cluster.kube.create(services, { metadata: { name: "headless", namespace }, spec: headless });
-        const external = { type: "ExternalName", externalName: "helloworld.default.svc.cluster.local" };
-        await cluster.kube.create(services, { metadata: { name: "elsewhere", namespace }, spec: external });
-        const slices = ["late", "headless"].map((name) => ({
-          ...{ apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice", addressType: "IPv4" },
-          metadata: { name, namespace, labels: { "kubernetes.io/service-name": name } },
-          endpoints: [{ addresses: [tools] }],
-          ports: [{ port: 8000, protocol: "TCP" }],
-        }));
-        for (const slice of slices) await cluster.kube.create(ENDPOINT_SLICES, slice);
-        for (const name of ["late", "headless", "elsewhere"]) {
-          await until(
-            `${name} has an address`,
-            async () => (await machine.run("getent", "ahostsv4", `${name}.${namespace}`)).code === 0,
-          );
-        }
-        equals(await machine.shell(`getent ahostsv4 headless.${namespace} | cut -d' ' -f1 | head -1`), tools);
-        match(await machine.shell(`curl -sS http://elsewhere.${namespace}`), PAGE);
-        // Nobody listens there: the pod says so, and no timeout does.
-        for (const name of ["late", "headless"]) {
-          equals((await machine.run("curl", "-sS", "--max-time", "20", `http://${name}.${namespace}:8000`)).code, 7);
-        }
+        await reachesServices(cluster, namespace, machine.shell);
         match(await machine.shell("curl -ksS https://kubernetes.default.svc/version"), /gitVersion/);
         equals(await machine.shell("ip route get 203.0.113.200 | grep -o 'dev lo'"), "dev lo");
       });
@@ -281,7 +244,7 @@ vpnTest("one vpn-tcp on a machine, and any number of the others beside it", asyn
 
 vpnTest("without root, sudo is asked for a small process, and the program itself stays the user's own", async (on) => {
   const { machine, cluster } = on;
-  if ((await runProgram(["sh", "-c", "command -v sudo"])).code !== 0) return;
+  if (!await isHere("sudo")) return;
   const nobody = 65534;
   const kubeconfig = `${cluster.directory}/kubeconfig`;
   await Deno.copyFile(cluster.kubeconfig, kubeconfig);
@@ -322,103 +285,3 @@ vpnTest("without root, sudo is asked for a small process, and the program itself
 
 /** What sudo itself keeps on /run is its own. */
 const lessSudo = (state: string) => state.split("\n").filter((line) => line !== "sudo").join("\n");
-
-const ENDPOINT_SLICES = {
-  group: "discovery.k8s.io",
-  version: "v1",
-  plural: "endpointslices",
-  kind: "EndpointSlice",
-  namespaced: true,
-  parse: (value: unknown) => value,
-};
-
-const RECORDS = `
-import socket, struct
-server = (open("/etc/resolv.conf").read().split("nameserver ")[1].split()[0], 53)
-def name(m, at):
-    labels, end = [], None
-    while m[at]:
-        if m[at] >= 192:
-            end = end or at + 2
-            at = (m[at] & 63) << 8 | m[at + 1]
-        else:
-            labels.append(m[at + 1:at + 1 + m[at]].decode()); at += m[at] + 1
-    return ".".join(labels), end or at + 1
-def ask(what, kind, to=server, tcp=False):
-    q = struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 0) + b"".join(bytes([len(l)]) + l.encode() for l in what.split(".")) + b"\\0" + struct.pack("!HH", kind, 1)
-    if tcp:
-        s = socket.create_connection(to); s.sendall(struct.pack("!H", len(q)) + q); f = s.makefile("rb")
-        m = f.read(struct.unpack("!H", f.read(2))[0])
-    else:
-        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(10); s.sendto(q, to); m = s.recv(65535)
-    count, at = struct.unpack("!H", m[6:8])[0], name(m, 12)[1] + 4
-    words = [str(m[3] & 15), str(count)]
-    if count and kind in (12, 33):
-        at = name(m, at)[1] + 10
-        words = words[:1] + ([str(struct.unpack("!H", m[at + 4:at + 6])[0]), name(m, at + 6)[0]] if kind == 33 else ["1", name(m, at)[0]])
-    return " ".join(words)
-dns = socket.gethostbyname("kube-dns.kube-system")
-print("SRV", ask("_dns._udp.kube-dns.kube-system.svc.cluster.local", 33))
-print("SRV by TCP", ask("_dns._udp.kube-dns.kube-system.svc", 33, tcp=True))
-print("PTR", ask(".".join(reversed(dns.split("."))) + ".in-addr.arpa", 12))
-print("AAAA of a name without one", ask("helloworld.default", 28))
-print("TXT of a name without one", ask("helloworld.default", 16))
-print("a name that is not there", ask("nothing.default", 1))
-print("the cluster itself, by UDP", ask("helloworld.default.svc.cluster.local", 1, (dns, 53)))
-`;
-
-/** Questions of dig, with EDNS and a cookie, by UDP and by TCP. */
-const DIG =
-  `for words in "SRV _dns._udp.kube-dns.kube-system.svc.cluster.local" "+tcp SRV _dns._udp.kube-dns.kube-system.svc" \
-  "A helloworld.default.svc.cluster.local" "AAAA helloworld.default" "TXT printer.corp.example" "A printer.corp.example"
-do dig +noall +answer +comments $words | grep -o "status: [A-Z]*\\|SRV.*\\|A\t" | tr -s "\n\t" "  "; echo; done`;
-const DUG = [
-  ...Array(2).fill("status: NOERROR SRV 0 100 53 kube-dns.kube-system.svc.cluster.local. "),
-  ...["status: NOERROR A ", "status: NOERROR ", "status: NOERROR ", "status: NOERROR A "],
-].join("\n").trimEnd();
-
-/** Answers until it is told to stop. */
-const UDP_ECHO = `
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 7777))
-while True:
-    data, peer = s.recvfrom(100); s.sendto(b"echo of " + data, peer)
-    if data == b"stop": break`;
-
-const UDP_ASK = `
-import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1); to = (sys.argv[1], 7777)
-def ask(word):
-    for attempt in range(20):
-        try:
-            s.sendto(word, to); said = s.recvfrom(100)[0].decode()
-            if said.endswith(word.decode()): return said
-        except OSError: pass # it is not there yet
-print(ask(b"one"), ask(b"two"), sep=", "); s.sendto(b"stop", to)`;
-
-const NODE_GET = `
-const dns = require("node:dns"), http = require("node:http");
-for (const name of "${NAMES.join(" ")}".split(" ")) dns.resolve4(name, (error, addresses) => {
-  if (error) throw error;
-  http.get({ host: addresses[0], headers: { host: name } }, (response) => response.pipe(process.stdout));
-});`;
-
-const GO_GET = `package main
-
-import (
-	"fmt"
-	"io"
-	"net"
-	"os"
-)
-
-func main() {
-	conn, err := net.Dial("tcp", os.Args[1]+":80")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	fmt.Fprintf(conn, "GET / HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n", os.Args[1])
-	io.Copy(os.Stdout, conn)
-}
-`;
