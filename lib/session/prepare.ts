@@ -8,6 +8,7 @@ import { readExisting } from "./workload/existing.ts";
 import { readFacts, whyOriginalFirst } from "./workload/first.ts";
 import { readIdentity } from "./workload/identity.ts";
 import { tellKeepers } from "./workload/keepers.ts";
+import { requireBindable } from "./workload/low_ports.ts";
 import { type Original, readOriginal, resourceOf } from "./workload/original.ts";
 
 /** What is asked before anything is changed. */
@@ -42,7 +43,8 @@ export interface Prepared {
 /**
  * Reads what there is, decides what will be done, and has the API server judge it. Changes nothing.
  *
- * @throws {UserError} when the workload is not there, is held by another session, or a name is taken
+ * @throws {UserError} when the workload is not there, is held by another session, has ports that a proxy could not
+ *   bind, or a name is taken
  * @throws {KubeError} when the server would refuse an object
  */
 export async function prepare(wanted: Wanted, options: PrepareOptions): Promise<Prepared> {
@@ -69,6 +71,7 @@ export async function prepare(wanted: Wanted, options: PrepareOptions): Promise<
 async function prepareSwap(plan: Plan, original: Original, options: PrepareOptions): Promise<Prepared> {
   const { publicKey, log } = options;
   const [identity, keepers] = await Promise.all([readIdentity(original, options), tellKeepers(original, options)]);
+  requireBindable(plan, original, identity);
   const proxy = swappedDeployment(plan, original, publicKey, identity);
   log.debug(`The proxy: ${JSON.stringify(proxy)}`);
   const { template } = proxy["spec"] as {

@@ -41,13 +41,20 @@ const ROWS: readonly {
     spec: () => Promise.resolve({ containers: [{ ...HELLO, ports: [{ ...HELLO.ports[0], hostPort: 38471 }] }] }),
   },
   {
-    name: "the node's network",
+    name: "the node's network and a port that is root's",
     why: /its pod uses the node's network/,
     // What serves there is nobody's business here: the port of HELLO may be taken on the node.
     spec: () =>
       Promise.resolve({
         hostNetwork: true,
-        containers: [{ name: "hello", image: "tools:1", imagePullPolicy: "Never", command: ["sleep", "infinity"] }],
+        securityContext: { runAsUser: 0 },
+        containers: [{
+          name: "hello",
+          image: "tools:1",
+          imagePullPolicy: "Never",
+          command: ["sleep", "infinity"],
+          ports: [{ containerPort: 887 }],
+        }],
       }),
   },
   {

@@ -14,6 +14,7 @@ import { KEPT_PREFIX, SOURCE_MARK } from "@/env/mod.ts";
 import type { Container, PodSpec, PodTemplate } from "@/kube/mod.ts";
 import { SMALL_HEAP_VARIABLES } from "@/util/mod.ts";
 import type { Plan } from "../plan.ts";
+import { lowPortsOf } from "./low_ports.ts";
 import type { Original } from "./original.ts";
 
 /** Where the agent's program is mounted. */
@@ -52,6 +53,7 @@ export function proxyTemplate(plan: Plan, original: Original, options: TemplateO
   const { metadata } = template;
   const heldBack = Object.keys(heldBackLabels(original));
   const labels = Object.entries(metadata.labels).filter(([name]) => !heldBack.includes(name));
+  const isOnNode = template.spec.hostNetwork === true;
   const { serviceAccount: _alias, ...spec } = template.spec; // the API reads the alias only where the name is absent
   return {
     ...template,
@@ -66,7 +68,9 @@ export function proxyTemplate(plan: Plan, original: Original, options: TemplateO
         return plan.initContainers || container["restartPolicy"] === "Always"; // a sidecar by another name
       }),
       containers: spec.containers.map((container) => {
-        return container.name === original.container ? agentContainer(plan, container, options) : container;
+        return container.name === original.container
+          ? agentContainer(plan, container, { ...options, isOnNode })
+          : container;
       }),
       volumes: [
         ...(spec["volumes"] as unknown[] | undefined ?? []),
@@ -100,7 +104,7 @@ function podSecurity(plan: Plan, spec: PodSpec, { supplementalGroups }: Identity
     ...(groups.length > 0 && { supplementalGroups: groups }),
     // A safe sysctl: low ports without a root image and without a capability; asked for only when needed. The network of
     // a node has the node's own settings, and the API refuses to change them.
-    ...(plan.expose.some(({ pod }) => pod < 1024) && !spec["hostNetwork"] &&
+    ...(lowPortsOf(plan).length > 0 && !spec["hostNetwork"] &&
       { sysctls: [...sysctls, { name, value: "0" }] }),
   };
 }
@@ -111,8 +115,12 @@ interface PodSecurity {
   readonly [field: string]: unknown;
 }
 
-function agentContainer(plan: Plan, original: Container, options: TemplateOptions): Container {
-  const { identity, command } = options;
+function agentContainer(
+  plan: Plan,
+  original: Container,
+  options: TemplateOptions & { readonly isOnNode: boolean },
+): Container {
+  const { identity, command, isOnNode } = options;
   const { ports, volumeMounts, env, name } = original;
   const declared = new Set(ports.map(({ containerPort }) => containerPort));
   const added = plan.expose.filter(({ pod }) => !declared.has(pod));
@@ -137,6 +145,8 @@ function agentContainer(plan: Plan, original: Container, options: TemplateOption
     securityContext: {
       ...identityOf(original),
       ...RESTRICTED,
+      ...(isOnNode && lowPortsOf(plan).length > 0 && identity.user === 0 &&
+        { capabilities: { ...RESTRICTED.capabilities, add: ["NET_BIND_SERVICE"] } }),
       seccompProfile: { type: "RuntimeDefault" }, // the pod's own may be another one
       runAsUser: identity.user,
       runAsGroup: identity.group,

@@ -58,6 +58,21 @@ Deno.test("proxyTemplate() asks for low ports only when one is exposed", () => {
   ok(!JSON.stringify(onNode).includes("ip_unprivileged_port_start"), "the node's network is not ours to change");
 });
 
+Deno.test("proxyTemplate() has root's capability for low ports on the network of a node, and nowhere else", () => {
+  const capabilities = (hostNetwork: boolean, user: number, wanted: Partial<Wanted>) => {
+    const original = originalWith({}, { hostNetwork });
+    const identity = { user, group: 0, supplementalGroups: [] };
+    const { spec } = proxyTemplate(planOf(original, wanted), original, { identity, command: [], labels: {} });
+    return (spec.containers[0]?.["securityContext"] as { capabilities: unknown }).capabilities;
+  };
+  const low = { expose: [{ host: 1080, pod: 80 }] };
+  equals(capabilities(true, 0, low), { drop: ["ALL"], add: ["NET_BIND_SERVICE"] });
+  equals(capabilities(true, 0, { fromPod: [80] }), { drop: ["ALL"], add: ["NET_BIND_SERVICE"] });
+  for (const each of [capabilities(false, 0, low), capabilities(true, 1000, low), capabilities(true, 0, {})]) {
+    equals(each, { drop: ["ALL"] });
+  }
+});
+
 Deno.test("proxyTemplate() runs as root where the original does, and says so to nobody else", () => {
   const original = originalWith();
   const template = proxyTemplate(planOf(original), original, {
