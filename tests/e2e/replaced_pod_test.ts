@@ -41,55 +41,69 @@ const LOSSES: readonly {
   },
 ];
 
-/** Reads the pod's volumes and asks a Service of the cluster, each time that it is told to. */
+/**
+ * Reads the pod's volumes below TELEPRESENCE_ROOT and at their own path, and asks a Service of the cluster, each time
+ * that it is told to.
+ */
 const COMMAND = `
+volume=/var/run/secrets/kubernetes.io/serviceaccount/namespace
 echo "up $$" >&2
 while read -r line; do
-  namespace=$(cat "$TELEPRESENCE_ROOT/var/run/secrets/kubernetes.io/serviceaccount/namespace" 2>/dev/null)
-  echo "$line: pid $$, volume $namespace, service $(curl -s --max-time 5 "$1" | grep -c "<h1>Hello")" >&2
+  namespace=$(cat "$TELEPRESENCE_ROOT$volume" 2>&1)
+  echo "$line: pid $$, volume $namespace, at its path $(cat $volume 2>&1), service $(curl -s --max-time 5 "$1" | grep -c "<h1>Hello")" >&2
 done`;
 
-clusterTest(
-  "a swapped workload's proxy whose pod is lost is followed, wherever that leaves the command",
-  async (cluster) => {
-    await using shop = await openShop(cluster);
-    const { kube, namespace } = shop;
-    await kube.create(deployments, {
-      metadata: { name: "web", namespace },
-      spec: { replicas: 1, selector: { matchLabels: { app: "web" } }, template: templateOf("web") },
-    });
-    await kube.create(services, {
-      metadata: { name: "web", namespace },
-      spec: { selector: { app: "web" }, ports: [{ port: 80, targetPort: "http" }] },
-    });
-    await shop.ready("app=web", 1);
-    const before = await shop.state();
-    using local = serveLocally();
-    const url = `http://helloworld.${cluster.namespace}`;
-    const words = ["--namespace", namespace, "-s", "web", "--expose", `${local.port}:8000`];
-    await using running = start(cluster, [...words, "--run", "sh", "-c", COMMAND, "sh", url]);
-    await running.said(/^up \d+$/m);
-    const [, pid] = /^up (\d+)$/m.exec(running.heard()) ?? [];
-    const answers = async (word: string) => {
-      await running.stdin.write(new TextEncoder().encode(`${word}\n`));
-      await running.said(new RegExp(`^${word}: pid ${pid}, volume ${namespace}, service 1$`, "m"));
-      const asked =
-        async () => (await inAnotherPod(cluster, "curl", "-sS", "--max-time", "3", `http://web.${namespace}`));
-      await untilAnswer("the host serves", async () => (await asked()).stdout, /^served by the host$/);
-    };
-    await answers("before");
-    for (const [index, { name, says, lose }] of LOSSES.entries()) {
-      const heard = running.heard().length;
-      await lose(cluster, { namespace, name: (await proxyPod(shop)).metadata.name });
-      await connectedAgain(running, index + 1);
-      match(running.heard().slice(heard), says, name);
-      await answers(`after${index}`);
-    }
-    equals((await running.ended()).code, 0, "the command read to its end of input");
-    await shop.ready("app=web", 1);
-    await shop.isAgain(before);
-  },
-);
+/** How the command is carried and has its volumes; each with all losses, or with the one of each kind of successor. */
+const WAYS = [
+  { words: [], losses: LOSSES },
+  { words: ["--mount-mode", "copy"], losses: LOSSES.slice(1) },
+];
+
+for (const { words: way, losses } of WAYS) {
+  clusterTest(
+    `a swapped workload's proxy whose pod is lost is followed: ${way.join(" ") || "as it is by itself"}`,
+    async (cluster) => {
+      await using shop = await openShop(cluster);
+      const { kube, namespace } = shop;
+      await kube.create(deployments, {
+        metadata: { name: "web", namespace },
+        spec: { replicas: 1, selector: { matchLabels: { app: "web" } }, template: templateOf("web") },
+      });
+      await kube.create(services, {
+        metadata: { name: "web", namespace },
+        spec: { selector: { app: "web" }, ports: [{ port: 80, targetPort: "http" }] },
+      });
+      await shop.ready("app=web", 1);
+      const before = await shop.state();
+      using local = serveLocally();
+      const url = `http://helloworld.${cluster.namespace}`;
+      const words = ["--namespace", namespace, "-s", "web", "--expose", `${local.port}:8000`];
+      await using running = start(cluster, [...words, ...way, "--run", "sh", "-c", COMMAND, "sh", url]);
+      await running.said(/^up \d+$/m);
+      const [, pid] = /^up (\d+)$/m.exec(running.heard()) ?? [];
+      const answers = async (word: string) => {
+        await running.stdin.write(new TextEncoder().encode(`${word}\n`));
+        await running.said(
+          new RegExp(`^${word}: pid ${pid}, volume ${namespace}, at its path ${namespace}, service 1$`, "m"),
+        );
+        const asked =
+          async () => (await inAnotherPod(cluster, "curl", "-sS", "--max-time", "3", `http://web.${namespace}`));
+        await untilAnswer("the host serves", async () => (await asked()).stdout, /^served by the host$/);
+      };
+      await answers("before");
+      for (const [index, { name, says, lose }] of losses.entries()) {
+        const heard = running.heard().length;
+        await lose(cluster, { namespace, name: (await proxyPod(shop)).metadata.name });
+        await connectedAgain(running, index + 1);
+        match(running.heard().slice(heard), says, name);
+        await answers(`after${index}`);
+      }
+      equals((await running.ended()).code, 0, "the command read to its end of input");
+      await shop.ready("app=web", 1);
+      await shop.isAgain(before);
+    },
+  );
+}
 
 clusterTest(
   "a proxy whose Deployment is deleted is gone for good: 255, and what was swapped is given back",
