@@ -71,8 +71,13 @@ async function placeIn(
 ): Promise<Place> {
   await removeLeft(parent);
   const directory = await Deno.makeTempDir({ dir: parent, prefix: "telepresence-" }); // 0700, as mkdtemp makes it
-  const remove = () => Deno.remove(directory, { recursive: true });
+  let lock: Deno.FsFile | undefined;
+  const remove = async () => {
+    await Deno.remove(directory, { recursive: true });
+    lock?.close();
+  };
   try {
+    lock = await takeLock(directory);
     const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex().slice(0, 16);
     const path = `${directory}/telepresence-${what}-${hash}${suffix}`;
     await Deno.writeFile(path, bytes, { mode: 0o755 });
@@ -84,25 +89,36 @@ async function placeIn(
   }
 }
 
-/**
- * Removes what killed sessions left: places whose control socket nobody serves any more. A session that is about to
- * begin has no socket yet, and one that lives takes the connection, which says nothing.
- */
-async function removeLeft(parent: string): Promise<void> {
-  for await (const { name, isDirectory } of Deno.readDir(parent)) {
-    if (!isDirectory || !name.startsWith("telepresence-")) continue;
-    const { isSocket, uid } = await Deno.lstat(`${parent}/${name}/control`).catch(() => NOTHING);
-    if (!isSocket || uid !== Deno.uid()) continue;
-    try {
-      (await Deno.connect({ transport: "unix", path: `${parent}/${name}/control` })).close();
-    } catch (error) {
-      if (!(error instanceof Deno.errors.ConnectionRefused)) continue;
-      await Deno.remove(`${parent}/${name}`, { recursive: true }).catch(() => {}); // another session does it
-    }
+/** Held by the session for as long as it lives; the kernel gives it back for one that was killed. */
+const LOCK = "lock";
+
+/** Takes the lock of a place before it has its name: nobody sees one that is there and not held. */
+async function takeLock(directory: string): Promise<Deno.FsFile> {
+  const file = await Deno.open(`${directory}/${LOCK}.new`, { createNew: true, write: true });
+  try {
+    await file.lock(true);
+    await Deno.rename(`${directory}/${LOCK}.new`, `${directory}/${LOCK}`);
+    return file;
+  } catch (error) {
+    file.close();
+    throw error;
   }
 }
 
-const NOTHING = { isSocket: false, uid: null };
+/** Removes what killed sessions left: places whose lock nobody holds. One without a lock is about to have it. */
+async function removeLeft(parent: string): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(parent)) {
+    const directory = `${parent}/${name}`;
+    if (!isDirectory || !name.startsWith("telepresence-")) continue;
+    const { isFile, uid } = await Deno.lstat(`${directory}/${LOCK}`).catch(() => NOTHING);
+    if (!isFile || uid !== Deno.uid()) continue;
+    using lock = await Deno.open(`${directory}/${LOCK}`, { write: true }).catch(() => undefined);
+    if (lock === undefined || !await lock.tryLock(true)) continue;
+    await Deno.remove(directory, { recursive: true }).catch(() => {}); // another session does it
+  }
+}
+
+const NOTHING = { isFile: false, uid: null };
 
 /** Why a directory cannot hold the shim, as far as that can be known beforehand. */
 async function refusal(parent: string): Promise<string | undefined> {

@@ -1,4 +1,5 @@
 import { deepStrictEqual as equals, ok, rejects, strictEqual as equal } from "node:assert/strict";
+import { writeAll } from "@/util/mod.ts";
 import { isNoexec, placeShim } from "./place.ts";
 
 Deno.test("placeShim() writes the shim where only this user enters, and removes it", async () => {
@@ -47,21 +48,21 @@ Deno.test("isNoexec() takes the mount that lies on top", () => {
 Deno.test("placeShim() removes what killed sessions left, and nothing of those that live", async () => {
   const parent = await Deno.makeTempDir();
   try {
-    for (const name of ["telepresence-dead", "telepresence-alive", "telepresence-young", "other"]) {
-      await Deno.mkdir(`${parent}/${name}`);
-    }
-    using alive = Deno.listen({ transport: "unix", path: `${parent}/telepresence-alive/control` });
-    const dead = Deno.listen({ transport: "unix", path: `${parent}/telepresence-dead/control` });
-    // Closing it removes its file, which that of a killed process does not.
-    await Deno.rename(`${parent}/telepresence-dead/control`, `${parent}/kept`);
-    dead.close();
-    await Deno.rename(`${parent}/kept`, `${parent}/telepresence-dead/control`);
+    for (const name of ["telepresence-dead", "telepresence-young", "other"]) await Deno.mkdir(`${parent}/${name}`);
+    for (const name of ["telepresence-dead", "other"]) await Deno.writeTextFile(`${parent}/${name}/lock`, "");
+    await using alive = await placeShim(new Uint8Array([2]), [parent]);
+    using listener = Deno.listen({ transport: "unix", path: alive.socket });
+    const first = listener.accept();
     const place = await placeShim(new Uint8Array([1]), [parent]);
     const names = (await Array.fromAsync(Deno.readDir(parent))).map(({ name }) => `${parent}/${name}`).sort();
-    const left = ["other", "telepresence-alive", "telepresence-young"].map((name) => `${parent}/${name}`);
-    equals(names, [...left, place.directory].sort());
-    (await alive.accept()).close();
+    const left = ["other", "telepresence-young"].map((name) => `${parent}/${name}`);
+    equals(names, [...left, alive.directory, place.directory].sort());
     await place[Symbol.asyncDispose]();
+    // Nobody has looked at the control socket: the first who comes is whom the session waits for.
+    using caller = await Deno.connect({ transport: "unix", path: alive.socket });
+    await writeAll(caller, new Uint8Array([7]));
+    using came = await first;
+    equal(await came.read(new Uint8Array(1)), 1);
   } finally {
     await Deno.remove(parent, { recursive: true });
   }

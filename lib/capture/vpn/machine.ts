@@ -116,7 +116,11 @@ async function firstConnection(listener: Deno.UnixListener, process: Attached): 
   refused.catch(() => {}); // when the helper was faster, its end is told otherwise
   const conn = connDuplex(await Promise.race([listener.accept(), refused, tooLate]));
   const line = await takeFirstLine(conn);
-  if (line === undefined || parseOpening(line.line).kind !== "machine") {
+  if (line === undefined) {
+    closeQuietly(conn); // it ended between the connection and the first word: why, is in its last ones
+    return await Promise.race([refused, tooLate]);
+  }
+  if (parseOpening(line.line).kind !== "machine") {
     throw new UserError("Cannot use --method vpn-tcp: the helper does not say what it is");
   }
   return line.rest;
