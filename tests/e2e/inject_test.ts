@@ -1,8 +1,8 @@
 /** `--method inject-tcp` on the real cluster: what only a real one can show. */
 import { deepStrictEqual as equals, match, strictEqual as equal } from "node:assert/strict";
-import { pods } from "@/kube/mod.ts";
+import { pods, services, waitForPod } from "@/kube/mod.ts";
 import { runProgram } from "@/process/mod.ts";
-import { clusterTest, embeddedTest, KUBECONFIG, run, start, withNamespace } from "./harness.ts";
+import { clusterTest, embeddedTest, IMAGES, KUBECONFIG, run, start, withNamespace } from "./harness.ts";
 
 const KUBECTL = KUBECONFIG?.replace(/kubeconfig$/, "bin/kubectl") ?? "";
 const hasKubectl = await Deno.stat(KUBECTL).then(({ isFile }) => isFile, () => false);
@@ -51,6 +51,57 @@ input()
     ], stderr);
   });
 });
+
+const hasRedis = await Promise.all(
+  ["redis-cli", "redis-server"].map((program) => Deno.stat(`/usr/bin/${program}`).then(() => true, () => false)),
+).then((found) => found.every(Boolean));
+
+if (hasRedis) {
+  embeddedTest("redis-cli talks to a real server in the cluster, and has its pod's refusal", async (cluster) => {
+    await withNamespace(cluster, "redis", async (namespace) => {
+      const { kube } = cluster;
+      const name = "redis";
+      // The node's files are this machine's: the server is Debian's, in a pod of its own.
+      const server = ["chroot", "/node", "redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""];
+      await kube.create(pods, {
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name, namespace, labels: { app: name } },
+        spec: {
+          containers: [{
+            name,
+            image: IMAGES.tools,
+            imagePullPolicy: IMAGES.pullPolicy,
+            command: server,
+            volumeMounts: [{ name: "node", mountPath: "/node", readOnly: true }],
+            readinessProbe: { tcpSocket: { port: 6379 }, periodSeconds: 1 },
+          }],
+          volumes: [{ name: "node", hostPath: { path: "/" } }],
+          terminationGracePeriodSeconds: 0,
+        },
+      });
+      await kube.create(services, {
+        apiVersion: "v1",
+        kind: "Service",
+        metadata: { name, namespace },
+        spec: { selector: { app: name }, ports: [{ port: 6379 }] },
+      });
+      const { status } = await waitForPod(kube, {
+        namespace,
+        labelSelector: `app=${name}`,
+        signal: AbortSignal.timeout(60_000),
+      });
+      const script = `redis-cli -h redis set greeting "from outside"; redis-cli -h redis.${namespace} get greeting
+        redis-cli -h "$(getent hosts redis | cut -d' ' -f1)" incr count; redis-cli -h ${status.podIP} -p 1 ping`;
+      const words = ["--namespace", namespace, "--method", "inject-tcp", "--run", "sh", "-c", script];
+      const { code, stdout, stderr } = await run(cluster, ...words);
+      equals([code, stdout], [1, "OK\nfrom outside\n1\n"], stderr);
+      match(stderr, /:1: Connection refused/);
+    });
+  });
+} else {
+  Deno.test.ignore("redis-cli talks to a real server in the cluster (skipped: redis is not installed)", () => {});
+}
 
 clusterTest("--never-proxy leaves a name on this machine, and no other", async (cluster) => {
   await withNamespace(cluster, "inject", async (namespace) => {
