@@ -20,8 +20,11 @@ export function chooseAuthorities(wanted: Authorities): RuntimeAuthorities {
   const before = Deno.env.get(name);
   if (wanted === "system" && before !== undefined) return "some";
   try {
-    Deno.env.set(name, "no-such-store");
-    if (canMakeList()) return "some"; // it is made already: nobody has looked at the variable
+    // A compiled program has spoken no TLS before us; and it would keep the error of the question for its list.
+    if (!Deno.build.standalone) {
+      Deno.env.set(name, "no-such-store");
+      if (canMakeList()) return "some"; // it is made already: nobody has looked at the variable
+    }
     Deno.env.set(name, wanted === "kubeconfig" ? "" : "mozilla,system"); // a system without any has those of the runtime
     return canMakeList() && wanted === "kubeconfig" ? "none" : "some";
   } finally {
