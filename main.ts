@@ -78,8 +78,7 @@ void keepHeapSmall();
 
 // The same program in another role: started by a session, never by a user.
 if (Deno.args[0] === GUARDIAN) {
-  chooseAuthorities("system");
-  Deno.exit(await guard({ input: Deno.stdin.readable, say: tellTerminal }));
+  Deno.exit(await guard({ input: Deno.stdin.readable, say: tellTerminal, chooseAuthorities }));
 }
 
 // Everything was given back when `main` returns; a timer that somebody forgot is not to hold up the user's prompt.

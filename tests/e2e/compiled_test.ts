@@ -2,7 +2,8 @@
  * `deno compile`, which `make build` uses where Deno's runtime for compiled programs (denort) can be had. Here it is
  * proved with one that npm has by chance: the program of package @stdy/cli is a compiled one, and its beginning, as long
  * as its ELF header says, is a denort of 2.7.11. It stays in the user's cache, for tests alone: nothing is delivered
- * with it.
+ * with it. What that release cannot do of ours: `node:tls` over a connection that is not its own stands still for ever,
+ * so proxies of the API server, `tls-server-name`, and `status` and `recover`.
  */
 import { deepStrictEqual as equals, match } from "node:assert/strict";
 import { requireProgram } from "@/process/mod.ts";

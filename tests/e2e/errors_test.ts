@@ -170,15 +170,12 @@ clusterTest("a command that chooses its code after Ctrl-C keeps it", async (clus
   equals((await running.ended()).code, 7);
 });
 
-clusterTest("a proxy pod that is deleted ends the session with 255, and the command with it", async (cluster) => {
+clusterTest("a proxy that is deleted for good ends the session with 255, and the command with it", async (cluster) => {
   await leavesNothing(cluster, async () => {
     await using running = start(cluster, ["-nshort", "--run", "sh", "-c", "echo up $$ >&2; exec sleep 61"]);
     await running.said(/^up \d+$/m);
-    const { items } = await cluster.kube.list(pods, { namespace: cluster.namespace });
-    const pod = items.find(({ metadata }) => metadata.name.startsWith("short-"));
-    await cluster.kube.delete(pods, { namespace: cluster.namespace, name: pod?.metadata.name ?? "" }, {
-      gracePeriodSeconds: 1,
-    });
+    const where = { namespace: cluster.namespace, name: "short" };
+    await cluster.kube.delete(deployments, where);
     const { code, stderr } = await running.ended();
     equals(code, 255);
     match(stderr, /Proxy to Kubernetes exited\. This is typically due to a lost connection\./);

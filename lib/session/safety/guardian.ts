@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { type ClusterConfig, openKubeClient } from "@/kube/mod.ts";
+import { type ClusterConfig, openKubeClient, type RuntimeAuthorities } from "@/kube/mod.ts";
 import { type Log, silentLog } from "@/log/mod.ts";
 import { type Helper, startHelper } from "@/process/mod.ts";
 import { messageOf, sleep, splitLines, UserError } from "@/util/mod.ts";
@@ -80,6 +80,8 @@ export interface GuardOptions {
   readonly input: ReadableStream<Uint8Array>;
   /** Tells the user on a terminal; nobody where there is none. */
   readonly say: (line: string, terminal: string | undefined) => void;
+  /** As that of a session, told before anything is asked of the API server. */
+  chooseAuthorities?(wanted: "kubeconfig" | "system"): RuntimeAuthorities;
   readonly log?: Log;
   /** How long the cluster may be out of reach. @default {10 min} */
   readonly patienceMs?: number;
@@ -124,19 +126,22 @@ export async function guard(options: GuardOptions): Promise<number> {
 async function undoForAnother(
   { cluster, path }: Message & { kind: "hello" },
   record: SessionRecord,
-  { say, log = silentLog, patienceMs = PATIENCE_MS }: GuardOptions & { say: (line: string) => void },
+  options: GuardOptions & { say: (line: string) => void },
 ): Promise<number> {
-  await using kube = openKubeClient(cluster, { log });
+  const { say, log = silentLog, patienceMs = PATIENCE_MS } = options;
+  const wanted = cluster.tls.caCerts === undefined ? "system" : "kubeconfig";
+  const runtimeAuthorities = options.chooseAuthorities?.(wanted) ?? "some";
+  await using kube = openKubeClient(cluster, { log, runtimeAuthorities });
   await sleep(IN_FLIGHT_MS);
   const end = performance.now() + patienceMs;
   for (let steps = record.steps;;) {
     const { namespace, sessionId } = record;
-    const options = { kube, log, say, namespace, sessionId, cleanUp: { ...makeCleanUp(), told: true } };
+    const undoing = { kube, log, say, namespace, sessionId, cleanUp: { ...makeCleanUp(), told: true } };
     const strike = (step: typeof steps[number]) => {
       steps = steps.filter((one) => one !== step);
       return Promise.resolve();
     };
-    const failures = await undoAll({ steps }, strike, options);
+    const failures = await undoAll({ steps }, strike, undoing);
     if (failures.length === 0) {
       await removeRecord(path);
       say("Everything was given back.");
