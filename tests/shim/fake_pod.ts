@@ -62,12 +62,16 @@ export function makeFakePod(cluster: FakeCluster): FakePod {
       throw new LookupError(code, `Cannot resolve "${name}": ${code}`);
     },
     listen: () => Promise.reject(new DialError("EACCES", "This pod does not listen")),
-    resolve(name, type) {
-      const known = cluster.records?.[name];
-      if (name.endsWith(".again")) return Promise.reject(new LookupError("EAI_AGAIN", "No name server answers"));
-      const records = (known ?? []).filter((data) => typeNumber(data) === type)
-        .map((data): DnsRecord => ({ name, ttl: 5, data }));
-      return Promise.resolve({ rcode: known ? RCODES.NOERROR : RCODES.NXDOMAIN, name, records, authority: [] });
+    async resolve(name, type, { signal } = {}) {
+      if (name.endsWith(".again")) throw new LookupError("EAI_AGAIN", "No name server answers");
+      const addresses = cluster.names[name];
+      if (addresses === "silence") {
+        return await silence(signal, new LookupError("EAI_AGAIN", "Given up")).finally(() => givenUp.push(name));
+      }
+      const known = cluster.records?.[name] ?? addresses;
+      const records = [...cluster.records?.[name] ?? [], ...(addresses ?? []).map(toData)]
+        .filter((data) => typeNumber(data) === type).map((data): DnsRecord => ({ name, ttl: 5, data }));
+      return { rcode: known ? RCODES.NOERROR : RCODES.NXDOMAIN, name, records, authority: [] };
     },
     datagrams({ host, port }, { signal } = {}) {
       flows.push(`${host} ${port}`);
@@ -76,6 +80,10 @@ export function makeFakePod(cluster: FakeCluster): FakePod {
     environment: () => Promise.resolve({}),
     files: () => Promise.reject(new DialError("EACCES", "This pod has no files")),
   };
+}
+
+function toData(address: string): RecordData {
+  return { type: address.includes(":") ? "AAAA" : "A", address };
 }
 
 /** Waits until the signal, and fails then. */
