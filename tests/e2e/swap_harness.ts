@@ -58,12 +58,16 @@ export async function openShop({ kube }: Cluster, labels: Record<string, string>
 
 /** Made by controllers, with names and contents that change by themselves; pods are looked at by their number. */
 const OF_CONTROLLERS = ["events", "endpoints", "endpointslices", "controllerrevisions", "leases", "podmetrics"];
+/** What each namespace gets from controllers, some time after it was made. */
+const OF_NAMESPACES = new Set(["kube-root-ca.crt", "default"]);
 /** Annotations of the Deployment controller about the rollout. */
 const ROLLOUT = /^(deployment\.kubernetes\.io\/|deprecated\.daemonset\.template\.generation)/;
 
 async function stateOf(kube: KubeClient, resource: Resource<KubeObject>, namespace: string) {
   const { items } = await kube.list(resource, { namespace });
-  return items.filter(({ metadata }) => resource.plural !== "pods" || metadata.ownerReferences.length === 0).map(
+  return items.filter(({ metadata }) => {
+    return (resource.plural !== "pods" || metadata.ownerReferences.length === 0) && !OF_NAMESPACES.has(metadata.name);
+  }).map(
     (item) => {
       const { status: _status, metadata, ...rest } = item;
       const { name, labels, ownerReferences, finalizers } = metadata;
