@@ -104,7 +104,7 @@ class PodClient implements LinkedPod {
     const stream = await this.#ask({ ask: "resolve", name, type }, options, flow);
     await stream.closeWrite();
     const answer = decodeAnswer(await readToEnd(stream));
-    if (answer.rcode === RCODES.NOERROR) flow?.answered([]);
+    if (answer.rcode === RCODES.NOERROR) flow?.answered(addressesIn(answer));
     else flow?.failed(answer.rcode === RCODES.NXDOMAIN ? "NXDOMAIN" : `RCODE ${answer.rcode}`);
     return answer;
   }
@@ -215,6 +215,11 @@ class Listener implements PodListener {
     for (const { duplex } of this.#waiting.splice(0)) duplex.close();
     this.#wake?.();
   }
+}
+
+/** What a connection that follows may go to: its name is known by that. */
+function addressesIn({ records }: DnsAnswer): string[] {
+  return records.flatMap(({ data }) => data.type === "A" || data.type === "AAAA" ? [data.address] : []);
 }
 
 /** The error of the interface for one of a stream. */
