@@ -1,7 +1,4 @@
-import type { RuntimeAuthorities } from "@/kube/mod.ts";
-
-/** Whose authorities a server's certificate may be of: those of the kubeconfig alone, or those of this system. */
-export type Authorities = "kubeconfig" | "system";
+import type { Authorities, RuntimeAuthorities } from "@/kube/mod.ts";
 
 /**
  * Chooses the authorities that the runtime trusts beside those that a connection names, as kubectl does: none where

@@ -1,4 +1,5 @@
 import {
+  authoritiesOf,
   daemonSets,
   deployments,
   listContexts,
@@ -50,8 +51,7 @@ export function openLive(
   };
   const names = async (resource: Named, { context, namespace }: LiveWhere, isWanted = (_: Metadata) => true) => {
     const config = await loadKubeconfig({ env, home, signal, ...(context !== undefined && { context }) });
-    chooseAuthorities(config.tls.caCerts === undefined ? "system" : "kubeconfig");
-    await using kube = openKubeClient(config);
+    await using kube = openKubeClient(config, { runtimeAuthorities: chooseAuthorities(authoritiesOf(config)) });
     const where = { namespace: namespace ?? config.namespace };
     const { items } = await kube.list(resource, resource.namespaced ? where : {}, { signal });
     return items.map(({ metadata }) => metadata).filter(isWanted).map(({ name }) => name).sort();

@@ -10,7 +10,7 @@
  *
  * @module
  */
-export { type Authorities, chooseAuthorities } from "./authorities.ts";
+export { chooseAuthorities } from "./authorities.ts";
 export {
   type Exposed,
   type Flag,

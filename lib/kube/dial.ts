@@ -38,6 +38,14 @@ export interface DialOptions {
   runtimeAuthorities?: RuntimeAuthorities | undefined;
 }
 
+/** Whose authorities the certificate of an API server may be of: those of the kubeconfig alone, or of this system. */
+export type Authorities = "kubeconfig" | "system";
+
+/** Whose they are for this cluster, as with kubectl: the system's only where the kubeconfig names none. */
+export function authoritiesOf({ tls }: ClusterConfig): Authorities {
+  return tls.caCerts === undefined ? "system" : "kubeconfig";
+}
+
 /** Whom the runtime trusts by itself, beside the authorities that a connection names. */
 export type RuntimeAuthorities = "none" | "some";
 

@@ -48,7 +48,7 @@ export type {
   Impersonation,
   TlsConfig,
 } from "./cluster_config.ts";
-export type { RuntimeAuthorities } from "./dial.ts";
+export { type Authorities, authoritiesOf, type RuntimeAuthorities } from "./dial.ts";
 export type { PluginRun, PluginRunner } from "./exec_plugin.ts";
 export type { ExecOptions, ExecResult } from "./exec.ts";
 export { type KubeconfigOptions, listContexts, loadKubeconfig } from "./kubeconfig.ts";

@@ -4,7 +4,15 @@
  *
  * @module
  */
-import { isNotFound, type KubeClient, loadKubeconfig, openKubeClient, type RuntimeAuthorities } from "@/kube/mod.ts";
+import {
+  type Authorities,
+  authoritiesOf,
+  isNotFound,
+  type KubeClient,
+  loadKubeconfig,
+  openKubeClient,
+  type RuntimeAuthorities,
+} from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { type Child, type Launcher, placeLauncher } from "@/process/mod.ts";
 import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
@@ -51,7 +59,7 @@ export interface Around {
    *
    * @default {those that it trusts anyhow}
    */
-  chooseAuthorities?(wanted: "kubeconfig" | "system"): RuntimeAuthorities;
+  chooseAuthorities?(wanted: Authorities): RuntimeAuthorities;
   /** Takes a getter of what would be left in the cluster if the process ended now. */
   onLeftovers(names: () => readonly string[]): void;
   readonly version: string;
@@ -152,8 +160,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
 
   // Intent.
   const cluster = await loadKubeconfig({ ...around, ...(wanted.context && { context: wanted.context }) });
-  const wantedAuthorities = cluster.tls.caCerts === undefined ? "system" : "kubeconfig";
-  const runtimeAuthorities = around.chooseAuthorities?.(wantedAuthorities) ?? "some";
+  const runtimeAuthorities = around.chooseAuthorities?.(authoritiesOf(cluster)) ?? "some";
   const terminal = shareTerminal({ say, pause: () => teller.pause() });
   const { pluginRunner } = terminal;
   await using kube = openKubeClient(cluster, { log: log.room("API"), pluginRunner, runtimeAuthorities });

@@ -4,7 +4,14 @@
  *
  * @module
  */
-import { type ClusterConfig, loadKubeconfig, openKubeClient } from "@/kube/mod.ts";
+import {
+  type Authorities,
+  authoritiesOf,
+  type ClusterConfig,
+  loadKubeconfig,
+  openKubeClient,
+  type RuntimeAuthorities,
+} from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import {
   checkAdmission,
@@ -35,8 +42,8 @@ export interface DoctorOptions {
   readonly machine: Machine;
   /** The agent's image. */
   readonly image: string;
-  /** Told whose authorities the API server's certificate may be of. */
-  chooseAuthorities?(wanted: "kubeconfig" | "system"): void;
+  /** As that of a session, told before anything is asked of the API server. */
+  chooseAuthorities?(wanted: Authorities): RuntimeAuthorities;
   /** Writes what was asked for to the standard output. */
   print(text: string): void;
 }
@@ -68,12 +75,11 @@ async function* examine(wanted: DoctorWanted, options: DoctorOptions): AsyncGene
 
 async function checkKubeconfig(
   { context }: DoctorWanted,
-  { env, home, chooseAuthorities }: DoctorOptions,
+  { env, home }: DoctorOptions,
 ): Promise<{ readonly config?: ClusterConfig; readonly finding: Finding }> {
   const check = "kubeconfig";
   try {
     const config = await loadKubeconfig({ env, home, ...(context !== undefined && { context }) });
-    chooseAuthorities?.(config.tls.caCerts === undefined ? "system" : "kubeconfig");
     return { config, finding: ok(check, `context "${config.contextName}", user "${config.userName}"`) };
   } catch (error) {
     return { finding: failed(check, error, ["Try: kubectl config get-contexts"]) };
@@ -86,7 +92,8 @@ async function* examineCluster(
   options: DoctorOptions,
 ): AsyncGenerator<Finding> {
   const { log, image, signal } = options;
-  await using kube = openKubeClient(config, { log: log.room("API") });
+  const runtimeAuthorities = options.chooseAuthorities?.(authoritiesOf(config)) ?? "some";
+  await using kube = openKubeClient(config, { log: log.room("API"), runtimeAuthorities });
   const namespace = wanted.namespace ?? config.namespace;
   const asking: ClusterOptions = { kube, namespace, image, signal };
   // What cannot be asked where the one before it failed would only say the same again.

@@ -10,7 +10,13 @@
  *
  * @module
  */
-import { type ClusterConfig, openKubeClient, type RuntimeAuthorities } from "@/kube/mod.ts";
+import {
+  type Authorities,
+  authoritiesOf,
+  type ClusterConfig,
+  openKubeClient,
+  type RuntimeAuthorities,
+} from "@/kube/mod.ts";
 import { type Log, silentLog } from "@/log/mod.ts";
 import { type Helper, startHelper } from "@/process/mod.ts";
 import { messageOf, sleep, splitLines, UserError } from "@/util/mod.ts";
@@ -81,7 +87,7 @@ export interface GuardOptions {
   /** Tells the user on a terminal; nobody where there is none. */
   readonly say: (line: string, terminal: string | undefined) => void;
   /** As that of a session, told before anything is asked of the API server. */
-  chooseAuthorities?(wanted: "kubeconfig" | "system"): RuntimeAuthorities;
+  chooseAuthorities?(wanted: Authorities): RuntimeAuthorities;
   readonly log?: Log;
   /** How long the cluster may be out of reach. @default {10 min} */
   readonly patienceMs?: number;
@@ -129,8 +135,7 @@ async function undoForAnother(
   options: GuardOptions & { say: (line: string) => void },
 ): Promise<number> {
   const { say, log = silentLog, patienceMs = PATIENCE_MS } = options;
-  const wanted = cluster.tls.caCerts === undefined ? "system" : "kubeconfig";
-  const runtimeAuthorities = options.chooseAuthorities?.(wanted) ?? "some";
+  const runtimeAuthorities = options.chooseAuthorities?.(authoritiesOf(cluster)) ?? "some";
   await using kube = openKubeClient(cluster, { log, runtimeAuthorities });
   await sleep(IN_FLIGHT_MS);
   const end = performance.now() + patienceMs;
