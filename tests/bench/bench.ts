@@ -109,11 +109,9 @@ async function measureAt(title: string, from: From): Promise<void> {
     ...(BESIDE?.split(",") ?? []).map((program, at) => stack.use(openOurs(`beside ${at + 1}`, program, from))),
     ...(rttMs === 0 ? [stack.use(inside(address))] : []),
   ];
-  const lines = [
-    `\n## ${title}\n`,
-    `| | ${ways.map(({ name }) => name).join(" | ")} | ours / kubectl |`,
-    `| --- | ${ways.map(() => "---").join(" | ")} | --- |`,
-  ];
+  await print(`\n## ${title}\n`);
+  await print(`| | ${ways.map(({ name }) => name).join(" | ")} | ours / kubectl |`);
+  await print(`| --- | ${ways.map(() => "---").join(" | ")} | --- |`);
   for (const { words, columns } of METRICS.filter(({ name }) => ONLY?.includes(name) ?? true)) {
     const [metric, number] = words(rttMs);
     const taken = new Map<Way, number[][]>();
@@ -123,16 +121,14 @@ async function measureAt(title: string, from: From): Promise<void> {
         taken.set(way, [...taken.get(way) ?? [], numbers]);
       }
     }
-    columns.forEach((column, index) => {
+    for (const [index, column] of columns.entries()) {
       const medians = ways.map((way) => median((taken.get(way) ?? []).map((numbers) => numbers[index] ?? NaN)));
       const [ours = NaN, kubectl = NaN] = medians;
-      lines.push(`| ${column} | ${medians.map(show).join(" | ")} | ${(ours / kubectl).toFixed(2)} |`);
-    });
+      await print(`| ${column} | ${medians.map(show).join(" | ")} | ${(ours / kubectl).toFixed(2)} |`);
+    }
   }
-  lines.push(
-    `| memory of the host's program afterwards, MB | ${(await Promise.all(ways.map(memoryOf))).join(" | ")} | |`,
-  );
-  await print(lines.join("\n"));
+  const memory = await Promise.all(ways.map(memoryOf));
+  await print(`| memory of the host's program afterwards, MB | ${memory.join(" | ")} | |`);
 }
 
 /** Resident memory of a way's program and of the children that make it up. */
