@@ -6,7 +6,7 @@ import { acquireLock } from "./lock.ts";
 import { snapshotMachine } from "./machine_snapshot.ts";
 import { clusterUnavailable, ensureCluster, HELLO_PAGE } from "./mod.ts";
 import { findNode } from "./node.ts";
-import { isOlder } from "./prerequisites.ts";
+import { hasIPv6, isOlder } from "./prerequisites.ts";
 import { listProcesses, signalProcess } from "./processes.ts";
 import { makeTell } from "./tell.ts";
 import { until } from "./wait.ts";
@@ -91,6 +91,21 @@ Deno.test({
       match(await inTools("nslookup", "helloworld.default.svc.cluster.local"), /10\.113\./);
       const fetch = "import urllib.request as u; print(u.urlopen('http://helloworld').status)";
       equal((await inTools("python3", "-c", fetch)).trim(), "200");
+    });
+
+    await t.step("where the kernel has IPv6, a Service of both families answers a pod by both", async () => {
+      if (!await hasIPv6()) return;
+      await kubectl("apply", "--filename=-", { input: JSON.stringify(BOTH_FAMILIES) });
+      for (const family of ["-4", "-6"]) {
+        await until(`an answer by ${family}`, async () => {
+          const page = await inTools("curl", family, "--silent", "http://both/").catch(() => "");
+          return page === HELLO_PAGE ? true : undefined;
+        });
+      }
+      const address = await kubectl("get", "service", "both", "--output=jsonpath={.spec.clusterIPs[1]}");
+      ok(address.startsWith(instance.ipv6.services.replace(/::.*/, "::")), address);
+      const ranges = await kubectl("get", "servicecidr", "kubernetes", "--output=jsonpath={.spec.cidrs[*]}");
+      equal(ranges, `${instance.services} ${instance.ipv6.services}`);
     });
 
     await t.step("this machine reaches neither pod nor Service, for it has no route but the default one", async () => {
@@ -187,6 +202,17 @@ Deno.test({
     });
   },
 });
+
+const BOTH_FAMILIES = {
+  apiVersion: "v1",
+  kind: "Service",
+  metadata: { name: "both" },
+  spec: {
+    ipFamilyPolicy: "PreferDualStack",
+    selector: { app: "helloworld" },
+    ports: [{ port: 80, targetPort: 8000 }],
+  },
+};
 
 const RESTRICTED_POD = {
   apiVersion: "v1",

@@ -1,3 +1,4 @@
+import { pluginsOf } from "./cable.ts";
 import type { Instance } from "./instance.ts";
 import { NODE_NAME } from "./instance.ts";
 import { kubeconfigOf } from "./pki.ts";
@@ -25,13 +26,19 @@ export function containerdSocketOf(instance: Instance): string {
   return `${instance.state}/run/containerd/containerd.sock`;
 }
 
-/**
- * What the node runs, in the order in which it is started.
- *
- * @param options.snapshotter containerd's way to stack layers: "overlayfs", or "native" (copies) where that cannot be
- */
-export function componentsOf(instance: Instance, options: { snapshotter: string }): readonly Component[] {
+/** What a node is made with, as its machine can. */
+export interface Abilities {
+  /** containerd's way to stack layers: "overlayfs", or "native" (copies) where that cannot be. */
+  readonly snapshotter: "overlayfs" | "native";
+  /** Whether node, pods and Services have IPv6 beside IPv4. */
+  readonly ipv6: boolean;
+}
+
+/** What the node runs, in the order in which it is started. */
+export function componentsOf(instance: Instance, abilities: Abilities): readonly Component[] {
   const { state, nodeAddress } = instance;
+  const nodeAddresses = families(nodeAddress, instance.ipv6.nodeAddress, abilities);
+  const serviceRanges = families(instance.services, instance.ipv6.services, abilities);
   const pki = `${state}/pki`;
   const etc = `${state}/etc`;
   const kubernetes = (name: string, flags: readonly string[], health: Health, files: Component["files"] = {}) => ({
@@ -46,8 +53,8 @@ export function componentsOf(instance: Instance, options: { snapshotter: string 
       command: ["containerd", "--config", `${etc}/containerd.toml`],
       health: { kind: "socket", path: containerdSocketOf(instance) },
       files: {
-        [`${etc}/containerd.toml`]: containerdConfig(etc, options.snapshotter),
-        [`${etc}/cni/10-pods.conflist`]: JSON.stringify(podNetwork(instance), null, 2),
+        [`${etc}/containerd.toml`]: containerdConfig(instance, etc, abilities),
+        [`${etc}/cni/10-pods.conflist`]: JSON.stringify(podNetwork(instance, abilities), null, 2),
       },
     },
     kubernetes("etcd", [
@@ -61,7 +68,7 @@ export function componentsOf(instance: Instance, options: { snapshotter: string 
     kubernetes("kube-apiserver", [
       "--etcd-servers=http://127.0.0.1:2379",
       `--advertise-address=${nodeAddress}`,
-      `--service-cluster-ip-range=${instance.services}`,
+      `--service-cluster-ip-range=${serviceRanges.join()}`,
       `--client-ca-file=${pki}/ca.crt`,
       `--tls-cert-file=${pki}/kube-apiserver.crt`,
       `--tls-private-key-file=${pki}/kube-apiserver.key`,
@@ -100,7 +107,7 @@ export function componentsOf(instance: Instance, options: { snapshotter: string 
       [
         `--kubeconfig=${kubeconfigOf(instance, "kubelet")}`,
         `--config=${etc}/kubelet.json`,
-        `--node-ip=${nodeAddress}`,
+        `--node-ip=${nodeAddresses.join()}`,
         `--hostname-override=${NODE_NAME}`,
       ],
       { kind: "answers", url: `http://${nodeAddress}:10248/healthz` },
@@ -113,16 +120,21 @@ export function componentsOf(instance: Instance, options: { snapshotter: string 
       "kube-proxy",
       [`--config=${etc}/kube-proxy.json`],
       { kind: "answers", url: `http://${nodeAddress}:10256/healthz` },
-      { [`${etc}/kube-proxy.json`]: JSON.stringify(kubeProxyConfig(instance), null, 2) },
+      { [`${etc}/kube-proxy.json`]: JSON.stringify(kubeProxyConfig(instance, abilities), null, 2) },
     ),
   ];
+}
+
+/** What there is of each family, the primary one first. */
+function families(ipv4: string, ipv6: string, abilities: Abilities): readonly string[] {
+  return abilities.ipv6 ? [ipv4, ipv6] : [ipv4];
 }
 
 /**
  * `restrict_oom_score_adj` lets pods start where we may not lower a process's OOM score (no CAP_SYS_RESOURCE, as in
  * many containers and small VMs); elsewhere it changes nothing that a test sees.
  */
-function containerdConfig(etc: string, snapshotter: string): string {
+function containerdConfig(instance: Instance, etc: string, { snapshotter }: Abilities): string {
   return `version = 2
 [plugins."io.containerd.internal.v1.opt"]
   path = "/var/lib/containerd/opt"
@@ -130,7 +142,7 @@ function containerdConfig(etc: string, snapshotter: string): string {
   sandbox_image = "docker.io/library/pause:1"
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
+    bin_dir = "${pluginsOf(instance)}"
     conf_dir = "${etc}/cni"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "${snapshotter}"
@@ -142,15 +154,21 @@ function containerdConfig(etc: string, snapshotter: string): string {
 }
 
 /** A cable per pod (no bridge, so that no bridge filter is needed), and host ports. */
-function podNetwork(instance: Instance): unknown {
+function podNetwork(instance: Instance, abilities: Abilities): unknown {
+  const subnets = families(instance.pods, instance.ipv6.pods, abilities);
+  const everywhere = families("0.0.0.0/0", "::/0", abilities);
   return {
     cniVersion: "0.4.0",
     name: "pods",
     plugins: [
       {
-        type: "ptp",
+        type: "cable",
         ipMasq: true,
-        ipam: { type: "host-local", ranges: [[{ subnet: instance.pods }]], routes: [{ dst: "0.0.0.0/0" }] },
+        ipam: {
+          type: "host-local",
+          ranges: subnets.map((subnet) => [{ subnet }]),
+          routes: everywhere.map((dst) => ({ dst })),
+        },
       },
       { type: "portmap", capabilities: { portMappings: true } },
     ],
@@ -186,12 +204,12 @@ function kubeletConfig({ state, nodeAddress, dnsService, cgroup }: Instance): un
   };
 }
 
-function kubeProxyConfig(instance: Instance): unknown {
+function kubeProxyConfig(instance: Instance, abilities: Abilities): unknown {
   return {
     apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
     kind: "KubeProxyConfiguration",
     mode: "nftables",
-    clusterCIDR: instance.pods,
+    clusterCIDR: families(instance.pods, instance.ipv6.pods, abilities).join(),
     hostnameOverride: NODE_NAME,
     healthzBindAddress: `${instance.nodeAddress}:10256`,
     clientConnection: { kubeconfig: kubeconfigOf(instance, "kube-proxy") },

@@ -12,6 +12,8 @@ export interface Instance {
   /** Ranges of addresses that exist inside the node only. */
   readonly pods: string;
   readonly services: string;
+  /** The same of IPv6, which only some machines can give a node; the machine's end of the cable has none. */
+  readonly ipv6: { readonly nodeAddress: string; readonly pods: string; readonly services: string };
   /** ClusterIP of Service `kubernetes`, which the API server gives itself. */
   readonly apiService: string;
   readonly dnsService: string;
@@ -45,6 +47,11 @@ export function instanceOf(name: string): Instance {
     services: `10.113.${slot * 16}.0/20`,
     apiService: `10.113.${slot * 16}.1`,
     dnsService: `10.113.${slot * 16}.10`,
+    ipv6: {
+      nodeAddress: `fd00:10:111:${slot}::2`,
+      pods: `fd00:10:112:${slot}::/64`,
+      services: `fd00:10:113:${slot}::/112`,
+    },
     cgroup: `telepresence-cluster-${name}`,
   };
 }

@@ -20,6 +20,8 @@
  */
 import { requireProgram } from "@/process/mod.ts";
 import { UserError } from "@/util/mod.ts";
+import { placePlugins } from "./cable.ts";
+import type { Abilities } from "./components.ts";
 import type { Instance } from "./instance.ts";
 import type { Program } from "./program.ts";
 import { listProcesses, type Process, signalProcess } from "./processes.ts";
@@ -38,6 +40,8 @@ for path in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oo
   mount --bind "$cover" "/proc/sys/$path"
 done
 echo 1 >/proc/sys/net/ipv4/ip_forward
+no_dad=/proc/sys/net/ipv6/conf/default/accept_dad # a cable has two ends: nobody else can have an address
+[ ! -e $no_dad ] || echo 0 >$no_dad
 ip link set lo up
 mount --rbind "$state" "$state/var/lib/\${state#/var/lib/}"
 mount --bind "$state/run" /run
@@ -64,13 +68,14 @@ export async function findNode(instance: Instance): Promise<Process | undefined>
 }
 
 /** Makes the node in the instance's folder, and joins it to the machine by a cable. */
-export async function openNode(instance: Instance, program: Program): Promise<Process> {
+export async function openNode(instance: Instance, program: Program, { ipv6 }: Abilities): Promise<Process> {
   const { state, link, hostAddress, nodeAddress } = instance;
   for (const folder of ["bin", "log", "run", "sysctl", "tmp", "var/lib/telepresence-cluster", "var/log", "var/tmp"]) {
     await Deno.mkdir(`${state}/${folder}`, { recursive: true });
   }
   await Deno.mkdir(`${state}/var/lib/${state.slice("/var/lib/".length)}`, { recursive: true });
   await Deno.symlink("/run", `${state}/var/run`);
+  await placePlugins(instance);
   await placeFile(program.pause, `${state}/run/pause`);
   await placeFile(program.cluster, `${state}/bin/cluster`);
   await Deno.symlink("cluster", `${state}/bin/kubectl`);
@@ -86,6 +91,9 @@ export async function openNode(instance: Instance, program: Program): Promise<Pr
   await requireProgram([...inside, "address", "add", `${nodeAddress}/30`, "dev", "eth0"]);
   await requireProgram([...inside, "link", "set", "eth0", "up"]);
   await requireProgram([...inside, "route", "add", "default", "via", hostAddress]);
+  if (ipv6) {
+    await requireProgram([...inside, "address", "add", `${instance.ipv6.nodeAddress}/64`, "dev", "eth0", "nodad"]);
+  }
   return node;
 }
 

@@ -67,6 +67,14 @@ export async function chooseSnapshotter(folder: string): Promise<"overlayfs" | "
   return code === 0 ? "overlayfs" : "native";
 }
 
+/** Whether a network namespace of this machine's kernel can have IPv6, with all that kube-proxy and CNI plugins do to it. */
+export async function hasIPv6(): Promise<boolean> {
+  const script = `ip link set lo up && ip -6 address add fd00::1/64 dev lo && ip6tables -t nat -S >/dev/null &&
+    nft 'add table ip6 try; add chain ip6 try nat { type nat hook postrouting priority 100; }
+      add rule ip6 try nat ip6 daddr fd00::/64 masquerade'`;
+  return (await runProgram(["unshare", "--net", "sh", "-c", script])).code === 0;
+}
+
 function whyForbidden(): string | undefined {
   if (Deno.build.os !== "linux") return `it runs on Linux only, and this is ${Deno.build.os}`;
   if (Deno.uid() !== 0) return "it needs root, for namespaces, mounts and cgroups";

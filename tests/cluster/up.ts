@@ -2,16 +2,16 @@ import { requireProgram } from "@/process/mod.ts";
 import { UserError } from "@/util/mod.ts";
 import { makeCgroups } from "./cgroups.ts";
 import { clear } from "./clear.ts";
-import { type Component, componentsOf } from "./components.ts";
+import { type Abilities, type Component, componentsOf } from "./components.ts";
 import { exists } from "./files.ts";
 import { buildImages, loadImages } from "./images.ts";
 import type { Instance } from "./instance.ts";
 import { acquireLock } from "./lock.ts";
-import { hashOfNode, type Made, readComponents, readMade, writeMade } from "./made.ts";
+import { abilitiesOf, hashOfNode, readComponents, readMade, writeMade } from "./made.ts";
 import { findNode, openNode } from "./node.ts";
 import { applyObjects, DEPLOYMENTS, kubectl } from "./objects.ts";
 import { kubeconfigOf, makePki } from "./pki.ts";
-import { chooseSnapshotter, requireMachine } from "./prerequisites.ts";
+import { chooseSnapshotter, hasIPv6, requireMachine } from "./prerequisites.ts";
 import type { Process } from "./processes.ts";
 import { buildProgram, type Program } from "./program.ts";
 import { pickComponent, startComponent, waitForPods, waitHealthy } from "./running.ts";
@@ -37,8 +37,8 @@ export async function up(instance: Instance, tell: Tell): Promise<void> {
 async function standingNode(instance: Instance, program: Program, tell: Tell): Promise<Process | undefined> {
   const node = await findNode(instance);
   if (node === undefined) return undefined;
-  const { hash, snapshotter = "" } = await readMade(instance);
-  if (hash === await hashOfNode(instance, program, snapshotter)) return node;
+  const made = await readMade(instance);
+  if (made.hash === await hashOfNode(instance, program, abilitiesOf(made))) return node;
   tell(`cluster "${instance.name}" was made another way, or not to the end: making it anew`);
   return undefined;
 }
@@ -49,16 +49,17 @@ async function makeNode(instance: Instance, program: Program, tell: Tell): Promi
   await requireFreeAddresses(instance);
   tell("making node, certificates and configuration");
   await Deno.mkdir(instance.state, { recursive: true, mode: 0o700 });
-  const snapshotter = await chooseSnapshotter(instance.state);
-  const [node] = await Promise.all([openNode(instance, program), makePki(instance), makeCgroups(instance)]);
-  for (const { files } of componentsOf(instance, { snapshotter })) {
+  const [snapshotter, ipv6] = await Promise.all([chooseSnapshotter(instance.state), hasIPv6()]);
+  const abilities: Abilities = { snapshotter, ipv6 };
+  const [node] = await Promise.all([openNode(instance, program, abilities), makePki(instance), makeCgroups(instance)]);
+  for (const { files } of componentsOf(instance, abilities)) {
     for (const [path, text] of Object.entries(files)) {
       await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
       await Deno.writeTextFile(path, text);
     }
   }
-  const made: Made = { hash: await hashOfNode(instance, program, snapshotter), snapshotter };
-  await writeMade(instance, made); // last: from here on it is whole
+  const hash = await hashOfNode(instance, program, abilities);
+  await writeMade(instance, { ...abilities, hash }); // last: from here on it is whole
   return node;
 }
 
