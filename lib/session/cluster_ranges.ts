@@ -116,11 +116,10 @@ export function addressesOfService({ spec: { clusterIP, clusterIPs } }: Service)
     .filter((address) => address !== "" && address !== "None");
 }
 
-/** The addresses of a pod that are its own, not its node's. */
-function addressesOfPod({ spec, status: { podIP, phase } }: KubePod): string[] {
-  return podIP === undefined || podIP === "" || spec.hostNetwork || phase === "Succeeded" || phase === "Failed"
-    ? []
-    : [podIP];
+/** The addresses of a pod that are its own, not its node's: one of each family of the cluster. */
+function addressesOfPod({ spec, status: { podIP = "", podIPs, phase } }: KubePod): string[] {
+  if (spec.hostNetwork || phase === "Succeeded" || phase === "Failed") return [];
+  return [...new Set([podIP, ...podIPs.map(({ ip }) => ip)])].filter((address) => address !== "");
 }
 
 /** All objects that may be seen, of all namespaces or of ours; undefined where none may, or there is no such resource. */

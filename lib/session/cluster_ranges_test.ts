@@ -50,10 +50,10 @@ const service = (clusterIP: string, ...others: string[]) => ({
   metadata: { name: "web" },
   spec: { clusterIP, clusterIPs: [clusterIP, ...others] },
 });
-const pod = (podIP: string, hostNetwork = false) => ({
+const pod = (podIP: string, hostNetwork = false, ...others: string[]) => ({
   metadata: { name: "web" },
   spec: { containers: [], hostNetwork },
-  status: { phase: "Running", podIP },
+  status: { phase: "Running", podIP, podIPs: [podIP, ...others].map((ip) => ({ ip })) },
 });
 const node = (...podCIDRs: string[]) => ({ metadata: { name: "n" }, spec: { podCIDRs } });
 
@@ -66,12 +66,19 @@ Deno.test("findClusterRanges() asks the best source that may be seen, and makes 
         lists: {
           servicecidrs: [{ metadata: { name: "kubernetes" }, spec: { cidrs: ["10.96.0.0/16", "fd00:96::/112"] } }],
           nodes: [node("10.244.0.0/24", "fd00:244::/64"), node("10.244.1.0/24")],
-          "pods of all namespaces": [pod("10.244.0.7"), pod("192.168.5.5", true), pod("172.20.1.4")],
+          "pods of all namespaces": [
+            pod("10.244.0.7"),
+            pod("192.168.5.5", true),
+            pod("172.20.1.4", false, "fd00:20:1::4"),
+          ],
         },
         refusals,
       },
       want: [
-        ["10.96.0.0/16", "fd00:96::/112", "10.244.0.0/24", "fd00:244::/64", "10.244.1.0/24", "172.20.1.0/24"],
+        [
+          ...["10.96.0.0/16", "fd00:96::/112", "10.244.0.0/24", "fd00:244::/64", "10.244.1.0/24"],
+          ...["172.20.1.0/24", "fd00:20:1::/120"],
+        ],
         ["ServiceCIDR objects", "podCIDRs of nodes, and pods that are there"],
       ],
     },
