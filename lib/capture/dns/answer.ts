@@ -21,6 +21,7 @@ import { type Log, silentLog } from "@/log/mod.ts";
 import { LookupError, type Pod } from "@/pod/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 import { keepRecords } from "./pod_records.ts";
+import { isNowhere } from "./resolver.ts";
 import { canBeAsked, encodeResponse, malformed, refusalOf, type Result } from "./respond.ts";
 
 /** Answers queries. */
@@ -52,6 +53,7 @@ export function makeResponder(pod: Pick<Pod, "resolve">, options: ResponderOptio
 
   const resolve = async (question: Question): Promise<Result> => {
     if (!canBeAsked(question)) return { rcode: RCODES.NOTIMP, answers: [] };
+    if (isNowhere(question.name)) return { rcode: RCODES.NXDOMAIN, answers: [] };
     const own = isOfAddresses(question) ? await ownNames(question.name) : undefined;
     return own === undefined ? await resolveInPod(question) : ownRecords(question, own);
   };

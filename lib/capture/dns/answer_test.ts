@@ -214,3 +214,12 @@ Deno.test("serveDns() answers each query of a stream, wherever it is cut", async
     program.close();
   }
 });
+
+Deno.test("answer() asks nobody for names of the domain that has none (RFC 6761, section 6.4)", async () => {
+  const pod = makePod();
+  const responder = makeResponder(pod);
+  for (const name of ["helloworld.invalid", "web.other.INVALID", "invalid"]) {
+    equals(decodeMessage(await responder.answer(ask(name, TYPES.A), "udp") ?? new Uint8Array()).rcode, RCODES.NXDOMAIN);
+  }
+  equals(pod.asked, []);
+});
