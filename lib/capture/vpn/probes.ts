@@ -11,6 +11,7 @@ import { abortable, deadline, messageOf, UserError } from "@/util/mod.ts";
 import { encodeResponse } from "../dns/respond.ts";
 import { forwardTo } from "./forward.ts";
 import type { Machine } from "./machine.ts";
+import { repeat } from "./repeat.ts";
 import type { ResolvConf } from "./resolver_files.ts";
 
 /** What was found out. */
@@ -26,7 +27,9 @@ export interface Probes {
 }
 
 /** How long our own question may take on its way through the machine. */
-const OWN_MS = 3_000;
+const OWN_MS = 5_000;
+/** How long one may be on its way until another is sent: a datagram may be lost, as on a machine that has much to do. */
+const AGAIN_MS = 500;
 /** How long the cluster may take to ask the machine, if it does: its servers try others first. */
 const LOOP_MS = 8_000;
 
@@ -74,7 +77,9 @@ export function makeProbes(
     },
     async begin({ servers, search }) {
       const [server = "127.0.0.1"] = servers;
-      await machine.tell("ask", server, ownName);
+      const ask = () => machine.tell("ask", server, ownName);
+      await ask();
+      using _again = repeat(ask, AGAIN_MS, (error) => log.debug(messageOf(error)));
       using late = deadline(OWN_MS, () => {
         return new UserError(
           `Cannot use --method vpn-tcp: what this machine asks its name server ${server} does not come by`,
