@@ -96,7 +96,8 @@ async function toolsOf({ kube }: Cluster): Promise<{ name: string; address: stri
   return { name: pod.metadata.name, address: pod.status.podIP };
 }
 
-const ENDPOINT_SLICES = {
+/** What a Service leads to. */
+export const ENDPOINT_SLICES = {
   group: "discovery.k8s.io",
   version: "v1",
   plural: "endpointslices",
@@ -168,18 +169,22 @@ const DUG: Readonly<Record<string, string>> = {
   [`AAAA nothing.${NAMESPACE}`]: "status: NXDOMAIN",
 };
 
-/** Answers until it is told to stop. */
-const UDP_ECHO = `
+/** Answers, on addresses of both families, until it is told to stop. */
+export const UDP_ECHO = `
 import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 7777))
+family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+s = socket.socket(family, socket.SOCK_DGRAM)
+if family == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+s.bind(("", 7777))
 while True:
     data, peer = s.recvfrom(100); s.sendto(b"echo of " + data, peer)
     if data == b"stop": break`;
 
 /** Asks twice by one socket, and then tells the other to stop. */
-const UDP_ASK = `
+export const UDP_ASK = `
 import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1); to = (sys.argv[1], 7777)
+to = (sys.argv[1], 7777)
+s = socket.socket(socket.AF_INET6 if ":" in to[0] else socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1)
 def ask(word):
     for attempt in range(20):
         try:

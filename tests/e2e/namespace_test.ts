@@ -1,22 +1,10 @@
 /** `--method namespace` on a real cluster: programs of every making behave as in the pod, and the machine stays as it was. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
-import { probeNamespace } from "@/capture/mod.ts";
 import { runProgram } from "@/process/mod.ts";
-import {
-  buildGet,
-  hearsEcho,
-  hearsRecords,
-  isHere,
-  NAMES,
-  NODE_GET,
-  PAGE,
-  reachesServices,
-  type Shell,
-} from "./as_in_pod.ts";
+import { buildGet, hearsEcho, hearsRecords, isHere, NAMES, NODE_GET, PAGE, reachesServices } from "./as_in_pod.ts";
 import {
   type Cluster,
   clusterTest,
-  type Ended,
   inAnotherPod,
   leavesNothing,
   NAMESPACE,
@@ -26,33 +14,11 @@ import {
   until,
   withNamespace,
 } from "./harness.ts";
+import { namespaceTest, shellBy, wentWell } from "./namespace_harness.ts";
 
 const [, QUALIFIED = ""] = NAMES;
 
-const verdict = await probeNamespace(
-  await Deno.readFile(new URL("../../build/netns/telepresence-netns", import.meta.url)),
-);
-
-/** A test of the namespace, skipped with one line where this machine allows none. */
-function namespaceTest(name: string, body: (cluster: Cluster) => Promise<void>): void {
-  if (verdict.allowed) return clusterTest(name, body);
-  Deno.test({ name: `${name} (skipped: ${verdict.reason})`, ignore: true, fn() {} });
-}
-
-function wentWell({ code, stdout, stderr }: Ended): void {
-  equals(code, 0, `exit code ${code}\n${stdout}\n${stderr}`);
-}
-
 const inside = (cluster: Cluster, ...command: string[]) => run(cluster, "--method", "namespace", "--run", ...command);
-
-/** A shell of which each call is a session of its own. */
-function shellBy(cluster: Cluster, method: string): Shell {
-  return async (lines) => {
-    const ended = await run(cluster, "--method", method, "--run", "sh", "-c", lines);
-    wentWell(ended);
-    return ended.stdout.trim();
-  };
-}
 
 /** What a session could change on the machine. */
 interface Machine {
