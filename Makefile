@@ -22,7 +22,8 @@ NEED_CLIENTS := tools/need npm=npm pip3=python3-pip || true
 # Where a kernel has no FUSE, or we are not root on Debian, tests of mounts are skipped, and say so.
 NEED_MOUNTS := [ ! -e /dev/fuse ] || tools/need sshfs=sshfs fusermount3=fuse3 pgrep=procps fio=fio || true
 # A played machine needs root; without, tests of vpn-tcp are skipped, and say so.
-NEED_NETWORK := tools/need ip=iproute2 nft=nftables sudo=sudo iptables=iptables dig=bind9-dnsutils || true
+NEED_NETWORK := tools/need ip=iproute2 nft=nftables sudo=sudo iptables=iptables dig=bind9-dnsutils \
+	musl-gcc=musl-tools || true
 # Shells to complete in, and readers of manual pages: where they cannot be had, those tests are skipped, and say so.
 NEED_SHELLS := tools/need zsh=zsh fish=fish /usr/share/bash-completion/bash_completion=bash-completion \
 	man=man-db groff=groff-base mandoc=mandoc || true
