@@ -11,6 +11,7 @@
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { type Finished, runProgram } from "@/process/mod.ts";
+import type { Service } from "./real_services.ts";
 
 /** How a machine is played. */
 export interface Played {
@@ -26,6 +27,8 @@ export interface Played {
   readonly names?: Readonly<Record<string, string>>;
   /** Where a name server listens on the machine itself, as systemd-resolved does. */
   readonly stub?: string;
+  /** A true service that runs there, from before the session till after it. */
+  readonly service?: Service;
   /** Whether a VPN takes everything but the wire's own network, by rules as wg-quick makes them. @default {false} */
   readonly vpn?: boolean;
   /** A TCP address outside of the played world that is reached by it. */
@@ -99,6 +102,7 @@ ip rule add not fwmark 51820 lookup 51820; ip rule add lookup main suppress_pref
       : ""
   }
 ${filesOf(played, directory)}
+${played.service?.setUp ?? ""}
 ${played.setUp ?? ""}`);
   const around = ["nsenter", `--net=/proc/${world.pid}/ns/net`, "--"];
   const setUpWorld = `ip link set lo up; ip address add ${WORLD}/24 dev wire; ip link set wire up
@@ -117,6 +121,7 @@ ${played.way === undefined ? "" : `ip address add ${played.way.address}/32 dev l
   if (played.stub !== undefined) {
     servers.push(stack.use(await serve([...enter, "python3", SCRIPT, played.stub, names])));
   }
+  if (played.service !== undefined) stack.use(await serve([...enter, "sh", "-euc", untilEnd(played.service)]));
   const owned = stack.move();
   return {
     enter,
@@ -162,13 +167,22 @@ printf 'passwd: files\\nhosts: %s\\n' '${hosts}' >/etc/nsswitch.conf
 ${resolver === "read-only" ? "mount -o remount,bind,ro /etc" : ""}`;
 }
 
+/** A service, from when it serves until the standard input ends. */
+function untilEnd({ start, ready }: Service): string {
+  return `${start}
+for i in $(seq 200); do [ ! -e ${ready} ] || break; sleep 0.05; done
+[ -e ${ready} ] || { kill $pid; exit 1; }
+echo ready
+read -r _ || kill $pid; wait $pid || true`;
+}
+
 /** A process that holds namespaces. */
 async function hold(...words: string[]): Promise<AsyncDisposable & { readonly pid: number }> {
   return await serve(["unshare", ...words, "sh", "-c", "echo ready; read _"]);
 }
 
 /** A program that says "ready" and ends with its standard input. */
-async function serve(command: readonly string[]): Promise<AsyncDisposable & { readonly pid: number }> {
+export async function serve(command: readonly string[]): Promise<AsyncDisposable & { readonly pid: number }> {
   const [program = "", ...args] = command;
   const child = new Deno.Command(program, { args, stdin: "piped", stdout: "piped", stderr: "inherit" }).spawn();
   const reader = child.stdout.getReader();
