@@ -70,7 +70,7 @@ machineTest("both of its processes are killed: recover gives back what they left
 machineTest("chains of iptables are given back too, when all are killed", async (machine) => {
   if ((await machine.run("sh", "-c", "command -v iptables-legacy")).code !== 0) return;
   const before = await machine.state();
-  const capture = await start(machine, makePod(), [], {}, true);
+  const capture = await start(machine, makePod(), [], {}, { iptables: true });
   const { guardian, relay } = await processesOf(machine);
   Deno.kill(guardian, "SIGSTOP");
   Deno.kill(relay, "SIGKILL");

@@ -6,7 +6,7 @@
  */
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { type Capture, openMachine, startVpn, type VpnOptions } from "@/capture/mod.ts";
+import { type Capture, type MachineOptions, openMachine, startVpn, type VpnOptions } from "@/capture/mod.ts";
 import type { DnsRecord } from "@/dns/mod.ts";
 import { makeLog } from "@/log/mod.ts";
 import { type DatagramFlow, type DnsAnswer, LookupError, type Pod } from "@/pod/mod.ts";
@@ -36,6 +36,20 @@ export const NAMES: Readonly<Record<string, readonly string[]>> = {
   "db.cloud.example": ["203.0.113.5", "203.0.113.6", "2001:db8:5::1"],
 };
 
+/** Reads all of what a server says: a function of Python, `read(host)`. */
+export const READ = `
+import socket, errno
+def read(host, port=80):
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    s = socket.socket(family, kind); s.settimeout(5)
+    code = s.connect_ex(address)
+    if code: return errno.errorcode[code]
+    s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+    text = b""
+    while (part := s.recv(4096)): text += part
+    return text.decode().strip().split("\\n")[-1]
+`;
+
 /** What a test has. */
 export interface OnMachine {
   readonly machine: Machine;
@@ -44,12 +58,15 @@ export interface OnMachine {
   readonly log: string[];
 }
 
+/** How the helper is started. */
+export type HelperStart = Pick<MachineOptions, "asRoot" | "iptables">;
+
 /** Options of a test. */
 export interface VpnTest {
   readonly played?: Played;
   readonly options?: Partial<VpnOptions>;
-  /** Whether the machine's rules are those of iptables. @default {false} */
-  readonly iptables?: boolean;
+  /** How the helper is started there, and by what it makes its rules. */
+  readonly helper?: HelperStart;
   /** What the pod is asked, where it is not the table. */
   readonly resolve?: (name: string, type: number) => Promise<DnsAnswer> | undefined;
 }
@@ -62,7 +79,7 @@ export function vpnTest(name: string, body: (on: OnMachine) => Promise<void>, te
     playing[0] = machine;
     const before = await machine.state();
     {
-      await using capture = await start(machine, pod, log, test.options, test.iptables);
+      await using capture = await start(machine, pod, log, test.options, test.helper);
       await body({ machine, capture, pod, log }).catch((error) => {
         throw new Error(`${error instanceof Error ? error.message : error}\n${log.join("\n")}`, { cause: error });
       });
@@ -89,10 +106,10 @@ export async function start(
   pod: Pod,
   log: string[] = [],
   options: Partial<VpnOptions> = {},
-  iptables = false,
+  how: HelperStart = {},
 ): Promise<Capture> {
   const told = makeLog((line) => void log.push(line), { verbose: true });
-  const helper = await openMachine({ helper: HELPER, asRoot: [], enter: machine.enter, iptables, log: told });
+  const helper = await openMachine({ helper: HELPER, asRoot: [], enter: machine.enter, ...how, log: told });
   return await startVpn(pod, {
     machine: helper,
     ranges: ["10.96.0.0/16", "fd00:96::/112"],

@@ -2,7 +2,7 @@
 import { deepStrictEqual as equals, match } from "node:assert/strict";
 import { DialError, type DnsAnswer, type ErrnoName, LookupError } from "@/pod/mod.ts";
 import { sleep } from "@/util/mod.ts";
-import { noAnswer, playing, vpnTest } from "./harness.ts";
+import { noAnswer, playing, READ, vpnTest } from "./harness.ts";
 
 /** Waits for a condition, for ten seconds. @throws that says what was waited for */
 async function until(isTrue: () => boolean, what: string): Promise<void> {
@@ -10,20 +10,6 @@ async function until(isTrue: () => boolean, what: string): Promise<void> {
     if (performance.now() > end) throw new Error(`Waited ten seconds until ${what}`);
   }
 }
-
-/** Reads all of what a server says. */
-const READ = `
-import socket, errno
-def read(host, port=80):
-    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    s = socket.socket(family, kind); s.settimeout(5)
-    code = s.connect_ex(address)
-    if code: return errno.errorcode[code]
-    s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
-    text = b""
-    while (part := s.recv(4096)): text += part
-    return text.decode().strip().split("\\n")[-1]
-`;
 
 vpnTest("every program of the machine reaches the cluster by address and by name", async ({ machine, pod }) => {
   const script = `${READ}
@@ -166,26 +152,6 @@ vpnTest(
     equals(pod.asked.some((each) => each.startsWith("kept.example")), false);
   },
   { options: { neverProxy: ["10.96.5.5", "10.96.6.0/24", "kept.example"] } },
-);
-
-vpnTest(
-  "where there is iptables alone, it does the same, but that a connection is accepted before it is refused",
-  async ({ machine }) => {
-    if ((await machine.run("sh", "-c", "command -v iptables-legacy")).code !== 0) return;
-    match(await machine.state(), /-A telepresence-to -d 10\.96\.0\.0\/16/);
-    equals(/table inet telepresence/.test(await machine.state()), false);
-    const script = `${READ}
-for host in "10.96.7.7", "fd00:96::7", "helloworld.default", "www.public.example": print(read(host))
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(b"one", ("10.96.7.7", 9999)); print(s.recv(9).decode())
-s = socket.socket(); s.settimeout(5); s.connect(("10.96.7.7", 1))
-try: print(s.recv(1))
-except ConnectionResetError: print("reset")`;
-    equals((await machine.shell(`python3 -c '${script}'`)).split("\n"), [
-      ...Array(3).fill("Hello from the pod"),
-      ...["of the world", "ONE", "reset"],
-    ]);
-  },
-  { iptables: true },
 );
 
 vpnTest("a machine without IPv6 reaches what a cluster of both families has of IPv4", async ({ machine }) => {
