@@ -86,14 +86,14 @@ static bool is_ours(const struct stat *st, struct place *place)
 /* may_execute() - whether programs of this directory's file system can be executed */
 static bool may_execute(int dir)
 {
-#ifdef ST_NOEXEC
-	struct statvfs fs;
-
-	return fstatvfs(dir, &fs) != 0 || !(fs.f_flag & ST_NOEXEC);
-#else
+#ifdef __APPLE__
 	struct statfs fs;
 
 	return fstatfs(dir, &fs) != 0 || !(fs.f_flags & MNT_NOEXEC);
+#else
+	struct statvfs fs;
+
+	return fstatvfs(dir, &fs) != 0 || !(fs.f_flag & ST_NOEXEC);
 #endif
 }
 

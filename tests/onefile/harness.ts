@@ -18,13 +18,21 @@ export interface Onefile extends AsyncDisposable {
   makeDirectory(): Promise<string>;
 }
 
-/** Makes one file. @param flags for the compiler of the runtime */
-export async function makeOnefile(...flags: readonly string[]): Promise<Onefile> {
+/** How one file is made. */
+export interface OnefileOptions {
+  /** Flags for the compiler of the runtime. */
+  readonly flags?: readonly string[];
+  /** The compiler of the front. @default {musl's, where it is} */
+  readonly compiler?: string;
+}
+
+/** Makes one file. */
+export async function makeOnefile(options: OnefileOptions = {}): Promise<Onefile> {
   const root = await Deno.makeTempDir({ prefix: "telepresence-test-" });
   await using stack = new AsyncDisposableStack();
   stack.defer(() => Deno.remove(root, { recursive: true }));
   const path = `${root}/onefile`;
-  await Deno.copyFile(await built(flags), path);
+  await Deno.copyFile(await built(options), path);
   const owned = stack.move();
   return {
     path,
@@ -36,19 +44,21 @@ export async function makeOnefile(...flags: readonly string[]): Promise<Onefile>
 
 const fronts = new Map<string, Promise<string>>();
 
-function built(flags: readonly string[]): Promise<string> {
-  const key = flags.join(" ");
-  const existing = fronts.get(key) ?? build(flags, `${shared}/${fronts.size}`);
+function built(options: OnefileOptions): Promise<string> {
+  const key = JSON.stringify(options);
+  const existing = fronts.get(key) ?? build(options, `${shared}/${fronts.size}`);
   fronts.set(key, existing);
   return existing;
 }
 
-async function build(flags: readonly string[], to: string): Promise<string> {
+async function build({ flags = [], compiler }: OnefileOptions, to: string): Promise<string> {
+  const work = `${shared}/${compiler ?? "default"}`; // objects of two compilers do not mix
+  await Deno.mkdir(work, { recursive: true });
   await requireProgram(["gcc", "-O1", ...flags, `${here}runtime.c`, "-o", to]);
   const runtime = await pack(await Deno.readFile(to), { to: `${to}.zst`, level: 1 });
   const script = new TextEncoder().encode("// a bundle\n");
   const bundle = await pack(script, { to: `${to}.js.zst`, level: 1 });
-  await buildFront({ runtime, bundle, out: `${to}-front`, work: shared });
+  await buildFront({ runtime, bundle, out: `${to}-front`, work, ...(compiler && { compiler }) });
   return `${to}-front`;
 }
 

@@ -36,6 +36,11 @@ Deno.test(
   },
 );
 
+Deno.test("glibc's own compiler makes it too, where musl's is not", { ignore: !linux }, async () => {
+  await using onefile = await makeOnefile({ compiler: "gcc" });
+  equals((await runProgram([onefile.path, "exit", "3"], places(await onefile.makeDirectory()))).code, 3);
+});
+
 Deno.test("process id, standard streams, signals and the end are the runtime's", { ignore: !linux }, async (t) => {
   await using onefile = await makeOnefile();
   const cache = await onefile.makeDirectory();
@@ -241,7 +246,7 @@ Deno.test("what cannot start says why", { ignore: !linux }, async (t) => {
     equals([code, stderr], [255, "T: Error: Current working directory does not exist.\n"]);
   });
   await t.step("a system without glibc", async () => {
-    await using other = await makeOnefile("-Wl,--dynamic-linker=/nowhere/ld.so");
+    await using other = await makeOnefile({ flags: ["-Wl,--dynamic-linker=/nowhere/ld.so"] });
     const { code, stderr } = await runProgram([other.path, "exit", "3"], places(await other.makeDirectory()));
     equals(code, 255);
     match(stderr, /^T: Error: Cannot start Deno [\d.]+: it needs glibc, and this system has none\n$/);
