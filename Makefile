@@ -17,6 +17,9 @@ NEED_PROGRAMS := tools/need wget=wget busybox=busybox node=nodejs java=default-j
 	nginx=nginx-light redis-cli=redis-tools redis-server=redis-server psql=postgresql-client dig=bind9-dnsutils \
 	host=bind9-host musl-gcc=musl-tools aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu \
 	/usr/aarch64-linux-gnu/lib/libc.so.6=libc6-dev-arm64-cross qemu-aarch64=qemu-user || true
+# The program for arm64 is run by an emulator; without it those tests are skipped, and say so.
+NEED_ARM64 := tools/need aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu qemu-aarch64-static=qemu-user-static \
+	/usr/aarch64-linux-gnu/lib/libc.so.6=libc6-dev-arm64-cross pip3=python3-pip || true
 # By which client libraries are installed that the tests on a cluster run; without them those are skipped by name.
 NEED_CLIENTS := tools/need npm=npm pip3=python3-pip || true
 # Where a kernel has no FUSE, or we are not root on Debian, tests of mounts are skipped, and say so.
@@ -127,6 +130,7 @@ test: build ## Runs every layer of tests, on the embedded cluster too
 	@$(NEED_NETWORK)
 	@$(NEED_CLIENTS)
 	@$(NEED_PROGRAMS)
+	@$(NEED_ARM64)
 	@$(NEED_DELIVERY)
 	@$(DENO) run --allow-all tools/run_tests.ts all
 
@@ -143,6 +147,7 @@ test-programs: build ## Runs the tests of what is written in C, in real programs
 	@$(NEED_BROWSER)
 	@$(NEED_PROGRAMS)
 	@$(NEED_DELIVERY)
+	@$(NEED_ARM64)
 	@$(DENO) run --allow-all tools/run_tests.ts programs
 
 .PHONY: test-machine
@@ -158,6 +163,7 @@ test-e2e: build ## Runs the tests on the embedded cluster alone; CONTEXT=name: o
 	@$(NEED_MOUNTS)
 	@$(NEED_NETWORK)
 	@$(NEED_CLIENTS)
+	@$(NEED_ARM64)
 	@TELEPRESENCE_TEST_IMAGES='$(IMAGES)' $(DENO) run --allow-all tools/run_tests.ts e2e '$(CONTEXT)'
 
 .PHONY: chaos
