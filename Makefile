@@ -174,6 +174,7 @@ chaos: ## Runs the tunnel over 5000 seeds of broken carriers, or replays one: SE
 bench: build ## Measures ours against kubectl port-forward on the embedded cluster: ROUNDS=3, ONLY=down,up, RTTS=0,20,80p
 	@$(NEED_MOUNTS)
 	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/bench.ts
+	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/start.ts
 	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/volumes.ts
 	@echo
 	@$(DENO) run --allow-all --no-check tests/shim/cost.ts
