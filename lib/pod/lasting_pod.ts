@@ -5,19 +5,23 @@
  * nothing of the old one is carried over. What was open ends as it does when a machine goes (its reads and writes
  * fail). What is asked from then on waits for the next pod, and so does what was asked and not yet answered: a dial, a
  * lookup or a listen that was under way has given nobody anything, so it may be asked again. Listeners are bound again
- * in each new pod, before whoever opened the pod hears of it.
+ * in each new pod, before whoever opened the pod hears of it. A connection to the files goes on with the next pod's
+ * (`lasting_files.ts`), as a mount stays where it is.
  *
  * @module
  */
 import { type Log, silentLog } from "@/log/mod.ts";
 import { abortable, type Duplex, messageOf } from "@/util/mod.ts";
+import { greetFileServer, openLastingFiles } from "./lasting_files.ts";
 import type {
   Address,
   Answer,
   DatagramFlow,
   DnsAnswer,
+  FilesOptions,
   ListenOptions,
   LookupOptions,
+  Pod,
   PodConnection,
   PodFiles,
   PodListener,
@@ -93,8 +97,14 @@ class LastingPod implements LinkedPod {
     return await this.#ask((pod) => pod.environment(options), options);
   }
 
-  async files(mounts: readonly string[], options: Waiting = {}): Promise<PodFiles> {
-    return await this.#ask((pod) => pod.files(mounts, options), options);
+  async files(mounts: readonly string[], options: FilesOptions = {}): Promise<PodFiles> {
+    const first = await this.#ask((pod) => pod.files(mounts, options), options);
+    const duplex = openLastingFiles(first.duplex, async (ending) => {
+      const signal = options.signal ? AbortSignal.any([options.signal, ending]) : ending;
+      const greet = async (pod: Pod) => greetFileServer((await pod.files(mounts, { signal })).duplex, signal);
+      return await this.#ask(greet, { signal });
+    }, options);
+    return { mounts: first.mounts, duplex };
   }
 
   async listen(port: number, options: ListenOptions = {}): Promise<PodListener> {

@@ -16,6 +16,7 @@ export {
   ERRNO_NAMES,
   type ErrnoName,
   type Family,
+  type FilesOptions,
   type ListenOptions,
   LookupError,
   type LookupOptions,

@@ -64,15 +64,28 @@ export interface Pod {
    * agent's container decide what may be done.
    *
    * @param mounts the mount points, absolute paths
+   * @param options `signal` also gives up a wait for the files of a pod that comes next: the connection ends then
    */
-  files(mounts: readonly string[], options?: Waiting): Promise<PodFiles>;
+  files(mounts: readonly string[], options?: FilesOptions): Promise<PodFiles>;
+}
+
+/** Options of {@linkcode Pod.files}. */
+export interface FilesOptions extends Waiting {
+  /**
+   * Whether a READ of a file that went with a lost pod ends the connection, instead of being refused: for a client that
+   * takes a refusal for the end of the file. @default {false}
+   */
+  readonly endsWithLostRead?: boolean;
 }
 
 /** A connection to the files of a pod. */
 export interface PodFiles {
   /** Those mount points that are there. */
   readonly mounts: readonly string[];
-  /** Speaks SFTP, as a server does (`sftp.md`). Its end of stream ends the connection. */
+  /**
+   * Speaks SFTP, as a server does (`sftp.md`). Its end of stream ends the connection. Where the pod is one that lasts,
+   * so does this: the files of the next pod take the place of the lost one's.
+   */
   readonly duplex: Duplex;
 }
 

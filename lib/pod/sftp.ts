@@ -46,6 +46,8 @@ export const STATUS = {
   PERMISSION_DENIED: 3,
   FAILURE: 4,
   BAD_MESSAGE: 5,
+  /** What no server says, but a client to itself. */
+  CONNECTION_LOST: 7,
   OP_UNSUPPORTED: 8,
 } as const;
 /** A code of a STATUS. */

@@ -17,6 +17,7 @@ import type { Log } from "@/log/mod.ts";
 import { type Child, type Launcher, placeLauncher } from "@/process/mod.ts";
 import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
 import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
+import { openVolumes } from "@/volumes/mod.ts";
 import { tellAccount } from "./account.ts";
 import { announce } from "./announce.ts";
 import { chooseCapture } from "./choose_capture.ts";
@@ -25,7 +26,6 @@ import { forwardToPod } from "./forward.ts";
 import { imageFor } from "./image.ts";
 import { launch, prepareEnvironment, readContainer } from "./launch.ts";
 import { type Again, openLastingTunnel } from "./lasting_tunnel.ts";
-import { openLastingVolumes } from "./lasting_volumes.ts";
 import { explainLoss } from "./loss.ts";
 import type { ExposedPort, Plan, Wanted } from "./plan.ts";
 import { prepare } from "./prepare.ts";
@@ -235,7 +235,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   again.push((signal) => place.enterAgain(signal));
   await using claim = plan.original && watchClaim(plan.original, { ...plan, kube, log });
   const facts = await orLoss(readContainer(kube, plan, workload, { pod, signal }));
-  const opening = openLastingVolumes(pod, facts.mounts, wanted.volumes, {
+  const opening = openVolumes(pod, facts.mounts, wanted.volumes, {
     title: workload.pod,
     say,
     note,
@@ -243,7 +243,6 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
     signal,
   });
   await using volumes = await orLoss(opening);
-  again.push((signal) => volumes.openAgain(signal));
   for (const { path, reason } of await capture.show({ files: volumes.paths, addresses: facts.addresses })) {
     log.info(`"${path}" of the pod is below TELEPRESENCE_ROOT alone: ${reason}`);
   }

@@ -9,6 +9,7 @@
  * Ends, each of which leaves nothing mounted:
  * - in order: unmounted while everything is still served, so that what was written is in the pod; what is still in use
  *   is detached, and its users get errors;
+ * - the pod is replaced: nothing ends, the next one's files are in the mount (`Pod.files`);
  * - the tunnel ends: the joint closes sshfs's pipes, and it unmounts and ends;
  * - we are killed: the kernel closes the pipes, with the same effect, and the guardian removes the directories;
  * - sshfs is killed: the guardian, or the end in order, unmounts.
@@ -16,7 +17,7 @@
  * @module
  */
 import type { Log } from "@/log/mod.ts";
-import type { Pod } from "@/pod/mod.ts";
+import { type Pod, SftpError } from "@/pod/mod.ts";
 import { type Filter, runProgram, startFilter } from "@/process/mod.ts";
 import { closeQuietly, deadline, type Duplex, messageOf, sleep, splice, UserError } from "@/util/mod.ts";
 import { startMountGuardian } from "./guardian.ts";
@@ -78,12 +79,13 @@ async function runs(program: string): Promise<boolean> {
 export async function mountLive(pod: Pod, mounts: readonly string[], options: LiveMountOptions): Promise<LiveMount> {
   const { path, made, title, log, signal } = options;
   await using stack = new AsyncDisposableStack();
-  const { duplex } = await pod.files(mounts, { signal });
+  // sshfs takes every refusal of a READ for the end of the file (3.7.3, and its source of 2026).
+  const { duplex } = await pod.files(mounts, { signal, endsWithLostRead: true });
   stack.defer(() => closeQuietly(duplex));
   stack.use(startMountGuardian(path, made, log)); // before there is something to guard
   const sshfs = stack.use(startFilter(["sshfs", "-f", `${title}:/`, path, "-o", await mountOptions()], { log }));
-  let tunnelLost = false;
-  const joint = splice(sshfs.duplex, heard(duplex, () => tunnelLost = true));
+  let broken: unknown;
+  const joint = splice(sshfs.duplex, heard(duplex, (error) => broken ??= error));
   stack.defer(async () => {
     await unmount(path, log);
     closeQuietly(sshfs.duplex); // where the mount is still in use, sshfs does not end by itself
@@ -96,27 +98,30 @@ export async function mountLive(pod: Pod, mounts: readonly string[], options: Li
     disposed = true;
   });
   const lost = sshfs.exit.then((code) => {
-    if (disposed || tunnelLost) return new Promise<never>(() => {}); // the latter ends the session, with words of its own
+    const isTunnelLost = broken !== undefined && !(broken instanceof SftpError);
+    if (disposed || isTunnelLost) return new Promise<never>(() => {}); // the latter ends the session, with words of its own
+    if (broken !== undefined) return messageOf(broken);
     return `sshfs ended with exit status ${code}${sshfs.lastWords() && `: ${sshfs.lastWords()}`}`;
   });
   const owned = stack.move();
   return { lost, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** The same connection, of which it is heard when it breaks. */
-function heard(duplex: Duplex, broken: () => void): Duplex {
+/** The same connection, of which it is heard why it breaks. */
+function heard(duplex: Duplex, broken: (error: unknown) => void): Duplex {
+  const hear = async <T>(promise: Promise<T>) => {
+    try {
+      return await promise;
+    } catch (error) {
+      broken(error);
+      throw error;
+    }
+  };
   return {
-    write: (bytes) => duplex.write(bytes),
+    read: (into) => hear(duplex.read(into)),
+    write: (bytes) => hear(duplex.write(bytes)),
     closeWrite: () => duplex.closeWrite(),
     close: () => duplex.close(),
-    async read(into) {
-      try {
-        return await duplex.read(into);
-      } catch (error) {
-        broken();
-        throw error;
-      }
-    },
   };
 }
 

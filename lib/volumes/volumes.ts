@@ -8,14 +8,10 @@ import { isMounted } from "./mount_table.ts";
 /** What the user wants of the pod's volumes. */
 export interface VolumesWanted {
   /** Where they are to be: nowhere, in a new directory that goes again, or at a path that stays. */
-  readonly at: { readonly kind: "nowhere" } | {
-    readonly kind: "temporary";
-    /** The directory that earlier ones were in, to have them there again. */
-    readonly again?: string;
-  } | {
-    readonly kind: "path";
-    readonly path: string;
-  };
+  readonly at:
+    | { readonly kind: "nowhere" }
+    | { readonly kind: "temporary" }
+    | { readonly kind: "path"; readonly path: string };
   /** Mounted, as copies of those that are like configuration, or mounted and else as copies. */
   readonly mode: "auto" | "live" | "copy";
 }
@@ -142,10 +138,8 @@ interface Place {
 
 async function makeDirectory(at: Exclude<VolumesWanted["at"], { kind: "nowhere" }>): Promise<Place> {
   if (at.kind === "temporary") {
-    // As Telepresence 1. Where it was before, it is the user's alone as well.
-    const parent = at.again?.replace(/\/fs$/, "") ?? await Deno.realPath(await Deno.makeTempDir({ prefix: "tel-" }));
+    const parent = await Deno.realPath(await Deno.makeTempDir({ prefix: "tel-" })); // as Telepresence 1
     const path = `${parent}/fs`;
-    if (at.again !== undefined) await Deno.mkdir(parent, { mode: 0o700 });
     await Deno.mkdir(path);
     return { path, made: [path, parent] };
   }

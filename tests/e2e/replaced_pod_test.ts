@@ -1,5 +1,6 @@
 /** A proxy's pod that is lost on a real cluster: the session goes on with the next one, or says why it cannot. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
+import { probeNamespace } from "@/capture/mod.ts";
 import { deployments, type Pod, pods, type Resource, services } from "@/kube/mod.ts";
 import { type Cluster, clusterTest, inAnotherPod, type Running, start, until } from "./harness.ts";
 import { openShop, serveLocally, type Shop, templateOf, untilAnswer } from "./swap_harness.ts";
@@ -57,9 +58,16 @@ done`;
 const WAYS = [
   { words: [], losses: LOSSES },
   { words: ["--mount-mode", "copy"], losses: LOSSES.slice(1) },
+  { words: ["--method", "namespace"], losses: LOSSES },
+  { words: ["--method", "namespace", "--mount-mode", "copy"], losses: LOSSES.slice(0, 1) },
 ];
 
-for (const { words: way, losses } of WAYS) {
+/** Where this machine cannot carry by a namespace, those ways are skipped. */
+const namespaces = await probeNamespace(
+  await Deno.readFile(new URL("../../build/netns/telepresence-netns", import.meta.url)),
+);
+
+for (const { words: way, losses } of WAYS.filter(({ words }) => namespaces.allowed || !words.includes("namespace"))) {
   clusterTest(
     `a swapped workload's proxy whose pod is lost is followed: ${way.join(" ") || "as it is by itself"}`,
     async (cluster) => {

@@ -174,6 +174,22 @@ vpnTest("when everything is killed at once, telepresence recover gives the machi
   equals(await isMachineLeft(), false, "the real machine was never touched");
 }, SOMETHING_OF_EACH);
 
+vpnTest("when its pod is deleted, every program of the machine goes on with the next one", async (on) => {
+  const { machine, cluster } = on;
+  const before = await machine.state();
+  await using running = startOn(machine, cluster, "--method", "vpn-tcp", "--run", "sh", "-c", WAIT);
+  await running.said(/^ready$/m);
+  match(await machine.shell(`curl -sS http://${NAMES[0]}`), PAGE);
+  const { pods } = await import("@/kube/mod.ts");
+  const [, name = ""] = /Connecting to the agent in pod (\S+)/.exec(running.heard()) ?? [];
+  await cluster.kube.delete(pods, { namespace: cluster.namespace, name }, { gracePeriodSeconds: 0 });
+  await running.said(/Connected to the proxy's pod/);
+  for (const name of NAMES) match(await machine.shell(`curl -sS --max-time 20 http://${name}`), PAGE, name);
+  await hearsRecords(machine.shell);
+  equals((await running.ended()).code, 0);
+  equals(await machine.state(), before, "the machine is as it was");
+});
+
 vpnTest("one vpn-tcp on a machine, and any number of the others beside it", async (on) => {
   const { machine, cluster } = on;
   await beside(on, [], async () => {
