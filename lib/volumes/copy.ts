@@ -85,8 +85,8 @@ export async function copyVolumes(pod: Pod, mounts: readonly string[], options: 
   return { mounts: [...copies.keys()], [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** What `..data` says; nothing for a volume that is a single file, which never changes. */
-type Version = { readonly data?: string };
+/** What `..data` says; for a volume that is a single file, when that was written: it changes with its pod alone. */
+type Version = { readonly data: string } | { readonly written: number };
 
 function leaveOut(mount: string, error: unknown, log: Log): undefined {
   if (!(error instanceof SftpRefused) && !(error instanceof TooLarge)) throw error;
@@ -97,11 +97,11 @@ class TooLarge extends Error {}
 
 /** Copies one volume. @returns nothing when it is not like configuration */
 async function copy(client: SftpClient, from: string, to: string): Promise<Version | undefined> {
-  const { mode = 0, size = 0 } = await client.lstat(from);
+  const { mode = 0, size = 0, times } = await client.lstat(from);
   if ((mode & TYPE.mask) === TYPE.file) {
     await makeDirectory(to.slice(0, to.lastIndexOf("/")));
-    await copyFile(client, from, to, size);
-    return {};
+    await copyFile(client, from, to, size); // into the file that is there: it may have been laid over another path
+    return { written: times?.modified ?? 0 };
   }
   const entries = await client.list(from);
   if (!entries.some(({ name }) => name === SWITCH)) return undefined;
@@ -156,17 +156,22 @@ async function keepFresh(
   let told: string | undefined;
   while (!signal.aborted) {
     await sleep(lookMs, signal).catch(() => {});
-    for (const [mount, { data }] of copies) {
-      if (data === undefined || signal.aborted) continue;
+    for (const [mount, version] of copies) {
+      if (signal.aborted) return;
       try {
-        if (await client.readLink(`${mount}/${SWITCH}`) === data) continue;
-        copies.set(mount, { data: await copyVersion(client, mount, `${path}${mount}`) });
+        if (await isCurrent(client, mount, version)) continue;
+        copies.set(mount, await copy(client, mount, `${path}${mount}`) ?? version);
         log.info(`Copied ${mount} anew`);
       } catch (error) {
         if (messageOf(error) !== told) log.info(`Cannot keep the copy of ${mount} fresh: ${told = messageOf(error)}`);
       }
     }
   }
+}
+
+async function isCurrent(client: SftpClient, mount: string, version: Version): Promise<boolean> {
+  if ("data" in version) return await client.readLink(`${mount}/${SWITCH}`) === version.data;
+  return (await client.lstat(mount)).times?.modified === version.written;
 }
 
 function isOfType(mode: number | undefined, type: number): boolean {

@@ -82,6 +82,20 @@ Deno.test("copyVolumes() keeps a copy fresh: all of the next version, and nothin
   });
 });
 
+Deno.test("copyVolumes() copies a single file anew when another pod has another one, into the same file", async () => {
+  await check(async (pod, root, to) => {
+    await using _copies = await copyVolumes(pod, volumesIn(root), { ...options, path: to, made: [], lookMs: 5 });
+    const { ino } = await Deno.stat(`${to}${root}/one`);
+    await Deno.writeTextFile(`${root}/one`, "of the next pod");
+    await Deno.utime(`${root}/one`, 7, 7);
+    const end = performance.now() + 20_000;
+    const seen = () => Deno.readTextFile(`${to}${root}/one`);
+    while (await seen() !== "of the next pod" && performance.now() < end) await new Promise((go) => setTimeout(go, 5));
+    equals(await seen(), "of the next pod");
+    equals((await Deno.stat(`${to}${root}/one`)).ino, ino, "where it was laid over another path, it is seen there too");
+  });
+});
+
 Deno.test("copyVolumes() copies no file that is larger than such volumes have", async () => {
   await check(async (pod, root, to) => {
     await writeVersion(`${root}/settings`, "2", { a: "x".repeat(3 * 1024 * 1024) });
