@@ -49,7 +49,7 @@ const host = systemHost({
       case "recover":
         return recover(command, { ...options, netns: () => helperFor(Deno.build) });
       case "status":
-        return showStatus(command, options);
+        return showStatus(command, { ...options, version: VERSION });
       case "report":
         return printReport(command.file, around.print);
       case "watch":

@@ -1,6 +1,7 @@
 import { silentLog } from "@/log/mod.ts";
 import { admitHost, GRACE_MS, type Link, openLink, openMux } from "@/transport/mod.ts";
 import { type Duplex, messageOf } from "@/util/mod.ts";
+import type { Guests } from "./guests.ts";
 import { type AgentOptions, serveMux } from "./serve.ts";
 
 /** How many links there may be at a time: one for each session that shares this agent. */
@@ -23,6 +24,7 @@ export interface Links extends AsyncDisposable {
 export function openLinks(options: AgentOptions): Links {
   const { log = silentLog, graceMs = GRACE_MS } = options;
   const links = new Map<string, Link>();
+  const guests: Guests = new Set();
   const abandoned = Promise.withResolvers<void>();
   let lonely: ReturnType<typeof setTimeout> | undefined;
   let ending = false;
@@ -37,7 +39,7 @@ export function openLinks(options: AgentOptions): Links {
     const link = openLink({ log, graceMs });
     links.set(id, link);
     clearTimeout(lonely);
-    serveMux((onOpen) => openMux(link, { role: "agent", onOpen }), options);
+    serveMux((onOpen) => openMux(link, { role: "agent", onOpen }), guests, options);
     log.info(`A host of version ${version} is connected`);
     link.closed.then(() => {}, (error) => log.info(`A host is gone: ${messageOf(error)}`)).then(() => {
       links.delete(id);

@@ -4,6 +4,7 @@ import type { Incoming, Mux, MuxStream } from "@/transport/mod.ts";
 import { messageOf, splice, writeAll } from "@/util/mod.ts";
 import { openFlow } from "./datagrams.ts";
 import { dial } from "./dial.ts";
+import { type Guest, type Guests, introduced } from "./guests.ts";
 import { FileTree } from "./file_tree.ts";
 import { serveFiles } from "./files.ts";
 import { resolve } from "./dns/resolve.ts";
@@ -23,16 +24,34 @@ export interface AgentOptions {
   log?: Log;
 }
 
-/** Serves what a host asks for on the mux that `open` opens with the answers. */
-export function serveMux(open: (onOpen: (incoming: Incoming) => void) => Mux, options: AgentOptions): void {
-  const mux: Mux = open((incoming) => answer(incoming, mux, options));
+/**
+ * Serves what a host asks for on the mux that `open` opens with the answers.
+ *
+ * @param guests everybody who is served, of whom the new one is one until its mux ends
+ */
+export function serveMux(
+  open: (onOpen: (incoming: Incoming) => void) => Mux,
+  guests: Guests,
+  options: AgentOptions,
+): void {
+  const guest: Guest = { ports: new Set() };
+  guests.add(guest);
+  const mux: Mux = open((incoming) => answer(incoming, { mux, guest, guests }, options));
+  mux.closed.catch(() => {}).then(() => guests.delete(guest));
+}
+
+/** Who asks, and among whom. */
+interface Asking {
+  readonly mux: Mux;
+  readonly guest: Guest;
+  readonly guests: Guests;
 }
 
 /** Does what a stream asks for, or says why not. */
-async function answer(incoming: Incoming, mux: Mux, options: AgentOptions): Promise<void> {
+async function answer(incoming: Incoming, asking: Asking, options: AgentOptions): Promise<void> {
   const { log = silentLog } = options;
   try {
-    await fulfil(readRequest(incoming, options), incoming, mux, options);
+    await fulfil(readRequest(incoming, options), incoming, asking, options);
   } catch (error) {
     const code = error instanceof DialError || error instanceof LookupError ? error.code : "EIO";
     log.debug(`Refused: ${code} ${messageOf(error)}`);
@@ -40,7 +59,12 @@ async function answer(incoming: Incoming, mux: Mux, options: AgentOptions): Prom
   }
 }
 
-async function fulfil(request: HostRequest, incoming: Incoming, mux: Mux, options: AgentOptions): Promise<void> {
+async function fulfil(
+  request: HostRequest,
+  incoming: Incoming,
+  { mux, guest, guests }: Asking,
+  options: AgentOptions,
+): Promise<void> {
   const { log = silentLog } = options;
   switch (request.ask) {
     case "dial": {
@@ -55,8 +79,21 @@ async function fulfil(request: HostRequest, incoming: Incoming, mux: Mux, option
     }
     case "listen": {
       const listener = bind(request.port, request.loopback);
-      return await serveListener(listener, { number: request.listener, stream: incoming.accept(), mux, log });
+      guest.ports.add(request.port);
+      try {
+        return await serveListener(listener, { number: request.listener, stream: incoming.accept(), mux, log });
+      } finally {
+        guest.ports.delete(request.port);
+      }
     }
+    case "introduce": {
+      const { session, by, since } = request;
+      guest.introduction = { session, by, since };
+      incoming.accept();
+      return;
+    }
+    case "sessions":
+      return await sendJson(incoming.accept(), introduced(guests));
     case "resolve": {
       const answer = await resolve(request.name, request.type, { signal: incoming.signal });
       return await sendWhole(incoming.accept(), encodeAnswer(answer));

@@ -25,6 +25,7 @@ import type {
   PodConnection,
   PodFiles,
   PodListener,
+  PodSession,
   Waiting,
 } from "./pod.ts";
 import type { LinkedPod } from "./pod_client.ts";
@@ -95,6 +96,10 @@ class LastingPod implements LinkedPod {
 
   async environment(options: Waiting = {}): Promise<Record<string, string>> {
     return await this.#ask((pod) => pod.environment(options), options);
+  }
+
+  async sessions(options: Waiting = {}): Promise<readonly PodSession[]> {
+    return await this.#ask((pod) => pod.sessions(options), options);
   }
 
   async files(mounts: readonly string[], options: FilesOptions = {}): Promise<PodFiles> {

@@ -11,6 +11,8 @@
  * | datagrams | host to agent | is the flow: datagrams both ways, each after its length in two bytes |
  * | environment | host to agent | carries the environment as one JSON object, to the end of stream |
  * | files | host to agent | is an SFTP connection (`sftp.md`); which volumes are there is in ACCEPT |
+ * | introduce | host to agent | stands for the session: its end is the end of that |
+ * | sessions | host to agent | carries who has introduced themselves, and their ports, as JSON, to the end of stream |
  * | accepted | agent to host | is a connection that came to the listener of that number |
  *
  * @module
@@ -23,6 +25,11 @@ const Port = z.int().check(z.gte(1), z.lte(65535));
 const Host = z.string().check(z.minLength(1), z.maxLength(1024));
 const MountPath = z.string().check(z.regex(/^\/./), z.maxLength(4096));
 
+/** What other people read on their terminals: no control characters. */
+const Told = z.string().check(z.minLength(1), z.maxLength(200), z.regex(/^\P{C}*$/u));
+/** A session as it introduces itself: for the other sessions of the same agent, and no secret of its own. */
+const Introduction = z.object({ session: Told, by: Told, since: Told });
+
 /** What the host may ask of the agent. */
 export const HostRequest = z.discriminatedUnion("ask", [
   z.object({ ask: z.literal("dial"), host: Host, port: Port }),
@@ -31,6 +38,8 @@ export const HostRequest = z.discriminatedUnion("ask", [
   z.object({ ask: z.literal("resolve"), name: Host, type: z.int().check(z.gte(1), z.lte(65535)) }),
   z.object({ ask: z.literal("datagrams"), host: Host, port: Port }),
   z.object({ ask: z.literal("environment") }),
+  z.extend(Introduction, { ask: z.literal("introduce") }),
+  z.object({ ask: z.literal("sessions") }),
   z.object({ ask: z.literal("files"), mounts: z.array(MountPath).check(z.maxLength(256)) }),
 ]);
 /** What the host may ask of the agent. */
@@ -47,6 +56,9 @@ export type AgentRequest = z.infer<typeof AgentRequest>;
 export const LookupReply = z.object({ addresses: z.array(z.string()).check(z.minLength(1)) });
 /** The answer to "files": the mount points that are there. */
 export const FilesReply = z.object({ mounts: z.array(z.string()) });
+
+/** The body of "sessions". */
+export const Sessions = z.array(z.extend(Introduction, { ports: z.array(Port) })).check(z.maxLength(1000));
 
 /** The body of "resolve": a DNS message whose question is the name that was answered. */
 export function encodeAnswer({ rcode, name, records, authority }: DnsAnswer): Uint8Array {

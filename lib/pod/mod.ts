@@ -17,6 +17,7 @@ export {
   type ErrnoName,
   type Family,
   type FilesOptions,
+  type Introduction,
   type ListenOptions,
   LookupError,
   type LookupOptions,
@@ -24,6 +25,7 @@ export {
   type PodConnection,
   type PodFiles,
   type PodListener,
+  type PodSession,
   type Waiting,
 } from "./pod.ts";
 export {
@@ -34,12 +36,13 @@ export {
   FilesReply,
   HostRequest,
   LookupReply,
+  Sessions,
   toEaiName,
   toErrnoName,
 } from "./messages.ts";
 export { DatagramReader, encodeDatagram, MAX_DATAGRAM_BYTES } from "./datagram.ts";
 export { type LastingOptions, openLastingPod } from "./lasting_pod.ts";
-export { type LinkedPod, openPod } from "./pod_client.ts";
+export { type LinkedPod, openPod, type PodOptions } from "./pod_client.ts";
 export {
   type Attributes,
   EXTENSIONS,

@@ -69,6 +69,21 @@ export interface Pod {
   files(mounts: readonly string[], options?: FilesOptions): Promise<PodFiles>;
 }
 
+/** A session as it introduces itself to an agent, for the others that use the same one. */
+export interface Introduction {
+  readonly session: string;
+  /** `user@host`. */
+  readonly by: string;
+  /** ISO 8601. */
+  readonly since: string;
+}
+
+/** A session that uses an agent, as another one sees it. */
+export interface PodSession extends Introduction {
+  /** The ports of the pod that it has. */
+  readonly ports: readonly number[];
+}
+
 /** Options of {@linkcode Pod.files}. */
 export interface FilesOptions extends Waiting {
   /**

@@ -12,6 +12,7 @@ import {
   FilesReply,
   type HostRequest,
   LookupReply,
+  Sessions,
   toEaiName,
   toErrnoName,
 } from "./messages.ts";
@@ -21,6 +22,7 @@ import {
   type DatagramFlow,
   DialError,
   type DnsAnswer,
+  type Introduction,
   type ListenOptions,
   LookupError,
   type LookupOptions,
@@ -28,12 +30,19 @@ import {
   type PodConnection,
   type PodFiles,
   type PodListener,
+  type PodSession,
   type Waiting,
 } from "./pod.ts";
 import { aboutAccepted, aboutRequest, LiveFlow, type Observer } from "./observer.ts";
 
 /** A pod at the other end of a link. Disposing it ends the link. */
 export interface LinkedPod extends Pod, AsyncDisposable {
+  /**
+   * Who uses the same agent: those who introduced themselves.
+   *
+   * @throws {DialError} EINVAL when the agent is of a version that does not know
+   */
+  sessions(options?: Waiting): Promise<readonly PodSession[]>;
   /** Resolves when we ended the link; rejects with the reason when it was lost. */
   readonly closed: Promise<void>;
 }
@@ -42,12 +51,20 @@ export interface LinkedPod extends Pod, AsyncDisposable {
  * The pod whose agent is at the other end of a link, which it owns from here. A lone carrier, its handshake done, is
  * taken for a link that ends with it.
  */
-export function openPod(over: Link | Duplex, options: { log?: Log; observer?: Observer } = {}): LinkedPod {
-  const { log = silentLog, observer } = options;
-  if (over instanceof Link) return new PodClient(over, log, observer);
-  const link = openLink({ log, graceMs: 0 });
+export function openPod(over: Link | Duplex, options: PodOptions = {}): LinkedPod {
+  if (over instanceof Link) return new PodClient(over, options);
+  const link = openLink({ ...(options.log && { log: options.log }), graceMs: 0 });
   link.attach(0, over);
-  return new PodClient(link, log, observer);
+  return new PodClient(link, options);
+}
+
+/** Options of {@linkcode openPod}. */
+export interface PodOptions {
+  readonly log?: Log;
+  /** Hears of every connection. */
+  readonly observer?: Observer;
+  /** Who we are, for the others that use the same agent. @default {nobody is told} */
+  readonly introduction?: Introduction;
 }
 
 class PodClient implements LinkedPod {
@@ -59,11 +76,26 @@ class PodClient implements LinkedPod {
   #nextListener = 1;
   #nextFlow = 1;
 
-  constructor(link: Link, log: Log, observer: Observer | undefined) {
+  constructor(link: Link, { log = silentLog, observer, introduction }: PodOptions) {
     this.#log = log;
     this.#observer = observer;
     this.#mux = openMux(link, { role: "host", onOpen: (incoming) => this.#accept(incoming) });
     this.closed = this.#mux.closed;
+    if (introduction) void this.#introduce(introduction);
+  }
+
+  async #introduce({ session, by, since }: Introduction): Promise<void> {
+    try {
+      await this.#ask({ ask: "introduce", session, by, since }, {}); // the stream is open for as long as the link
+    } catch (error) {
+      this.#log.info(`The agent is not told whose session this is: ${messageOf(error)}`);
+    }
+  }
+
+  async sessions(options: Waiting = {}): Promise<readonly PodSession[]> {
+    const stream = await this.#ask({ ask: "sessions" }, options);
+    await stream.closeWrite();
+    return decodeMessage(Sessions, await readToEnd(stream));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,7 +4,7 @@ import { listenForHosts, openFlow } from "@/agent/mod.ts";
 import { greetAgent, HandshakeError, makeSessionKey, openLink, openMux } from "@/transport/mod.ts";
 import { duplexPair, readFull, splice, writeAll } from "@/util/mod.ts";
 import { SftpClient } from "@/volumes/mod.ts";
-import { DialError, type LinkedPod, LookupError, openPod } from "./mod.ts";
+import { DialError, type Introduction, type LinkedPod, LookupError, openPod } from "./mod.ts";
 
 /** Runs `body` with a pod whose agent is the real one, in this process, over TCP on loopback. */
 function check(name: string, body: (pod: LinkedPod) => Promise<void>): void {
@@ -185,6 +185,41 @@ check("listen() rejects with the errno of the bind", async (pod) => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr as Deno.NetAddr;
   await rejects(pod.listen(port), (error: unknown) => error instanceof DialError && error.code === "EADDRINUSE");
+});
+
+Deno.test("sessions() tells who introduced themselves to the same agent, with their ports, for as long as they are there", async () => {
+  const { privateKey, publicKey } = await makeSessionKey();
+  await using agent = listenForHosts(0, { publicKey, version: "1", environment: {} });
+  const join = async (introduction?: Introduction) => {
+    const carrier = await Deno.connect({ hostname: "127.0.0.1", port: agent.port });
+    await greetAgent(carrier, privateKey, { version: "1" });
+    return openPod(carrier, introduction && { introduction });
+  };
+  const first = await join({ session: "1", by: "me@here", since: "2026-01-01T00:00:00Z" });
+  await using second = await join({ session: "2", by: "you@there", since: "2026-01-02T00:00:00Z" });
+  await using third = await join({ session: "3", by: "not\u001b[31mshown", since: "2026-01-03T00:00:00Z" });
+  await using nobody = await join();
+  const listener = await first.listen(freePort());
+  const other = await first.listen(freePort());
+  const { port } = listener;
+  const ports = [port, other.port].sort((a, b) => a - b);
+  await rejects(third.listen(port, { loopback: true }), (error) => error instanceof DialError);
+  equals(await nobody.sessions(), [
+    { session: "1", by: "me@here", since: "2026-01-01T00:00:00Z", ports },
+    { session: "2", by: "you@there", since: "2026-01-02T00:00:00Z", ports: [] },
+  ]);
+  await listener[Symbol.asyncDispose]();
+  const untilIs = async (wanted: readonly (readonly number[])[]) => {
+    const end = performance.now() + 10_000;
+    const seen = async () => (await second.sessions()).map(({ ports }) => ports);
+    while (String(await seen()) !== String(wanted) && performance.now() < end) {
+      await new Promise((go) => setTimeout(go, 5));
+    }
+    equals(await seen(), wanted);
+  };
+  await untilIs([[other.port], []]);
+  await first[Symbol.asyncDispose]();
+  await untilIs([[]]);
 });
 
 check("closed rejects when the agent is gone, and so does what waits", async (pod) => {

@@ -12,7 +12,7 @@ import { exportPrivateKey, makeSessionKey } from "@/transport/mod.ts";
 import { dump } from "js-yaml";
 import { agentCommand, agentPodSpec, type Manifest, portName } from "./manifest.ts";
 import { NEW_CONTAINER } from "./plan.ts";
-import { KEY_FIELD, nameOfKeySecret } from "./workload/existing.ts";
+import { KEY_FIELD, nameOfKeySecret, PROXY_LABEL } from "./workload/existing.ts";
 
 /** What is to be installed. */
 export interface AgentManifestWanted {
@@ -58,7 +58,8 @@ export async function agentObjects(
 ): Promise<readonly object[]> {
   const { name, ports, serviceAccount, image } = wanted;
   const { privateKey, publicKey } = await makeSessionKey();
-  const selector = { "app.kubernetes.io/name": "telepresence-agent", "app.kubernetes.io/instance": name };
+  const [label = "", value] = PROXY_LABEL.split("=");
+  const selector = { [label]: value, "app.kubernetes.io/instance": name };
   const configMapName = image === undefined ? `${name}-agent` : undefined;
   const spec = agentPodSpec({
     container: NEW_CONTAINER,

@@ -1,5 +1,5 @@
 import type { Log } from "@/log/mod.ts";
-import { DialError, type Pod, type PodConnection, type PodListener } from "@/pod/mod.ts";
+import { DialError, type Pod, type PodConnection, type PodListener, type PodSession } from "@/pod/mod.ts";
 import { LinkLost } from "@/transport/mod.ts";
 import { closeQuietly, type Duplex, messageOf, splice, UserError } from "@/util/mod.ts";
 import type { ExposedPort } from "./plan.ts";
@@ -10,6 +10,8 @@ export interface ExposeOptions {
   readonly signal: AbortSignal;
   /** Tells the user, once a port, that nothing listens on the host. */
   readonly say: (line: string) => void;
+  /** The other sessions that use the same agent. */
+  readonly others: () => Promise<readonly PodSession[]>;
   /** Connects to where the command listens. @throws when nobody listens there */
   readonly connect: (port: number) => Promise<Duplex>;
 }
@@ -33,11 +35,11 @@ export async function exposePorts(pod: Pod, ports: readonly ExposedPort[], optio
   );
   for (const one of bound) if (one.status === "fulfilled") stack.use(one.value);
   const refused = bound.flatMap((one, index) => {
-    return one.status === "rejected" ? [describe(ports[index]?.pod, one.reason)] : [];
+    return one.status === "rejected" ? [{ port: ports[index]?.pod ?? 0, reason: one.reason }] : [];
   });
   options.signal.throwIfAborted();
-  for (const one of bound) if (one.status === "rejected" && one.reason instanceof LinkLost) throw one.reason;
-  if (refused.length > 0) throw new UserError(`Cannot expose all ports:\n${refused.join("\n")}`);
+  for (const { reason } of refused) if (reason instanceof LinkLost) throw reason;
+  if (refused.length > 0) throw await explain(refused, options);
   const serving = bound.map(async (one, index) => {
     const port = ports[index];
     if (one.status === "fulfilled" && port) await serve(one.value, port, options);
@@ -48,7 +50,32 @@ export async function exposePorts(pod: Pod, ports: readonly ExposedPort[], optio
   return { closed, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-function describe(port: number | undefined, error: unknown): string {
+/** A port that the pod did not bind. */
+interface Refused {
+  readonly port: number;
+  readonly reason: unknown;
+}
+
+async function explain(refused: readonly Refused[], { others, log }: ExposeOptions): Promise<UserError> {
+  const sessions = await others().catch((error) => {
+    log.info(`The agent does not tell who uses it: ${messageOf(error)}`); // one of an earlier version
+    return [];
+  });
+  const found = refused.map(({ port, reason }) => {
+    const isTaken = reason instanceof DialError && reason.code === "EADDRINUSE";
+    return { port, reason, holder: isTaken ? sessions.find(({ ports }) => ports.includes(port)) : undefined };
+  });
+  const lines = found.map(({ port, reason, holder }) => {
+    return holder
+      ? `  port ${port}: ${holder.by} has it since ${holder.since} (session ${holder.session})`
+      : describe(port, reason);
+  });
+  const isShared = found.some(({ holder }) => holder !== undefined);
+  const hints = isShared ? ["--expose LOCAL:REMOTE takes another port of the pod"] : [];
+  return new UserError(`Cannot expose all ports:\n${lines.join("\n")}`, { hints });
+}
+
+function describe(port: number, error: unknown): string {
   if (!(error instanceof DialError)) return `  port ${port}: ${messageOf(error)}`;
   switch (error.code) {
     case "EADDRINUSE":

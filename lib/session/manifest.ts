@@ -162,7 +162,7 @@ export function agentCommand(
  * port-forwards are not allowed. It may connect to the agent and nothing else; its heap is kept small, because the
  * container's memory is the agent's.
  */
-export function joinCommand({ agentPort }: Plan): [string, ...string[]] {
+export function joinCommand({ agentPort }: Pick<Plan, "agentPort">): [string, ...string[]] {
   const allowed = `--allow-net=127.0.0.1:${agentPort}`;
   return [
     ...RUNTIME,

@@ -1,6 +1,6 @@
 import { isNotFound, type KubeClient, KubeError, pods } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
-import { type LinkedPod, type Observer, openPod } from "@/pod/mod.ts";
+import { type Introduction, type LinkedPod, type Observer, openPod } from "@/pod/mod.ts";
 import {
   type CarrierName,
   type DialOptions,
@@ -34,6 +34,8 @@ export interface TunnelOptions {
   readonly signal: AbortSignal;
   /** Hears of every connection. */
   readonly observer?: Observer;
+  /** Who we are, for others that use the same agent. */
+  readonly introduction?: Introduction;
   /** @default {30 s} */
   readonly connectMs?: number;
   /** A run of the agent that is over: its end is not that of the one that comes after it. */
@@ -77,7 +79,8 @@ export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions
   });
   const link = openLink({ log, graceMs: plan.graceMs });
   void keepCarriers(link, { name, duplex }, { dial, key, version, log, gone: () => findLoss(kube, run) });
-  return { pod: openPod(link, { log, ...(options.observer && { observer: options.observer }) }), run };
+  const { observer, introduction } = options;
+  return { pod: openPod(link, { log, ...(observer && { observer }), ...(introduction && { introduction }) }), run };
 }
 
 /** The first carrier, its handshake done: tried until the agent listens. */

@@ -216,7 +216,9 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   const again: Again[] = [];
   await using workload = await orBack(acquireWorkload(plan, { ...asking, ...prepared, journal, cleanUp }));
   step(`Connecting to the agent in pod ${workload.pod}`);
-  const lasting = { ...around, kube, say, again, observer, key: prepared.key ?? key };
+  const { since, by } = record;
+  const introduction = { session: record.sessionId.slice(0, 10), since, by };
+  const lasting = { ...around, kube, say, again, observer, introduction, key: prepared.key ?? key };
   await using pod = await orBack(openLastingTunnel(plan, workload, lasting));
   await using _watchable = await serveTraffic(life.traffic, socket, { record, log: log.room("NET") });
   const why = (error: unknown) => explainLoss(plan, workload.pod, kube, error);
@@ -228,7 +230,8 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
     publish: [...plan.expose.map(({ host }) => host), ...(wanted.publish ?? [])],
     log: log.room("CAP"),
   }));
-  const exposing = { log, signal, say, connect: capture.connect };
+  const others = async () => (await pod.sessions({ signal })).filter(({ session }) => session !== introduction.session);
+  const exposing = { log, signal, say, others, connect: capture.connect };
   await using exposed = await orLoss(exposePorts(pod, listenersOf(plan), exposing));
   await using _toPod = forwardToPod(pod, plan.toPod, { log, signal });
   await using place = await orBack(workload.takePlace());

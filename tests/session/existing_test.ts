@@ -9,20 +9,23 @@ const USING = ["--deployment", "proxy"];
 async function install(cluster: FakeCluster): Promise<void> {
   const { stdout } = await run(cluster, ["agent-manifest", "proxy", "--output", "json"]);
   const { items } = JSON.parse(stdout) as { items: (Record<string, unknown> & Manifest)[] };
-  for (const { kind, metadata: { name }, stringData, ...rest } of items) {
+  for (const { kind, metadata, stringData, ...rest } of items) {
     const texts = Object.entries(stringData ?? {}).map(([field, text]) => [field, btoa(text)]);
     const data = stringData === undefined ? {} : { data: Object.fromEntries(texts) };
-    await cluster.put(`${kind.toLowerCase()}s`, { ...rest, name, ...data });
+    await cluster.put(`${kind.toLowerCase()}s`, { ...rest, ...metadata, ...data });
   }
 }
 
 interface Manifest {
   readonly kind: string;
-  readonly metadata: { readonly name: string };
+  readonly metadata: { readonly name: string; readonly labels: Record<string, string> };
   readonly stringData?: Record<string, string>;
 }
 
 interface Told {
+  readonly session: string;
+  readonly namespace: string;
+  readonly context: string;
   readonly state: string;
   readonly doing: string;
   readonly objects: readonly string[];
@@ -68,6 +71,47 @@ Deno.test("status lists a session that uses a proxy which is there, while it run
   ok(!steps.some((line) => line.startsWith("Ended after")), "nothing was changed, so nothing is accounted for");
   equals(await sessions(cluster), []);
   equals(await Deno.stat(journals(cluster)).catch(() => "gone"), "gone");
+});
+
+Deno.test("a session of another machine on the same proxy is told: by status, and to who wants its port", async () => {
+  await using cluster = await startFakeCluster();
+  await install(cluster);
+  const script = `echo > ${cluster.directory}/up; exec sleep 60`;
+  const elsewhere = { USER: "them", XDG_STATE_HOME: `${cluster.directory}/elsewhere` }; // as its journal is not here
+  const words = [...USING, "--expose", "8081", "--expose", "8080", "--run", "sh", "-c", script];
+  const theirs = start(cluster, words, { env: elsewhere });
+  await appears(cluster.directory, "up");
+  const [told, ...others] = await sessions(cluster);
+  ok(told);
+  const { session, since, by, ...rest } = told;
+  equals([rest, others], [{
+    state: "elsewhere",
+    context: "fake",
+    namespace: "default",
+    doing: "--deployment proxy (ports 8080, 8081)",
+    objects: [],
+  }, []]);
+  match(by, /^them@/);
+  const { code, stderr } = await run(cluster, [...USING, "--expose", "8080", "--expose", "9000", "--run", "true"]);
+  equals(code, 255);
+  equals(
+    stderr.split("\n").filter((line) => line.includes("  port ")),
+    [`T:   port 8080: ${by} has it since ${since} (session ${session})`],
+    stderr,
+  );
+  match(stderr, /^T: Hint: --expose LOCAL:REMOTE takes another port of the pod/m);
+  theirs.send("SIGTERM");
+  await theirs.ended;
+  equals(await sessions(cluster), []);
+});
+
+Deno.test("status says of which proxy it could not ask who uses it, and tells the rest", async () => {
+  await using cluster = await startFakeCluster();
+  await install(cluster);
+  cluster.remove("secrets", "proxy-key");
+  const { code, stdout, stderr } = await run(cluster, ["status"]);
+  equals([code, stdout], [0, "No sessions.\n"]);
+  match(stderr, /^T: Who uses deployment "proxy" is not shown: .*secret "proxy-key", which lets us in, is not there$/m);
 });
 
 Deno.test("a session on a proxy that is there goes on where it cannot write down that it is", async () => {

@@ -110,7 +110,7 @@ export function start(cluster: FakeCluster, args: readonly string[], options: St
         case "recover":
           return recover(command, options);
         case "status":
-          return showStatus(command, options);
+          return showStatus(command, { ...options, version: "0.0.0-test" });
         case "agent-manifest":
           return showAgentManifest(command, { ...options, agentSource: "agent();", image: agentImage });
         default:

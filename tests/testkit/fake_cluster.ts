@@ -49,7 +49,12 @@ export interface FakeCluster extends AsyncDisposable {
   /** The one pod that has not failed. @throws when there are more or less */
   pod(): StoredObject;
   /** Stores an object that is somebody else's, before a session starts. */
-  put(plural: string, object: { name: string; namespace?: string; [field: string]: unknown }): Promise<void>;
+  put(plural: string, object: {
+    name: string;
+    namespace?: string;
+    labels?: Record<string, string>;
+    [field: string]: unknown;
+  }): Promise<void>;
   /**
    * What is there now and was not at the start (or put), once the controllers have come to rest: `deployments/x`.
    * Events are left out: they stay for an hour by design.
@@ -124,8 +129,8 @@ export async function startFakeCluster(options: FakeClusterOptions = {}): Promis
     faults,
     pod: () => pod(),
     objects: (plural) => store.list({ resource: served(plural), namespace: undefined }),
-    async put(plural, { name, namespace = "default", ...fields }) {
-      const object = { ...JSON.parse(JSON.stringify(fields)), metadata: { name } };
+    async put(plural, { name, namespace = "default", labels = {}, ...fields }) {
+      const object = { ...JSON.parse(JSON.stringify(fields)), metadata: { name, labels } };
       store.create({ resource: served(plural), namespace }, object);
       await tasks.rest(); // what controllers make of it was there before, too
       for (const { object } of store.all()) known.add(object.metadata.uid);

@@ -86,5 +86,5 @@ function doingOf({ isThere, original, name }: Plan): string {
 
 /** Who runs this, for other people: `user@host`. */
 export function nameOfUser(env: Readonly<Record<string, string>>): string {
-  return `${env["USER"] ?? env["LOGNAME"] ?? "somebody"}@${Deno.hostname()}`;
+  return `${env["USER"] ?? env["LOGNAME"] ?? "somebody"}@${Deno.hostname()}`.replace(/\p{C}/gu, "?").slice(0, 200);
 }

@@ -8,9 +8,10 @@ import {
   openKubeClient,
   type Resource,
 } from "@/kube/mod.ts";
-import { UserError } from "@/util/mod.ts";
+import { messageOf, UserError } from "@/util/mod.ts";
 import { SESSION_LABEL } from "../labels.ts";
 import { CLAIM_LABEL, placeOfClaim } from "../workload/claim.ts";
+import { type Guests, readGuests } from "../workload/guests.ts";
 import { hasSteps, journalDirectory, readJournals } from "./journal.ts";
 import { isRunning } from "./process_identity.ts";
 import { readLeftOver, type RecoverOptions } from "./recover.ts";
@@ -42,6 +43,12 @@ export interface StatusWanted {
   readonly output: "text" | "json";
 }
 
+/** What reading the status needs. */
+export interface StatusOptions extends RecoverOptions {
+  /** Our version, for the agents that are asked. */
+  readonly version: string;
+}
+
 /** Beginnings of the ids of sessions of this machine that are left over. */
 export async function leftSessions(where: Pick<RecoverOptions, "env" | "home">): Promise<string[]> {
   return (await readLeftOver({ ...where, say: () => {} })).map(({ record }) => record.sessionId.slice(0, 10));
@@ -50,14 +57,14 @@ export async function leftSessions(where: Pick<RecoverOptions, "env" | "home">):
 /** Prints the sessions of this machine, and those in the cluster. @returns the exit code */
 export async function showStatus(
   wanted: StatusWanted,
-  options: RecoverOptions & { print(text: string): void },
+  options: StatusOptions & { print(text: string): void },
 ): Promise<number> {
   const sessions = await readStatus(wanted, options);
   options.print(wanted.output === "json" ? `${JSON.stringify({ sessions }, undefined, 2)}\n` : textOf(sessions));
   return 0;
 }
 
-async function readStatus(wanted: StatusWanted, options: RecoverOptions): Promise<SessionStatus[]> {
+async function readStatus(wanted: StatusWanted, options: StatusOptions): Promise<SessionStatus[]> {
   const { env, home, say } = options;
   const journals = (await readJournals(journalDirectory(env, home), say)).map((stored) => {
     return { ...stored, isAlive: isRunning(stored.record.process) };
@@ -79,8 +86,8 @@ async function readStatus(wanted: StatusWanted, options: RecoverOptions): Promis
 }
 
 /** Sessions that the cluster knows of; without a way to it, those of this machine are told nevertheless. */
-async function readOthers(wanted: StatusWanted, options: RecoverOptions): Promise<SessionStatus[]> {
-  const { env, home, say, signal, log } = options;
+async function readOthers(wanted: StatusWanted, options: StatusOptions): Promise<SessionStatus[]> {
+  const { env, home, say, signal, log, version } = options;
   try {
     const config = await loadKubeconfig({
       env,
@@ -89,12 +96,32 @@ async function readOthers(wanted: StatusWanted, options: RecoverOptions): Promis
     });
     await using kube = openKubeClient(config, { log: log.room("API") });
     const where = wanted.allNamespaces ? { allNamespaces: true } : { namespace: wanted.namespace ?? config.namespace };
-    return await inCluster(kube, where, config.contextName, signal);
+    const [own, guests] = await Promise.all([
+      inCluster(kube, where, config.contextName, signal),
+      readGuests(where, { kube, version, log, signal }),
+    ]);
+    for (const { proxy, problem } of guests) {
+      if (problem !== undefined) say(`Who uses deployment "${proxy}" is not shown: ${messageOf(problem)}`);
+    }
+    return [...own, ...guests.flatMap((proxy) => ofGuests(proxy, config.contextName))];
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     say(isForbidden(error) ? `Other people's sessions are not shown: ${error.message}` : error.message);
     return [];
   }
+}
+
+function ofGuests({ namespace, proxy, sessions }: Guests, context: string): SessionStatus[] {
+  return sessions.map(({ session, since, by, ports }) => ({
+    session,
+    state: "elsewhere",
+    since,
+    by,
+    context,
+    namespace,
+    doing: `--deployment ${proxy}${ports.length > 0 ? ` (ports ${ports.join(", ")})` : ""}`,
+    objects: [],
+  }));
 }
 
 async function inCluster(

@@ -33,6 +33,9 @@ export interface ExistingOptions {
   readonly signal: AbortSignal;
 }
 
+/** By what proxies are found: the label, with its value, of those that `agent-manifest` prints. */
+export const PROXY_LABEL = "app.kubernetes.io/name=telepresence-agent";
+
 /** The Secret beside a proxy. */
 export function nameOfKeySecret(proxy: string): string {
   return `${proxy}-key`;
