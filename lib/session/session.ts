@@ -81,6 +81,8 @@ export interface Around {
   readonly launcher?: Uint8Array<ArrayBuffer> | undefined;
   /** Gives the program that makes namespaces on this machine, undefined where there is none. */
   readonly netns?: () => Promise<Uint8Array<ArrayBuffer> | undefined>;
+  /** How the API server is spoken to. @default {openKubeClient} */
+  readonly openKube?: typeof openKubeClient;
   /** How long the proxy may take to run. @default {120 s} */
   readonly readyMs?: number;
   /** How long its agent may then take to answer. @default {30 s} */
@@ -163,7 +165,8 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   const runtimeAuthorities = around.chooseAuthorities?.(authoritiesOf(cluster)) ?? "some";
   const terminal = shareTerminal({ say, pause: () => teller.pause() });
   const { pluginRunner } = terminal;
-  await using kube = openKubeClient(cluster, { log: log.room("API"), pluginRunner, runtimeAuthorities });
+  const { openKube = openKubeClient } = around;
+  await using kube = openKube(cluster, { log: log.room("API"), pluginRunner, runtimeAuthorities });
   const namespace = wanted.namespace ?? cluster.namespace;
   const image = imageFor(around.env, around.agentImage);
   log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${namespace}, ${image}`);

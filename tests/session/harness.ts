@@ -8,7 +8,8 @@
  */
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { type Host, main, type SignalName } from "@/cli/mod.ts";
-import { recover, runSession, showAgentManifest, showStatus } from "@/session/mod.ts";
+import type { openKubeClient } from "@/kube/mod.ts";
+import { recover, runSession, showAgentManifest, showStatus, type Teller } from "@/session/mod.ts";
 import type { FakeCluster } from "../testkit/mod.ts";
 
 /**
@@ -62,6 +63,10 @@ export interface StartOptions {
   readonly cleanUpMs?: number;
   /** How long a session whose workload is taken over may take to be heard of. */
   readonly heardWithinMs?: number;
+  /** How the API server is spoken to. */
+  readonly openKube?: typeof openKubeClient;
+  /** Changes who tells the user. */
+  readonly telling?: (teller: Teller) => Teller;
   /** The image of the agent. */
   readonly agentImage?: string;
 }
@@ -70,7 +75,7 @@ const SAID_MS = 10_000;
 
 /** Starts the program with these words. */
 export function start(cluster: FakeCluster, args: readonly string[], options: StartOptions = {}): Running {
-  const { env = {}, agentImage = "denoland/deno:0.0.0", ...rest } = options;
+  const { env = {}, agentImage = "denoland/deno:0.0.0", telling = (teller) => teller, ...rest } = options;
   const seen = { stdout: "", stderr: "" };
   const exits: number[] = [];
   let heard = Promise.withResolvers<void>();
@@ -97,6 +102,7 @@ export function start(cluster: FakeCluster, args: readonly string[], options: St
     run: (flags, around) =>
       runSession(flags, {
         ...around,
+        teller: telling(around.teller),
         version: "0.0.0-test",
         agentSource: "// the fake cluster brings its own agent",
         agentImage,
