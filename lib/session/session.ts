@@ -223,7 +223,13 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   const introduction = { session: record.sessionId.slice(0, 10), since, by };
   const lasting = { ...around, kube, say, again, observer, introduction, key: prepared.key ?? key };
   await using pod = await orBack(openLastingTunnel(plan, workload, lasting));
-  await using _watchable = await serveTraffic(life.traffic, socket, { record, log: log.room("NET") });
+  const tellPod = async () => {
+    // Where it cannot be written down, nothing depends on it.
+    await journal.enter(workload.pod).catch((error) => log.info(`Others do not see the pod: ${messageOf(error)}`));
+  };
+  await tellPod();
+  again.push(tellPod);
+  await using _watchable = await serveTraffic(life.traffic, socket, { record, place: workload, log: log.room("NET") });
   const why = (error: unknown) => explainLoss(plan, workload.pod, kube, error);
   // Without the signal: a command that is told to end still has the pod's network while it does.
   await using capture = await orBack(capturer.start(pod, {
@@ -242,7 +248,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   await using claim = plan.original && watchClaim(plan.original, { ...plan, kube, log });
   const facts = await orLoss(readContainer(kube, plan, workload, { pod, signal }));
   const opening = openVolumes(pod, facts.mounts, wanted.volumes, {
-    title: workload.pod,
+    title: plan.name, // the mount outlives its first pod
     say,
     note,
     log: log.room("VOL"),

@@ -18,7 +18,7 @@ export interface VolumesWanted {
 
 /** What opening volumes needs. */
 export interface VolumesOptions {
-  /** What the table of mounts calls it: the pod's name, say. */
+  /** What the table of mounts calls it: the proxy's name, say. */
   readonly title: string;
   /** Tells the user what has to be known. */
   readonly say: (line: string) => void;

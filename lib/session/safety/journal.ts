@@ -12,6 +12,8 @@ export interface Journal extends AsyncDisposable {
    * @throws {UserError} when it cannot be written
    */
   announce(): Promise<void>;
+  /** Writes down which pod the session is in. @throws {UserError} when it cannot be written */
+  enter(pod: string): Promise<void>;
   /**
    * Writes a step down, or again with what is known by now. The change may be made once this has returned.
    *
@@ -50,9 +52,9 @@ export function openJournal(directory: string, first: SessionRecord, onChange?: 
   const made: string[] = [];
   const undone: Step[] = [];
   // One after another: a later state never comes before an earlier one.
-  const put = (change: (steps: readonly Step[]) => Step[]): Promise<void> => {
+  const put = (change: (steps: readonly Step[]) => Step[], pod?: string): Promise<void> => {
     const next = writing.catch(() => {}).then(async () => {
-      const changed = { ...record, steps: change(record.steps) };
+      const changed = { ...record, ...(pod !== undefined && { pod }), steps: change(record.steps) };
       await writeRecord(path, changed, made);
       await onChange?.(changed);
       record = changed;
@@ -68,6 +70,7 @@ export function openJournal(directory: string, first: SessionRecord, onChange?: 
     },
     undone,
     announce: () => put((steps) => [...steps]),
+    enter: (pod) => put((steps) => [...steps], pod),
     add: (step) =>
       put((steps) => {
         const known = steps.findIndex((one) => titleOf(one) === titleOf(step));

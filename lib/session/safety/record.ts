@@ -54,6 +54,8 @@ const recordSchema = z.object({
   namespace: z.string(),
   /** What the session does, as the user asked for it: `--swap-deployment web`. */
   doing: z.string(),
+  /** The proxy's pod; there once it is known, and another one when that was replaced. */
+  pod: z.optional(z.string()),
   steps: z.array(z.discriminatedUnion("kind", [deleteSchema, placeSchema])),
 });
 

@@ -33,6 +33,8 @@ export interface SessionStatus {
   readonly objects: readonly string[];
   /** Its process, of this machine. */
   readonly pid?: number;
+  /** The proxy's pod that it is in, where it is a session of this machine. */
+  readonly pod?: string;
 }
 
 /** Where is looked, and how it is told. */
@@ -79,6 +81,7 @@ async function readStatus(wanted: StatusWanted, options: StatusOptions): Promise
     doing: record.doing,
     objects: record.steps.map(titleOf),
     pid: record.process.pid,
+    ...(isAlive && record.pod !== undefined && { pod: record.pod }),
   }));
   const known = new Set(own.map(({ session }) => session));
   const others = await readOthers(wanted, options);
@@ -159,15 +162,16 @@ async function inCluster(
 
 function textOf(sessions: readonly SessionStatus[]): string {
   if (sessions.length === 0) return "No sessions.\n";
-  const rows = sessions.map(({ session, state, since, by, namespace, doing, pid }) => [
+  const rows = sessions.map(({ session, state, since, by, namespace, doing, pid, pod }) => [
     session,
     pid !== undefined && state === "running" ? `running (process ${pid})` : state,
     since,
     by || "-",
     namespace,
+    pod ?? "-",
     doing,
   ]);
-  const all = [["SESSION", "STATE", "SINCE", "BY", "NAMESPACE", "WHAT"], ...rows];
+  const all = [["SESSION", "STATE", "SINCE", "BY", "NAMESPACE", "POD", "WHAT"], ...rows];
   const widths = (all[0] ?? []).map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
   const lines = all.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd());
   const left = sessions.some(({ state }) => state === "left over");

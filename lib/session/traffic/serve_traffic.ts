@@ -22,8 +22,10 @@ export function trafficSocket(directory: string, sessionId: string): string {
 export async function serveTraffic(
   traffic: Traffic,
   path: string,
-  { record, log, tickMs = TICK_MS }: {
+  { record, place, log, tickMs = TICK_MS }: {
     readonly record: Pick<SessionRecord, "sessionId" | "doing" | "since">;
+    /** Where the session is: the name of its pod may become another one. */
+    readonly place: { readonly pod: string };
     readonly log: Log;
     readonly tickMs?: number;
   },
@@ -64,6 +66,7 @@ export async function serveTraffic(
         const snapshot: Snapshot = {
           session: session.slice(0, 10),
           doing,
+          pod: place.pod,
           since,
           at: Date.now(),
           totals: traffic.totals(),

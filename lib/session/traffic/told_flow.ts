@@ -42,6 +42,8 @@ const totalsSchema = z.object({
 const snapshotSchema = z.object({
   session: z.string(),
   doing: z.string(),
+  /** The pod that it is in by now. */
+  pod: z.string(),
   since: z.string(),
   at: z.number(),
   totals: totalsSchema,

@@ -88,9 +88,11 @@ const RIGHT = [false, false, true, true, true, false];
 
 /** A session as a table, no line of it longer than the terminal is wide. */
 export function frameOf(snapshot: Snapshot, columns: number): string {
-  const { session, doing, at, since, totals: { opened, accepted, failed, sent, received } } = snapshot;
+  const { session, doing, pod, at, since, totals: { opened, accepted, failed, sent, received } } = snapshot;
   const title =
-    `Session ${session} (${doing}), ${formatTime(at - Date.parse(since))}: ${opened} opened, ${accepted} from ` +
+    `Session ${session} (${doing}) in pod ${pod}, ${
+      formatTime(at - Date.parse(since))
+    }: ${opened} opened, ${accepted} from ` +
     `the cluster, ${failed} failed, ${formatBytes(sent)} sent, ${formatBytes(received)} received`;
   const rows = snapshot.flows.map((flow) => rowOf(flow, at));
   const all = [[...HEADS], ...rows];
@@ -140,9 +142,10 @@ export function whatOf({ kind, host, port, name, answer }: ToldFlow): string {
 }
 
 /** What has changed since the snapshot before, a line each, for what cannot be written over and who reads aloud. */
-export function changesOf(before: Snapshot | undefined, { session, flows }: Snapshot): string {
+export function changesOf(before: Snapshot | undefined, { session, pod, flows }: Snapshot): string {
   const known = new Map(before?.flows.map((flow) => [flow.id, flow.state]));
-  return flows.filter(({ id, state }) => known.get(id) !== state).map((flow) => {
+  const moved = before === undefined || before.pod === pod ? "" : `${session}  in pod ${pod}\n`;
+  return moved + flows.filter(({ id, state }) => known.get(id) !== state).map((flow) => {
     const { kind, sent, received, since, until, program, pid } = flow;
     const bytes = kind === "lookup" ? "" : `, ${formatBytes(sent)} sent, ${formatBytes(received)} received`;
     const time = until === undefined ? "" : ` after ${formatTime(until - since)}`;

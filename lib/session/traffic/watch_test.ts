@@ -21,6 +21,7 @@ const FLOW: ToldFlow = {
 const SNAPSHOT: Snapshot = {
   session: "5e55104abc",
   doing: "--new-deployment web",
+  pod: "web-1",
   since: "2026-01-01T00:00:00Z",
   at: AT,
   totals: { opened: 1, failed: 2, accepted: 1, sent: 82, received: 5000 },
@@ -35,7 +36,7 @@ const SNAPSHOT: Snapshot = {
 
 Deno.test("frameOf() shows each flow with its state, names, bytes, age and program", () => {
   equals(frameOf(SNAPSHOT, 200).split("\n"), [
-    "Session 5e55104abc (--new-deployment web), 1 min 0 s: 1 opened, 1 from the cluster, 2 failed, 82 B sent, 5.0 kB received",
+    "Session 5e55104abc (--new-deployment web) in pod web-1, 1 min 0 s: 1 opened, 1 from the cluster, 2 failed, 82 B sent, 5.0 kB received",
     "STATE         WHAT                         SENT  RECEIVED    AGE  BY",
     "open          helloworld (10.96.0.10):80   82 B    5.0 kB  2.0 s  curl [42]",
     "ECONNREFUSED  10.96.0.10:81                 0 B       0 B  1.0 s",
@@ -60,15 +61,17 @@ Deno.test("changesOf() is a line for each flow whose state is another one", () =
     "",
   ]);
   equals(changesOf(SNAPSHOT, SNAPSHOT), "");
+  equals(changesOf(SNAPSHOT, { ...SNAPSHOT, pod: "web-2" }), "5e55104abc  in pod web-2\n");
 });
 
 Deno.test("serveTraffic() tells whoever may open its socket, which is the owner alone, and takes it away", async () => {
   const directory = await Deno.makeTempDir();
   const path = trafficSocket(directory, "5e55104abcdef");
   const traffic = watchTraffic();
+  const place = { pod: "web-1" };
   const record = { sessionId: "5e55104abcdef", doing: "--new-deployment web", since: "2026-01-01T00:00:00Z" };
   {
-    await using _serving = await serveTraffic(traffic, path, { record, log: silentLog, tickMs: 5 });
+    await using _serving = await serveTraffic(traffic, path, { record, place, log: silentLog, tickMs: 5 });
     equals(((await Deno.stat(path)).mode ?? 0) & 0o777, 0o600);
     new LiveFlow({ id: 1, kind: "tcp", peer: { host: "10.0.0.1", port: 80 } }, traffic.observer).failed(
       Object.assign(new Error(), { code: "ECONNREFUSED" }),
@@ -89,9 +92,10 @@ Deno.test("serveTraffic() tells whoever may open its socket, which is the owner 
 });
 
 Deno.test("serveTraffic() is no reason to end a session where there is no place for a socket", async () => {
+  const place = { pod: "" };
   const record = { sessionId: "x", doing: "", since: "" };
   for (const path of [`/tmp/${"long".repeat(40)}.sock`, "/nonexistent/x.sock"]) {
-    await using _serving = await serveTraffic(watchTraffic(), path, { record, log: silentLog });
+    await using _serving = await serveTraffic(watchTraffic(), path, { record, place, log: silentLog });
   }
 });
 
