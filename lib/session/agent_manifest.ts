@@ -12,6 +12,7 @@ import { exportPrivateKey, makeSessionKey } from "@/transport/mod.ts";
 import { dump } from "js-yaml";
 import { agentCommand, agentPodSpec, type Manifest, portName } from "./manifest.ts";
 import { NEW_CONTAINER } from "./plan.ts";
+import { FIRST_HIGH } from "./workload/low_ports.ts";
 import { KEY_FIELD, nameOfKeySecret, PROXY_LABEL } from "./workload/existing.ts";
 
 /** What is to be installed. */
@@ -66,6 +67,7 @@ export async function agentObjects(
     image: image ?? stock,
     command: agentCommand({ agentPort: AGENT_PORT }, publicKey),
     ports,
+    hasLowPorts: ports.some((port) => port < FIRST_HIGH),
     ...(serviceAccount !== undefined && { serviceAccount }),
     ...(configMapName !== undefined && { configMapName }),
   });

@@ -6,6 +6,7 @@
 import { SMALL_HEAP_VARIABLES } from "@/util/mod.ts";
 import { SESSION_LABEL } from "./labels.ts";
 import type { Plan } from "./plan.ts";
+import { lowPortsOf } from "./workload/low_ports.ts";
 import type { Original } from "./workload/original.ts";
 import { AGENT_MOUNT, AGENT_RESOURCES, type Identity, proxyTemplate, RESTRICTED } from "./workload/proxy_template.ts";
 
@@ -52,6 +53,7 @@ export function proxyDeployment(plan: Plan, publicKey: string): Manifest {
         spec: agentPodSpec({
           ...plan,
           ports: plan.expose.map(({ pod }) => pod),
+          hasLowPorts: lowPortsOf(plan).length > 0,
           command: agentCommand(plan, publicKey),
         }),
       },
@@ -66,6 +68,8 @@ export interface AgentPod {
   readonly command: readonly string[];
   /** Ports of the pod that are exposed. */
   readonly ports: readonly number[];
+  /** Whether the agent is to bind ports below 1024, of its loopback too. */
+  readonly hasLowPorts: boolean;
   readonly serviceAccount?: string;
   /** The ConfigMap that has the agent; undefined where the image has it. */
   readonly configMapName?: string;
@@ -73,7 +77,7 @@ export interface AgentPod {
 
 /** The pod of an agent alone: allowed by *restricted*, and no more than the agent needs. */
 export function agentPodSpec(pod: AgentPod): Record<string, unknown> {
-  const { container, image, command, ports, serviceAccount, configMapName } = pod;
+  const { container, image, command, ports, hasLowPorts, serviceAccount, configMapName } = pod;
   return {
     terminationGracePeriodSeconds: 5,
     ...(serviceAccount !== undefined && { serviceAccountName: serviceAccount }),
@@ -83,7 +87,7 @@ export function agentPodSpec(pod: AgentPod): Record<string, unknown> {
       runAsGroup: 1000,
       seccompProfile: { type: "RuntimeDefault" },
       // A safe sysctl: low ports without a root image and without a capability; asked for only when needed.
-      ...(ports.some((port) => port < 1024) && {
+      ...(hasLowPorts && {
         sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }],
       }),
     },

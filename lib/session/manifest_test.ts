@@ -24,6 +24,9 @@ Deno.test("proxyDeployment() asks for low ports only when one is exposed", () =>
   const sysctls = (pod: number) =>
     JSON.stringify(proxyDeployment(planOf({ expose: [{ host: 8080, pod }] }), "K")).includes("sysctls");
   equals([80, 1023, 1024, 8080].map(sysctls), [true, true, false, false]);
+  const fromPod = (port: number) =>
+    JSON.stringify(proxyDeployment(planOf({ fromPod: [port] }), "K")).includes("sysctls");
+  equals([80, 8080].map(fromPod), [true, false], "the agent binds those of --from-pod too");
 });
 
 Deno.test("proxyDeployment() gives the key as one word, for it may begin with a dash", () => {

@@ -4,7 +4,7 @@ import type { Original } from "./original.ts";
 import type { Identity } from "./proxy_template.ts";
 
 /** Ports that programs without privileges may not bind, unless the network namespace says otherwise (ip(7)). */
-const FIRST_HIGH = 1024;
+export const FIRST_HIGH = 1024;
 
 /** Those of the plan's ports that the agent is to bind below 1024. */
 export function lowPortsOf({ expose, fromPod }: Pick<Plan, "expose" | "fromPod">): number[] {

@@ -54,6 +54,12 @@ Deno.test("proxyTemplate() asks for low ports only when one is exposed", () => {
       "ip_unprivileged_port_start",
     );
   equals([80, 1023, 1024].map(sysctls), [true, true, false]);
+  const asks = (original: Original, wanted?: Partial<Wanted>) =>
+    JSON.stringify(templateOf(original, wanted)).includes("ip_unprivileged_port_start");
+  const declared = originalWith({ ports: [80, 9090] });
+  ok(asks(declared), "a declared port is exposed without being asked for");
+  ok(!asks(declared, { expose: [{ host: 80, pod: 8080 }] }), "unless the host's port of that number is another's");
+  ok(asks(originalWith(), { fromPod: [80] }), "and so is one of --from-pod bound");
   const onNode = templateOf(originalWith({}, { hostNetwork: true }), { expose: [{ host: 1080, pod: 80 }] });
   ok(!JSON.stringify(onNode).includes("ip_unprivileged_port_start"), "the node's network is not ours to change");
 });
