@@ -58,6 +58,7 @@ export { retryOnConflict } from "./retry_on_conflict.ts";
 export { PortForwardError } from "./port_forward.ts";
 export type { PortForwardExec, PortForwardOptions, PortForwardWay } from "./port_forwarder.ts";
 export {
+  anyResource,
   apiVersionOf,
   type KeptObject,
   type KubeObject,

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  anyResource,
   type Container,
   daemonSets,
   deployments,
@@ -162,11 +163,30 @@ async function readWorkload({ kind, name }: WorkloadName, options: ReadOptions):
     }
   } catch (error) {
     if (!isNotFound(error)) throw error;
+    if (kind === "deployment") await requireNoDeploymentConfig(name, options);
     throw new UserError(`Cannot find ${kind} "${name}" in namespace "${options.namespace}"`, {
       hints: [`See what there is: kubectl get ${kind}s --namespace ${options.namespace}`],
       cause: error,
     });
   }
+}
+
+/** OpenShift's own Deployment, which is older than that of Kubernetes. */
+const deploymentConfigs = anyResource({
+  group: "apps.openshift.io",
+  version: "v1",
+  plural: "deploymentconfigs",
+  kind: "DeploymentConfig",
+  namespaced: true,
+});
+
+/** @throws {UserError} where there is one of that name; elsewhere nobody is bothered with it */
+async function requireNoDeploymentConfig(name: string, { kube, namespace, signal }: ReadOptions): Promise<void> {
+  const found = await kube.get(deploymentConfigs, { namespace, name }, { signal }).catch(() => undefined);
+  if (found === undefined) return;
+  throw new UserError(`Cannot swap "${name}" in namespace "${namespace}": it is a DeploymentConfig of OpenShift`, {
+    hints: [`'oc scale dc/${name} --replicas=0' and --new-deployment NAME --expose PORT come near`],
+  });
 }
 
 /** A pod that a controller made comes back as soon as it is gone: its controller is what can be swapped. */
