@@ -26,9 +26,15 @@ clusterTest(
     const asked = () => inAnotherPod(cluster, "curl", "-sS", "--max-time", "3", `http://proxy.${namespace}`);
     await untilAnswer("the host serves", async () => (await asked()).stdout, /^served by the host$/);
 
-    const second = await run(cluster, ...words, "--run", "true");
+    const elsewhere = { ...cluster, state: `${cluster.directory}/of-another-machine` };
+    const second = await run(elsewhere, ...words, "--run", "true");
     equals(second.code, 255, "its ports are the first one's");
-    match(second.stderr, /Cannot expose all ports:\nT: {3}port 80: something else in the pod listens there already/);
+    match(
+      second.stderr,
+      /Cannot expose all ports:\nT: {3}port 80: \S+@\S+ has it since 20\S+ \(session [0-9a-f]{10}\)\nT: {3}port 8000: \S+@/,
+    );
+    const { stdout: status } = await run(elsewhere, "status", "--namespace", namespace);
+    match(status, /^[0-9a-f]{10} {2}elsewhere {2}20\S+ {2}\S+@\S+ .* --deployment proxy \(ports 80, 8000\)$/m);
     running.kill("SIGTERM");
     equals((await running.ended()).code, 143);
 
