@@ -18,8 +18,8 @@ export function rbacPage(): string {
   });
   return `# Which rights does it need?
 
-This page is made from the table that \`--plan\` shows (\`lib/session/rights.ts\`). \`telepresence --plan\` with the flags of
-your session prints the rules for just that.
+This page is made from the table that \`--plan\` shows (\`lib/session/plan/rights.ts\`). \`telepresence --plan\` with the
+flags of your session prints the rules for just that.
 
 These are the least Roles, in the namespace where it works. With \`--new-deployment\` (which is the default):
 

@@ -6,9 +6,9 @@
  *
  * @module
  */
-export { type AgentManifestOptions, type AgentManifestWanted, showAgentManifest } from "./agent_manifest.ts";
-export { imageFor } from "./image.ts";
-export { type ExposedPort, makePlan, type Operation, type Plan, type PlanOptions, type Wanted } from "./plan.ts";
+export { type AgentManifestOptions, type AgentManifestWanted, showAgentManifest } from "./proxy/agent_manifest.ts";
+export { imageFor } from "./proxy/image.ts";
+export { type ExposedPort, makePlan, type Operation, type Plan, type PlanOptions, type Wanted } from "./plan/plan.ts";
 export { guard, type GuardOptions } from "./safety/guardian.ts";
 export { GUARDIAN } from "./safety/safety.ts";
 export { recover, type RecoverOptions, type RecoverWanted } from "./safety/recover.ts";
@@ -19,7 +19,8 @@ export { doctor, type DoctorOptions, type DoctorWanted } from "./doctor/doctor.t
 export { type Finding, type State } from "./doctor/finding.ts";
 export { thisMachine } from "./doctor/this_machine.ts";
 export { type Machine } from "./doctor/machine_checks.ts";
-export { type Needs, optionalRights, type Right, rightsFor, rulesOf } from "./rights.ts";
-export { type Around, runSession } from "./session.ts";
+export { type Needs, optionalRights, type Right, rightsFor, rulesOf } from "./plan/rights.ts";
+export type { Around } from "./around.ts";
+export { runSession } from "./session.ts";
 export type { Teller } from "./teller.ts";
 export { type Original, WORKLOAD_KINDS, type WorkloadKind, type WorkloadName } from "./workload/original.ts";

@@ -4,96 +4,38 @@
  *
  * @module
  */
-import {
-  type Authorities,
-  authoritiesOf,
-  isNotFound,
-  type KubeClient,
-  loadKubeconfig,
-  openKubeClient,
-  type RuntimeAuthorities,
-} from "@/kube/mod.ts";
-import type { Log } from "@/log/mod.ts";
-import { type Child, type Launcher, placeLauncher } from "@/process/mod.ts";
+import { authoritiesOf, isNotFound, type KubeClient, loadKubeconfig, openKubeClient } from "@/kube/mod.ts";
+import { type Launcher, placeLauncher } from "@/process/mod.ts";
 import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
-import { abortable, messageOf, unfold, UserError } from "@/util/mod.ts";
+import { messageOf, UserError } from "@/util/mod.ts";
 import { openVolumes } from "@/volumes/mod.ts";
 import { tellAccount } from "./account.ts";
-import { announce } from "./announce.ts";
-import { chooseCapture } from "./choose_capture.ts";
-import { exposePorts } from "./expose.ts";
-import { forwardToPod } from "./forward.ts";
-import { imageFor } from "./image.ts";
-import { launch, prepareEnvironment, readContainer } from "./launch.ts";
-import { type Again, openLastingTunnel } from "./lasting_tunnel.ts";
-import { explainLoss } from "./loss.ts";
-import type { ExposedPort, Plan, Wanted } from "./plan.ts";
-import { prepare } from "./prepare.ts";
+import type { Around } from "./around.ts";
+import { exposePorts } from "./command/expose.ts";
+import { forwardToPod } from "./command/forward.ts";
+import { launch, prepareEnvironment, readContainer } from "./command/launch.ts";
+import { shareTerminal } from "./command/share_terminal.ts";
+import { untilEnd } from "./command/until_end.ts";
+import { chooseCapture } from "./method/choose_capture.ts";
+import { waysTo } from "./method/vpn_capture.ts";
+import { announce } from "./plan/announce.ts";
+import type { ExposedPort, Plan, Wanted } from "./plan/plan.ts";
+import { prepare } from "./plan/prepare.ts";
+import { showPlan } from "./plan/show_plan.ts";
+import { imageFor } from "./proxy/image.ts";
 import { type Journal, journalDirectory } from "./safety/journal.ts";
 import { healBefore, recoverInCluster } from "./safety/recover.ts";
 import { nameOfUser, openSafety } from "./safety/safety.ts";
 import { makeCleanUp } from "./safety/undo.ts";
-import { shareTerminal } from "./share_terminal.ts";
-import { showPlan } from "./show_plan.ts";
-import type { Teller } from "./teller.ts";
+import { tellLeft } from "./tell_left.ts";
 import { openRecordFile, startRecord } from "./traffic/record.ts";
 import { serveTraffic, trafficSocket } from "./traffic/serve_traffic.ts";
 import { type Traffic, watchTraffic } from "./traffic/traffic.ts";
-import { waysTo } from "./vpn_capture.ts";
+import { type Again, openLastingTunnel } from "./tunnel/lasting_tunnel.ts";
+import { explainLoss } from "./tunnel/loss.ts";
 import { acquireWorkload } from "./workload/acquire.ts";
 import { readImageEnvironment } from "./workload/image_environment.ts";
 import { takeOver, watchClaim } from "./workload/take_over.ts";
-
-/** What a session is given by the program around it. */
-export interface Around {
-  readonly log: Log;
-  /** Tells the user: `say` what must be known, `chat` what is good to know. */
-  readonly teller: Teller;
-  /** Ends the session early; its reason is what {@linkcode runSession} throws. Clean-up does not listen to it. */
-  readonly signal: AbortSignal;
-  readonly env: Readonly<Record<string, string>>;
-  readonly home: string;
-  /**
-   * Told whose authorities the API server's certificate may be of, before anything is asked of it; says whom the runtime
-   * trusts by itself from then on.
-   *
-   * @default {those that it trusts anyhow}
-   */
-  chooseAuthorities?(wanted: Authorities): RuntimeAuthorities;
-  /** Takes a getter of what would be left in the cluster if the process ended now. */
-  onLeftovers(names: () => readonly string[]): void;
-  readonly version: string;
-  /** The agent's program, one JavaScript file. */
-  readonly agentSource: string;
-  /** The agent's image where the user does not name another registry. */
-  readonly agentImage: string;
-  /** How this program is started again, as the guardian; without it a session has none. */
-  readonly self?: (args: readonly string[]) => readonly [string, ...string[]];
-  /** The user's terminal, as a path, for the guardian's words; undefined where there is none. */
-  readonly terminal?: string | undefined;
-  /** Writes what was asked for to the standard output. */
-  print(text: string): void;
-  /** Asks the user; undefined where nobody can answer. */
-  readonly ask?: (question: string) => Promise<boolean>;
-  /** The preload library for this machine, undefined where there is none. */
-  readonly shim: Uint8Array<ArrayBuffer> | undefined;
-  /** The launcher for this machine, where there is one: without it the command shares our process group. */
-  readonly launcher?: Uint8Array<ArrayBuffer> | undefined;
-  /** Gives the program that makes namespaces on this machine, undefined where there is none. */
-  readonly netns?: () => Promise<Uint8Array<ArrayBuffer> | undefined>;
-  /** How the API server is spoken to. @default {openKubeClient} */
-  readonly openKube?: typeof openKubeClient;
-  /** How long the proxy may take to run. @default {120 s} */
-  readonly readyMs?: number;
-  /** How long its agent may then take to answer. @default {30 s} */
-  readonly connectMs?: number;
-  /** How long the API server may take to answer a create. @default {30 s} */
-  readonly createMs?: number;
-  /** How long the clean-up may take. @default {10 s} */
-  readonly cleanUpMs?: number;
-  /** How long a session whose workload is taken over may take to say that it has heard. @default {10 s} */
-  readonly heardWithinMs?: number;
-}
 
 /**
  * Runs the user's command as if it were in a pod, and leaves the cluster as it was.
@@ -137,23 +79,6 @@ interface Life {
 
 /** What the user sees while the session goes. */
 const GIVING_BACK = "Giving back what the session has in the cluster";
-
-/** As Telepresence 1 did, a clean-up that failed is told, and does not change the exit code. */
-function tellLeft(error: unknown, { teller, log }: Around): void {
-  for (const failure of failuresIn(error)) {
-    teller.say(`Cleanup failed: ${messageOf(failure)}`);
-    if (failure instanceof Error) log.info(failure.stack ?? failure.message);
-    const hints = unfold(failure).flatMap((each) => each instanceof UserError ? each.hints : []);
-    for (const hint of new Set(hints)) teller.say(`Hint: ${hint}`);
-  }
-  teller.say("WARNING: Failures during cleanup. See above.");
-}
-
-/** The errors in one that only carries others, in the order in which they happened. */
-function failuresIn(error: unknown): unknown[] {
-  if (!(error instanceof SuppressedError)) return [error];
-  return [...failuresIn(error.suppressed), ...failuresIn(error.error)];
-}
 
 async function session(wanted: Wanted, around: Around, life: Life): Promise<void> {
   const { log, teller, signal } = around;
@@ -298,30 +223,6 @@ function listenersOf({ expose, fromPod }: Plan): ExposedPort[] {
   return [...expose, ...fromPod.map((port) => ({ host: port, pod: port, loopback: true }))];
 }
 
-/** Waits for the child; ends it when a signal comes or when what it depends on is lost. */
-async function untilEnd(
-  child: Child,
-  lost: Promise<unknown>[],
-  { signal, log, why }: Around & { why: (error: unknown) => Promise<UserError> },
-): Promise<number> {
-  // A dependency that ends in order says nothing: only a rejection is a loss.
-  const losses = lost.map((closed) => closed.then(() => new Promise<never>(() => {})));
-  try {
-    const { code } = await abortable(Promise.race([child.exit, ...losses]), signal);
-    return code;
-  } catch (error) {
-    const interrupted = signal.aborted;
-    log.info(interrupted ? "Ending the command" : `Lost what the command depends on: ${messageOf(error)}`);
-    if (interrupted) {
-      const { code, signal: by } = await child.end(signalFor(signal.reason, child));
-      if (by === null) return code; // the command chose its code itself
-      throw signal.reason;
-    }
-    const [loss] = await Promise.all([why(error), child.end("SIGTERM")]);
-    throw loss;
-  }
-}
-
 /** What `promise` gives; that the tunnel was lost meanwhile is told as that. */
 async function explained<T>(promise: Promise<T>, why: (error: unknown) => Promise<UserError>): Promise<T> {
   try {
@@ -334,16 +235,6 @@ async function explained<T>(promise: Promise<T>, why: (error: unknown) => Promis
 async function placeLauncherFor({ launcher, log, env }: Around): Promise<Launcher | undefined> {
   const directories = [env["XDG_RUNTIME_DIR"], env["TMPDIR"], "/tmp"].filter((directory) => directory !== undefined);
   return launcher && await placeLauncher(launcher, { directories, log });
-}
-
-/**
- * Which signal the command is to get: what we got. But Ctrl-C on a terminal goes to the whole foreground group, and a
- * command that shares ours has got it already: a second one would be a second wish.
- */
-function signalFor(reason: unknown, { hasOwnGroup }: Child): Deno.Signal | undefined {
-  const name = reason instanceof Error && "signal" in reason ? reason.signal : undefined;
-  if (name === "SIGINT") return !hasOwnGroup && Deno.stdin.isTerminal() ? undefined : "SIGINT";
-  return name === "SIGHUP" ? "SIGHUP" : "SIGTERM";
 }
 
 /** The API server's addresses: what is never proxied, so that kubectl works beside us and inside. */

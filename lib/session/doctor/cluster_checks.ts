@@ -10,8 +10,8 @@ import {
   pods,
 } from "@/kube/mod.ts";
 import { messageOf } from "@/util/mod.ts";
-import { proxyDeployment } from "../manifest.ts";
-import { makePlan } from "../plan.ts";
+import { proxyDeployment } from "../proxy/manifest.ts";
+import { makePlan } from "../plan/plan.ts";
 import { failed, type Finding, ok, problem, warning } from "./finding.ts";
 
 /** What the checks of a cluster are made with. */

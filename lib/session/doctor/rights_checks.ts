@@ -1,6 +1,6 @@
 import type { KubeClient } from "@/kube/mod.ts";
 import { messageOf } from "@/util/mod.ts";
-import { type Occasion, type Right, RIGHTS } from "../rights.ts";
+import { type Occasion, type Right, RIGHTS } from "../plan/rights.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 
 /** How many reviews are under way at a time: the server counts requests, and so does its patience. */

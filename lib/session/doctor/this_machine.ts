@@ -1,6 +1,6 @@
 import { runProgram } from "@/process/mod.ts";
 import { whyNoLiveMount } from "@/volumes/mod.ts";
-import { placesFor } from "../choose_capture.ts";
+import { placesFor } from "../method/choose_capture.ts";
 import type { Machine } from "./machine_checks.ts";
 
 /** The machine that we run on, with the programs that were built for it. */

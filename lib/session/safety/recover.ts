@@ -9,7 +9,7 @@ import { isMachineLeft, recoverMachine } from "@/capture/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { messageOf, UserError } from "@/util/mod.ts";
 import { SESSION_LABEL } from "../labels.ts";
-import type { Wanted } from "../plan.ts";
+import type { Wanted } from "../plan/plan.ts";
 import { CLAIM_LABEL, placeOfClaim } from "../workload/claim.ts";
 import { hasSteps, journalDirectory, readJournals, removeRecord, type StoredRecord } from "./journal.ts";
 import { isRunning } from "./process_identity.ts";

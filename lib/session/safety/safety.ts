@@ -1,6 +1,6 @@
 import type { ClusterConfig } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
-import type { Plan } from "../plan.ts";
+import type { Plan } from "../plan/plan.ts";
 import { messageOf } from "@/util/mod.ts";
 import { type Guardian, startGuardian } from "./guardian.ts";
 import { type Journal, journalDirectory, openJournal } from "./journal.ts";

@@ -15,15 +15,15 @@
  */
 import { configMaps, type Deployment, deployments, isForbidden, isNotFound, services } from "@/kube/mod.ts";
 import { deadline, messageOf, sleep } from "@/util/mod.ts";
-import { agentConfigMap, exposedService, type Manifest } from "../manifest.ts";
-import { acquireObject, type MakeOptions } from "../objects.ts";
-import type { Followed } from "../lasting_tunnel.ts";
-import type { Plan } from "../plan.ts";
+import { agentConfigMap, exposedService, type Manifest } from "../proxy/manifest.ts";
+import { acquireObject, type MakeOptions } from "../proxy/objects.ts";
+import type { Followed } from "../tunnel/lasting_tunnel.ts";
+import type { Plan } from "../plan/plan.ts";
 import { placeIn } from "../safety/journal.ts";
 import { type PlaceStep, titleOf } from "../safety/record.ts";
 import { undoStep } from "../safety/undo.ts";
-import { requireDeployment } from "../successor.ts";
-import { waitForProxy } from "../wait_for_proxy.ts";
+import { requireDeployment } from "../tunnel/successor.ts";
+import { waitForProxy } from "../proxy/wait_for_proxy.ts";
 import { waitUntilAway } from "./away.ts";
 import { acquireClaim, nameOfClaim } from "./claim.ts";
 import { displace } from "./displace.ts";

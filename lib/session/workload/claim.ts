@@ -12,8 +12,8 @@ import { type ConfigMap, configMaps, isAlreadyExists, isNotFound, type KubeClien
 import { unfold, UserError } from "@/util/mod.ts";
 import * as z from "zod/mini";
 import { SESSION_LABEL } from "../labels.ts";
-import type { Manifest } from "../manifest.ts";
-import { acquireObject, type MakeOptions } from "../objects.ts";
+import type { Manifest } from "../proxy/manifest.ts";
+import { acquireObject, type MakeOptions } from "../proxy/objects.ts";
 import { type PlaceStep, placeText, type SessionRecord } from "../safety/record.ts";
 import type { WorkloadName } from "./original.ts";
 

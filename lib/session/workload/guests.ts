@@ -9,7 +9,7 @@ import type { Log } from "@/log/mod.ts";
 import { openPod, type PodSession } from "@/pod/mod.ts";
 import { greetAgent } from "@/transport/mod.ts";
 import { deadline, UserError } from "@/util/mod.ts";
-import { joinCommand } from "../manifest.ts";
+import { joinCommand } from "../proxy/manifest.ts";
 import { type Existing, PROXY_LABEL, readExisting } from "./existing.ts";
 
 /** How long one proxy may take to answer: who asks for the status does not wait for a node that is away. */

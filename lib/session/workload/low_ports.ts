@@ -1,5 +1,5 @@
 import { UserError } from "@/util/mod.ts";
-import type { Plan } from "../plan.ts";
+import type { Plan } from "../plan/plan.ts";
 import type { Original } from "./original.ts";
 import type { Identity } from "./proxy_template.ts";
 

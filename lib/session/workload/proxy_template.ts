@@ -13,7 +13,7 @@
 import { KEPT_PREFIX, SOURCE_MARK } from "@/env/mod.ts";
 import type { Container, PodSpec, PodTemplate } from "@/kube/mod.ts";
 import { SMALL_HEAP_VARIABLES } from "@/util/mod.ts";
-import type { Plan } from "../plan.ts";
+import type { Plan } from "../plan/plan.ts";
 import { lowPortsOf } from "./low_ports.ts";
 import type { Original } from "./original.ts";
 

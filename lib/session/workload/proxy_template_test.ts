@@ -1,5 +1,5 @@
 import { deepStrictEqual as equals, ok } from "node:assert/strict";
-import { makePlan, mergeAutomatic, type Plan, type Wanted } from "../plan.ts";
+import { makePlan, mergeAutomatic, type Plan, type Wanted } from "../plan/plan.ts";
 import { originalWith } from "./_test_original.ts";
 import type { Original } from "./original.ts";
 import { proxyTemplate, renameRuntimeVariables } from "./proxy_template.ts";

@@ -20,7 +20,7 @@ import {
 } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { messageOf, sleep } from "@/util/mod.ts";
-import type { ExposedPort, Plan } from "../plan.ts";
+import type { ExposedPort, Plan } from "../plan/plan.ts";
 import type { PlaceStep } from "../safety/record.ts";
 import type { Original } from "./original.ts";
 import { heldBackLabels } from "./proxy_template.ts";

@@ -1,8 +1,8 @@
 import type { Prepared } from "./prepare.ts";
 import { rightsFor, rulesOf } from "./rights.ts";
-import { nameOfClaim } from "./workload/claim.ts";
-import type { Original } from "./workload/original.ts";
-import { heldBackLabels } from "./workload/proxy_template.ts";
+import { nameOfClaim } from "../workload/claim.ts";
+import type { Original } from "../workload/original.ts";
+import { heldBackLabels } from "../workload/proxy_template.ts";
 
 /** Prints what a session would do. @returns the exit code */
 export function showPlan(prepared: Prepared, form: "text" | "json", print: (text: string) => void): number {

@@ -11,9 +11,9 @@
 import { exportPrivateKey, makeSessionKey } from "@/transport/mod.ts";
 import { dump } from "js-yaml";
 import { agentCommand, agentPodSpec, type Manifest, portName } from "./manifest.ts";
-import { NEW_CONTAINER } from "./plan.ts";
-import { FIRST_HIGH } from "./workload/low_ports.ts";
-import { KEY_FIELD, nameOfKeySecret, PROXY_LABEL } from "./workload/existing.ts";
+import { NEW_CONTAINER } from "../plan/plan.ts";
+import { FIRST_HIGH } from "../workload/low_ports.ts";
+import { KEY_FIELD, nameOfKeySecret, PROXY_LABEL } from "../workload/existing.ts";
 
 /** What is to be installed. */
 export interface AgentManifestWanted {

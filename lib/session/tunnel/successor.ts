@@ -1,6 +1,6 @@
 import { type Deployment, deployments, isNotFound, type KubeClient, type Pod, podState } from "@/kube/mod.ts";
 import { UserError } from "@/util/mod.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "../plan/plan.ts";
 import type { AgentRun } from "./pod_loss.ts";
 
 /**

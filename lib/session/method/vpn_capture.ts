@@ -13,7 +13,7 @@ import type { ClusterConfig, KubeClient } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
 import { findClusterRanges, followServices } from "./cluster_ranges.ts";
-import type { Wanted } from "./plan.ts";
+import type { Wanted } from "../plan/plan.ts";
 
 /** What preparing needs. */
 export interface VpnPreparation {

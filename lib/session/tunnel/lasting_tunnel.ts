@@ -8,7 +8,7 @@
 import { messageOf, sleep, UserError } from "@/util/mod.ts";
 import { type LinkedPod, openLastingPod } from "@/pod/mod.ts";
 import { openTunnel, type Tunnel, type TunnelOptions } from "./open_tunnel.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "../plan/plan.ts";
 import { type AgentRun, findLoss } from "./pod_loss.ts";
 
 /** The cluster tells what became of a pod a moment after its connections are gone. */

@@ -1,5 +1,5 @@
 import { type Deployment, lastEnd, type Pod, podState } from "@/kube/mod.ts";
-import { NEW_CONTAINER } from "./plan.ts";
+import { NEW_CONTAINER } from "../plan/plan.ts";
 
 /** How far the proxy is, judged from what the API tells of it. */
 export type ProxyState =

@@ -12,7 +12,7 @@ import {
 } from "@/capture/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
 import { UserError } from "@/util/mod.ts";
-import type { Around } from "./session.ts";
+import type { Around } from "../around.ts";
 import { prepareVpn, type VpnPreparation } from "./vpn_capture.ts";
 
 /** What a session tells its method. */

@@ -10,10 +10,10 @@ import {
 import type { Log } from "@/log/mod.ts";
 import { deadline, UserError } from "@/util/mod.ts";
 import type { Manifest } from "./manifest.ts";
-import type { Teller } from "./teller.ts";
-import type { Journal } from "./safety/journal.ts";
-import { type DeleteStep, titleOf } from "./safety/record.ts";
-import { type CleanUp, undoStep } from "./safety/undo.ts";
+import type { Teller } from "../teller.ts";
+import type { Journal } from "../safety/journal.ts";
+import { type DeleteStep, titleOf } from "../safety/record.ts";
+import { type CleanUp, undoStep } from "../safety/undo.ts";
 
 /** How long a create may take, whatever else happens: it is not broken off, so that we know what there is. */
 const CREATE_MS = 30_000;

@@ -14,9 +14,9 @@ import type { Pod } from "@/pod/mod.ts";
 import { type Child, startChild } from "@/process/mod.ts";
 import { sleep, UserError } from "@/util/mod.ts";
 import type { Volumes } from "@/volumes/mod.ts";
-import { AGENT_VARIABLES } from "./manifest.ts";
-import type { Plan, Wanted } from "./plan.ts";
-import { AGENT_MOUNT, WORK_MOUNT } from "./workload/proxy_template.ts";
+import { AGENT_VARIABLES } from "../proxy/manifest.ts";
+import type { Plan, Wanted } from "../plan/plan.ts";
+import { AGENT_MOUNT, WORK_MOUNT } from "../workload/proxy_template.ts";
 
 /** What the agent's container is made of, as far as it concerns the user's command. */
 export interface ContainerFacts extends TemplateEnvironment {

@@ -12,11 +12,11 @@ import {
 } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { deadline, messageOf, sleep, UserError } from "@/util/mod.ts";
-import type { Plan } from "./plan.ts";
-import type { AgentRun } from "./pod_loss.ts";
+import type { Plan } from "../plan/plan.ts";
+import type { AgentRun } from "../tunnel/pod_loss.ts";
 import { type FailureCause, judgeProxy, type ProxyState } from "./proxy_state.ts";
-import { asSuccessor, whyNoPodComes } from "./successor.ts";
-import type { Teller } from "./teller.ts";
+import { asSuccessor, whyNoPodComes } from "../tunnel/successor.ts";
+import type { Teller } from "../teller.ts";
 
 /** As Telepresence 1. */
 const READY_MS = 120_000;

@@ -1,9 +1,9 @@
 import { isNotFound, type KubeClient, type Pod, pods } from "@/kube/mod.ts";
 import { deadline, sleep, UserError } from "@/util/mod.ts";
-import type { Plan } from "./plan.ts";
-import { judgeProxy } from "./proxy_state.ts";
-import { failure } from "./wait_for_proxy.ts";
-import { TakenOver } from "./workload/take_over.ts";
+import type { Plan } from "../plan/plan.ts";
+import { judgeProxy } from "../proxy/proxy_state.ts";
+import { failure } from "../proxy/wait_for_proxy.ts";
+import { TakenOver } from "../workload/take_over.ts";
 
 /** The kubelet tells what became of a container a moment after its connections are gone. */
 const TOLD_WITHIN_MS = 1_500;

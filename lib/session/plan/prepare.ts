@@ -1,15 +1,21 @@
 import { configMaps, deployments, type KubeClient, serviceAccounts, services } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
-import { agentConfigMap, exposedService, type Manifest, proxyDeployment, swappedDeployment } from "./manifest.ts";
-import { allPass, requireCreatable } from "./objects.ts";
+import {
+  agentConfigMap,
+  exposedService,
+  type Manifest,
+  proxyDeployment,
+  swappedDeployment,
+} from "../proxy/manifest.ts";
+import { allPass, requireCreatable } from "../proxy/objects.ts";
 import { makePlan, type Plan, type Wanted } from "./plan.ts";
-import { requireUnclaimed } from "./workload/claim.ts";
-import { readExisting } from "./workload/existing.ts";
-import { readFacts, whyOriginalFirst } from "./workload/first.ts";
-import { readIdentity } from "./workload/identity.ts";
-import { tellKeepers } from "./workload/keepers.ts";
-import { requireBindable } from "./workload/low_ports.ts";
-import { type Original, readOriginal, resourceOf } from "./workload/original.ts";
+import { requireUnclaimed } from "../workload/claim.ts";
+import { readExisting } from "../workload/existing.ts";
+import { readFacts, whyOriginalFirst } from "../workload/first.ts";
+import { readIdentity } from "../workload/identity.ts";
+import { tellKeepers } from "../workload/keepers.ts";
+import { requireBindable } from "../workload/low_ports.ts";
+import { type Original, readOriginal, resourceOf } from "../workload/original.ts";
 
 /** What is asked before anything is changed. */
 export interface PrepareOptions {

@@ -2,7 +2,7 @@ import type { Log } from "@/log/mod.ts";
 import { DialError, type Pod, type PodConnection, type PodListener, type PodSession } from "@/pod/mod.ts";
 import { LinkLost } from "@/transport/mod.ts";
 import { closeQuietly, type Duplex, messageOf, splice, UserError } from "@/util/mod.ts";
-import type { ExposedPort } from "./plan.ts";
+import type { ExposedPort } from "../plan/plan.ts";
 
 /** What exposing needs. */
 export interface ExposeOptions {

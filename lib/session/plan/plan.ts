@@ -1,9 +1,9 @@
 import type { MethodName } from "@/capture/mod.ts";
 import type { EnvironmentChanges, EnvironmentFiles } from "@/env/mod.ts";
 import type { VolumesWanted } from "@/volumes/mod.ts";
-import { SESSION_LABEL } from "./labels.ts";
-import type { Existing } from "./workload/existing.ts";
-import type { Original, WorkloadName } from "./workload/original.ts";
+import { SESSION_LABEL } from "../labels.ts";
+import type { Existing } from "../workload/existing.ts";
+import type { Original, WorkloadName } from "../workload/original.ts";
 
 /** What the user wants, exact and whole: the flags as far as a session is concerned. */
 export interface Wanted {

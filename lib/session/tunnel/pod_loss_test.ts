@@ -1,6 +1,6 @@
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { type Pod, pods } from "@/kube/mod.ts";
-import { NEW_CONTAINER } from "./plan.ts";
+import { NEW_CONTAINER } from "../plan/plan.ts";
 import { describeLoss } from "./pod_loss.ts";
 
 const RUN = {

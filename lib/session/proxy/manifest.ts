@@ -4,11 +4,11 @@
  * @module
  */
 import { SMALL_HEAP_VARIABLES } from "@/util/mod.ts";
-import { SESSION_LABEL } from "./labels.ts";
-import type { Plan } from "./plan.ts";
-import { lowPortsOf } from "./workload/low_ports.ts";
-import type { Original } from "./workload/original.ts";
-import { AGENT_MOUNT, AGENT_RESOURCES, type Identity, proxyTemplate, RESTRICTED } from "./workload/proxy_template.ts";
+import { SESSION_LABEL } from "../labels.ts";
+import type { Plan } from "../plan/plan.ts";
+import { lowPortsOf } from "../workload/low_ports.ts";
+import type { Original } from "../workload/original.ts";
+import { AGENT_MOUNT, AGENT_RESOURCES, type Identity, proxyTemplate, RESTRICTED } from "../workload/proxy_template.ts";
 
 /**
  * Variables of the agent's own runtime: its cache goes where it can be written, as the root file system is read-only, and

@@ -12,12 +12,12 @@ import {
 } from "@/transport/mod.ts";
 import { deadline, type Duplex, messageOf, sleep, UserError } from "@/util/mod.ts";
 import { podDeleted } from "./loss.ts";
-import { joinCommand } from "./manifest.ts";
-import type { Plan } from "./plan.ts";
+import { joinCommand } from "../proxy/manifest.ts";
+import type { Plan } from "../plan/plan.ts";
 import { type AgentRun, findAgentRun, findLoss } from "./pod_loss.ts";
-import { judgeProxy } from "./proxy_state.ts";
+import { judgeProxy } from "../proxy/proxy_state.ts";
 import { asSuccessor } from "./successor.ts";
-import { failure, lastLines } from "./wait_for_proxy.ts";
+import { failure, lastLines } from "../proxy/wait_for_proxy.ts";
 
 /** How long an agent whose container runs may take to listen. */
 const CONNECT_MS = 30_000;

@@ -1,6 +1,6 @@
 import { deepStrictEqual as equals, ok } from "node:assert/strict";
 import { agentConfigMap, exposedService, proxyDeployment } from "./manifest.ts";
-import { makePlan, type Wanted } from "./plan.ts";
+import { makePlan, type Wanted } from "../plan/plan.ts";
 
 const WANTED: Wanted = {
   operation: { kind: "new", name: "web" },

@@ -1,7 +1,7 @@
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { deployments, type Pod, pods } from "@/kube/mod.ts";
 import type { AgentRun } from "./pod_loss.ts";
-import { judgeProxy } from "./proxy_state.ts";
+import { judgeProxy } from "../proxy/proxy_state.ts";
 import { asSuccessor, whyNoPodComes } from "./successor.ts";
 
 const PAST: AgentRun = { namespace: "shop", pod: "web-1", container: "agent", uid: "u1", containerId: "c1" };

@@ -1,5 +1,5 @@
 import type { Prepared } from "./prepare.ts";
-import type { Teller } from "./teller.ts";
+import type { Teller } from "../teller.ts";
 
 /** Tells what is about to be done, in the words of Telepresence 1 where it had some. */
 export function announce(
