@@ -14,8 +14,15 @@ import { buildLoad, delayCluster, lines, type Load, median, PORT, print, PROGRAM
 import { openSsh, type Ssh } from "./ssh.ts";
 
 const ROUNDS = Number(Deno.env.get("ROUNDS") ?? 3);
+/** Which metrics are wanted, by their names; all by default. */
+const ONLY = Deno.env.get("ONLY")?.split(",");
+/** At which round trips, in milliseconds, of delayed bytes. */
+const RTTS = (Deno.env.get("RTTS") ?? "0,20").split(",").filter((rtt) => !rtt.endsWith("p")).map(Number);
+/** Other builds of ours beside this one, to see what a change does: the paths of their programs. */
+const BESIDE = (Deno.env.get("BESIDE") || undefined)?.split(",") ?? [];
 const MEGABYTES = 200;
 const ENTRIES = 5_000;
+const SMALL_FILES = 200;
 const NAMESPACE = `bench-${crypto.randomUUID().slice(0, 8)}`;
 
 const { kubeconfig } = await ensureCluster();
@@ -27,27 +34,29 @@ try {
   await kube.create(namespaces, { metadata: { name: NAMESPACE } });
   while ((await kube.list(serviceAccounts, { namespace: NAMESPACE })).items.length === 0) await sleep(100);
   const address = await startPod(kube, load, { namespace: NAMESPACE, name: "load" });
-  await makeWorkload();
-  await measureAt(0, kubeconfig, address, load);
-  using far = await delayCluster(config, { kubeconfig, rttMs: 20, directory });
-  await measureAt(20, far.kubeconfig, address, load);
+  for (const nth of [PROGRAM, ...BESIDE].keys()) await makeWorkload(`files-${nth}`);
+  for (const rttMs of RTTS) {
+    using far = rttMs > 0 ? await delayCluster(config, { kubeconfig, rttMs, directory }) : undefined;
+    await measureAt(rttMs, far?.kubeconfig ?? kubeconfig, address, load);
+  }
 } finally {
   await kube.delete(namespaces, { name: NAMESPACE }).catch(() => {});
   await Deno.remove(directory, { recursive: true });
 }
 
-/** A Deployment with an emptyDir, in which there is a directory of many entries. */
-async function makeWorkload(): Promise<void> {
-  const labels = { app: "files" };
-  const many =
-    `mkdir -p /data/many && cd /data/many && i=0; while [ $i -lt ${ENTRIES} ]; do : >entry-$i; i=$((i+1)); done`;
+/** A Deployment with an emptyDir, in which there are a directory of many entries and one of small files. */
+async function makeWorkload(name: string): Promise<void> {
+  const labels = { app: name };
+  const many = `mkdir -p /data/many /data/small && cd /data/many
+    i=0; while [ $i -lt ${ENTRIES} ]; do : >entry-$i; i=$((i+1)); done
+    cd /data/small; i=0; while [ $i -lt ${SMALL_FILES} ]; do seq 200 >file-$i; i=$((i+1)); done`;
   const container = {
     image: "tools:1",
     imagePullPolicy: "Never",
     volumeMounts: [{ name: "data", mountPath: "/data" }],
   };
   await kube.create(deployments, {
-    metadata: { name: "files", namespace: NAMESPACE },
+    metadata: { name, namespace: NAMESPACE },
     spec: {
       selector: { matchLabels: labels },
       template: {
@@ -71,44 +80,78 @@ interface Metric {
 }
 
 async function measureAt(rttMs: number, path: string, address: string, load: Load): Promise<void> {
-  await using session = openSession(path);
-  await using ssh = await openSsh(kube, { kubeconfig: path, namespace: NAMESPACE, directory }).catch(noSsh);
+  await using stack = new AsyncDisposableStack();
+  const ways = [PROGRAM, ...BESIDE].map((program, nth) => {
+    return {
+      name: nth === 0 ? "the mount" : `beside ${nth}`,
+      ...stack.use(openSession(program, `files-${nth}`, path)),
+    };
+  });
+  const wantsSsh = ONLY === undefined || ONLY.includes("ssh");
+  const ssh = wantsSsh
+    ? await openSsh(kube, { kubeconfig: path, namespace: NAMESPACE, directory }).catch(noSsh)
+    : undefined;
+  stack.use(ssh);
   await Deno.writeFile(`${directory}/f`, new Uint8Array(MEGABYTES * 1024 * 1024));
-  const dd = (words: string) => `dd bs=1M ${words} 2>&1 | sed -n 's/.* \\([0-9.e+-]*\\) s,.*/\\1/p'`;
-  const data = "$TELEPRESENCE_ROOT/data";
-  const metrics: readonly Metric[] = [
-    { name: "write", script: dd(`if=/dev/zero of=${data}/f count=${MEGABYTES} conv=fsync`) },
-    { name: "up", script: `${load.dynamic} up ${address} ${PORT} ${MEGABYTES}` },
-    { name: "read", script: dd(`if=${data}/f of=/dev/null`) },
-    { name: "down", script: `${load.dynamic} down ${address} ${PORT} ${MEGABYTES}` },
-    {
-      name: "list",
-      script: `sleep 4; s=$(date +%s%N); ls -l ${data}/many | wc -l >&2; e=$(date +%s%N); echo $((e-s))`,
-    },
-  ];
+  for (const way of ways) await way.measure(`head -c ${MEGABYTES}M /dev/zero >$TELEPRESENCE_ROOT/data/f`);
   const taken = new Map<string, number[]>();
+  const take = (name: string, number: number) => taken.set(name, [...taken.get(name) ?? [], number]);
   for (let round = 0; round < ROUNDS; round++) {
-    const take = (name: string, number: number) => taken.set(name, [...taken.get(name) ?? [], number]);
-    for (const { name, script } of metrics) take(name, await session.measure(script));
+    for (const { name, script } of metricsOf(address, load)) {
+      if (ONLY !== undefined && !ONLY.includes(name)) continue;
+      for (const way of name === "up" || name === "down" ? ways.slice(0, 1) : ways) {
+        take(`${way.name} ${name}`, await way.measure(script));
+      }
+    }
     if (ssh === undefined) continue;
-    take("put", await ssh.seconds(`put ${directory}/f /data/f`));
-    take("get", await ssh.seconds(`get /data/f ${directory}/f`));
+    take("ssh write", await ssh.seconds(`put ${directory}/f /data/f`));
+    take("ssh read", await ssh.seconds(`get /data/f ${directory}/f`));
   }
-  const of = (name: string) => median(taken.get(name) ?? []);
-  const rate = (name: string) => MEGABYTES * 1.048576 / of(name);
+  const of = (way: string, name: string) => median(taken.get(`${way} ${name}`) ?? []);
+  const rate = (way: string, name: string) => MEGABYTES * 1.048576 / of(way, name);
+  const [ours = "", ...beside] = ways.map(({ name }) => name);
+  const wanted = (name: string) => ONLY === undefined || ONLY.includes(name);
+  const row = (name: string, title: string, shown: (way: string) => number, own?: number, ssh?: number) => {
+    if (!wanted(name)) return [];
+    const ratio = own === undefined ? undefined : shown(ours) / own;
+    const cells = [shown(ours), own, ratio, ...beside.map(shown), ssh];
+    return [`| ${title} | ${cells.map((cell) => cell === undefined ? "" : show(cell)).join(" | ")} |`];
+  };
+  const rates = (name: string, title: string, own: string) => {
+    const yardstick = ssh === undefined || name === "read128" ? undefined : rate("ssh", name);
+    const beside = wanted(own) ? of(ours, own) : undefined;
+    return row(name, `${title} ${MEGABYTES} MB, MB/s`, (way) => rate(way, name), beside, yardstick);
+  };
+  const columns = [ours, "the session's own connection", "ratio", ...beside, "sftp by ssh over kubectl port-forward"];
   const load1 = Deno.loadavg()[0]?.toFixed(1);
   await print([
     `\n### ${rttMs} ms${rttMs > 0 ? " of round trip, bytes delayed" : ""}, load average ${load1}, ${ROUNDS} rounds\n`,
-    "| | the mount | the session's own connection | ratio | sftp by ssh over kubectl port-forward |",
-    "| --- | --- | --- | --- | --- |",
-    `| write ${MEGABYTES} MB, MB/s | ${show(rate("write"))} | ${show(of("up"))} | ${show(rate("write") / of("up"))} | ${
-      show(rate("put"))
-    } |`,
-    `| read ${MEGABYTES} MB, MB/s | ${show(rate("read"))} | ${show(of("down"))} | ${
-      show(rate("read") / of("down"))
-    } | ${show(rate("get"))} |`,
-    `| ls -l of ${ENTRIES} entries, s | ${show(of("list") / 1e9)} | | | |`,
+    `| | ${columns.join(" | ")} |`,
+    `|${" --- |".repeat(columns.length + 1)}`,
+    ...rates("write", "write", "up"),
+    ...rates("read", "read", "down"),
+    ...rates("read128", "read, the kernel asking for 128 KiB,", "down"),
+    ...row("list", `ls -l of ${ENTRIES} entries, s`, (way) => of(way, "list") / 1e9),
+    ...row("small", `cat of ${SMALL_FILES} files of a directory, s`, (way) => of(way, "small") / 1e9),
   ].join("\n"));
+}
+
+/** What is measured; the two kinds of reading differ in what only root may tell the kernel. */
+function metricsOf(address: string, load: Load): readonly Metric[] {
+  const data = "$TELEPRESENCE_ROOT/data";
+  const dd = (words: string) => `dd bs=1M ${words} 2>&1 | sed -n 's/.* \\([0-9.e+-]*\\) s,.*/\\1/p'`;
+  const timed = (script: string) => `sleep 4; s=$(date +%s%N); ${script} >/dev/null; e=$(date +%s%N); echo $((e-s))`;
+  const ahead = `/sys/class/bdi/$(mountpoint -d $TELEPRESENCE_ROOT)/read_ahead_kb`;
+  const read = dd(`if=${data}/f of=/dev/null`);
+  return [
+    { name: "write", script: dd(`if=/dev/zero of=${data}/f count=${MEGABYTES} conv=fsync`) },
+    { name: "up", script: `${load.dynamic} up ${address} ${PORT} ${MEGABYTES}` },
+    { name: "read", script: read },
+    { name: "down", script: `${load.dynamic} down ${address} ${PORT} ${MEGABYTES}` },
+    { name: "read128", script: `k=$(cat ${ahead}); echo 128 >${ahead}; ${read}; echo $k >${ahead}` },
+    { name: "list", script: timed(`ls -l ${data}/many`) },
+    { name: "small", script: timed(`cat ${data}/small/*`) },
+  ];
 }
 
 /** Where there is no Debian to take an sshd from, its column says "failed", and a line why. */
@@ -117,11 +160,15 @@ async function noSsh(error: unknown): Promise<Ssh | undefined> {
   return undefined;
 }
 
-/** A session in the Deployment's place: its shell takes a script and prints a number. */
-function openSession(path: string): AsyncDisposable & { measure(script: string): Promise<number> } {
-  const child = new Deno.Command(PROGRAM, {
+/** A session in a Deployment's place: its shell takes a script and prints a number. */
+function openSession(
+  program: string,
+  deployment: string,
+  path: string,
+): AsyncDisposable & { measure(script: string): Promise<number> } {
+  const child = new Deno.Command(program, {
     args: [
-      ...["--logfile", `${directory}/telepresence.log`, "--namespace", NAMESPACE, "--swap-deployment", "files"],
+      ...["--logfile", `${directory}/${deployment}.log`, "--namespace", NAMESPACE, "--swap-deployment", deployment],
       ...["--method", "inject-tcp", "--run", "sh"],
     ],
     env: { KUBECONFIG: path },
@@ -133,7 +180,7 @@ function openSession(path: string): AsyncDisposable & { measure(script: string):
   const answers = lines(child.stdout);
   return {
     async measure(script) {
-      await stdin.write(new TextEncoder().encode(`{ ${script}; } || echo failed\n`));
+      await stdin.write(new TextEncoder().encode(`said=$(${script}); echo "\${said:-failed}"\n`));
       return Number((await answers.next()).value ?? "");
     },
     async [Symbol.asyncDispose]() {
