@@ -279,7 +279,11 @@ export class PacketWriter {
 
   /** Writes a string. */
   bytes(bytes: Uint8Array): this {
-    this.uint32(bytes.length);
+    return this.uint32(bytes.length).raw(bytes);
+  }
+
+  /** Writes bytes as they are: fields of another packet, or the content of a string whose length is written. */
+  raw(bytes: Uint8Array): this {
     const at = this.#room(bytes.length);
     this.#bytes.set(bytes, at);
     return this;

@@ -2,7 +2,8 @@
  * A live mount of the pod's volumes: `sshfs` as the file system, its pipes joined to a stream of the tunnel.
  *
  * Theory of operation. `sshfs -o passive` speaks SFTP over its standard input and output instead of starting ssh; the
- * agent is the server. Who reads a file asks the kernel, which asks sshfs, which asks through us: so **we must never
+ * agent is the server, and this process, through which all of it goes, asks ahead where a file is read from front to back
+ * (`read_ahead.md`). Who reads a file asks the kernel, which asks sshfs, which asks through us: so **we must never
  * touch the mount with a call that blocks this process**, or it waits for itself. (Calls of the file system that are
  * awaited are made on other threads.)
  *
@@ -22,6 +23,7 @@ import { type Filter, runProgram, startFilter } from "@/process/mod.ts";
 import { closeQuietly, deadline, type Duplex, messageOf, sleep, splice, UserError } from "@/util/mod.ts";
 import { startMountGuardian } from "./guardian.ts";
 import { isMounted, mountTable } from "./mount_table.ts";
+import { readAhead } from "./read_ahead_stream.ts";
 
 /** How long sshfs may take to have mounted. */
 const MOUNT_MS = 10_000;
@@ -85,7 +87,7 @@ export async function mountLive(pod: Pod, mounts: readonly string[], options: Li
   stack.use(startMountGuardian(path, made, log)); // before there is something to guard
   const sshfs = stack.use(startFilter(["sshfs", "-f", `${title}:/`, path, "-o", await mountOptions()], { log }));
   let broken: unknown;
-  const joint = splice(sshfs.duplex, heard(duplex, (error) => broken ??= error));
+  const joint = splice(sshfs.duplex, readAhead(heard(duplex, (error) => broken ??= error)));
   stack.defer(async () => {
     await unmount(path, log);
     closeQuietly(sshfs.duplex); // where the mount is still in use, sshfs does not end by itself

@@ -4,6 +4,7 @@
  * @module
  */
 import { deepStrictEqual as equals } from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { listenForHosts } from "@/agent/mod.ts";
 import { silentLog } from "@/log/mod.ts";
 import { openPod, type Pod } from "@/pod/mod.ts";
@@ -29,48 +30,77 @@ export interface Mounted {
   readonly beside: string;
 }
 
+/** How a test's directory is mounted. */
+export interface MountOptions {
+  /** Where, by a place for it. @default {a temporary directory} */
+  readonly at?: (beside: string) => VolumesWanted["at"];
+  /** How long the path to the pod is. @default {0} */
+  readonly rttMs?: number;
+}
+
 /** A test with a mount, after which nothing may be mounted; skipped, by name, where there can be none. */
 export function mountTest(
   name: string,
   body: (mounted: Mounted, t: Deno.TestContext) => Promise<void>,
-  at: (beside: string) => VolumesWanted["at"] = () => ({ kind: "temporary" }),
+  options: MountOptions = {},
 ): void {
-  Deno.test({
-    name,
-    ignore: lacking !== undefined,
-    async fn(t) {
-      const beside = await Deno.realPath(await Deno.makeTempDir({ prefix: "telepresence-machine-" }));
-      const before = await fuseMounts();
-      try {
-        const local = `${beside}/data`;
-        await Deno.mkdir(local);
-        await withPod(async (pod) => {
-          await using volumes = await openVolumes(pod, [local], { at: at(beside), mode: "live" }, {
-            title: "test",
-            say: (line) => {
-              throw new Error(line);
-            },
-            log: silentLog,
-            signal: new AbortController().signal,
-          });
-          await body({ local, mount: `${volumes.root}${local}`, volumes, pod, beside }, t);
-        });
-        equals(await fuseMounts(), before);
-      } finally {
-        await Deno.remove(beside, { recursive: true });
-      }
-    },
-  });
+  Deno.test({ name, ignore: lacking !== undefined, fn: (t) => withMount((mounted) => body(mounted, t), options) });
 }
 
-/** Runs `body` with a pod whose agent is the real one, in this process, over TCP on loopback. */
-export async function withPod(body: (pod: Pod) => Promise<void>): Promise<void> {
+/** Runs `body` with a mount. @throws when something is still mounted afterwards */
+export async function withMount(
+  body: (mounted: Mounted) => Promise<void>,
+  { at = () => ({ kind: "temporary" }), rttMs = 0 }: MountOptions = {},
+): Promise<void> {
+  const beside = await Deno.realPath(await Deno.makeTempDir({ prefix: "telepresence-machine-" }));
+  const before = await fuseMounts();
+  try {
+    const local = `${beside}/data`;
+    await Deno.mkdir(local);
+    await withPod(async (pod) => {
+      await using volumes = await openVolumes(pod, [local], { at: at(beside), mode: "live" }, {
+        title: "test",
+        say: (line) => {
+          throw new Error(line);
+        },
+        log: silentLog,
+        signal: new AbortController().signal,
+      });
+      await body({ local, mount: `${volumes.root}${local}`, volumes, pod, beside });
+    }, { rttMs });
+    equals(await fuseMounts(), before);
+  } finally {
+    await Deno.remove(beside, { recursive: true });
+  }
+}
+
+/**
+ * Runs `body` with a pod whose agent is the real one, in this process, over TCP on loopback; with a round trip on a path
+ * that is as long.
+ */
+export async function withPod(body: (pod: Pod) => Promise<void>, { rttMs = 0 } = {}): Promise<void> {
   const { privateKey, publicKey } = await makeSessionKey();
   await using agent = listenForHosts(0, { publicKey, version: "1", environment: {} });
-  const carrier = await Deno.connect({ hostname: "127.0.0.1", port: agent.port });
+  await using path = rttMs > 0 ? await openDelayLine(agent.port, rttMs) : undefined;
+  const carrier = await Deno.connect({ hostname: "127.0.0.1", port: path?.port ?? agent.port });
   await greetAgent(carrier, privateKey, { version: "1" });
   await using pod = openPod(carrier);
   await body(pod);
+}
+
+async function openDelayLine(port: number, rttMs: number): Promise<AsyncDisposable & { readonly port: number }> {
+  const program = fileURLToPath(new URL("../bench/delay_line.ts", import.meta.url));
+  const args = ["run", "--allow-net", "--no-check", "--quiet", program, "127.0.0.1", `${port}`, `${rttMs / 2}`];
+  const child = new Deno.Command(Deno.execPath(), { args, stdin: "null", stdout: "piped" }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  return {
+    port: Number((await reader.read()).value),
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await child.status;
+      await reader.cancel();
+    },
+  };
 }
 
 /**

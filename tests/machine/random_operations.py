@@ -1,9 +1,9 @@
-"""Random operations on one file, each checked against the same in memory: FILE SEED COUNT."""
+"""Random operations on one file, each checked against the same in memory: FILE SEED COUNT [LARGEST]."""
 import mmap, os, random, sys
 
 path, seed, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 chance = random.Random(seed)
-LIMIT = 300_000
+LIMIT = int(sys.argv[4]) if len(sys.argv) > 4 else 300_000
 want = bytearray()
 fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
@@ -61,13 +61,34 @@ def reopen():
     fd = os.open(path, os.O_RDWR)
 
 
+def forget():
+    """Has the kernel ask the file system for what it holds."""
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def scan():
+    """From front to back in even steps, as `cat` does, by a handle of its own; now and then the file is written meanwhile."""
+    forget()
+    other = os.open(path, os.O_RDONLY)
+    at, step = chance.choice([0, chance.randrange(len(want) + 1)]), chance.choice([4096, 65536, 300_000])
+    while at < len(want):
+        expected = bytes(want[at:at + step])
+        got = os.pread(other, step, at)
+        assert got == expected, f"scan by {step} at {at}: got {len(got)} bytes, wanted {len(expected)}"
+        at += step
+        if chance.random() < 0.03:
+            chance.choice([write, truncate, forget])()
+    os.close(other)
+
+
 def check():
     assert os.fstat(fd).st_size == len(want), f"size {os.fstat(fd).st_size}, wanted {len(want)}"
 
 
 for number in range(count):
-    act = chance.choices([write, read, truncate, map_and_write, map_and_read, reopen, check, lambda: os.fsync(fd)],
-                         [30, 30, 8, 10, 5, 5, 10, 2])[0]
+    act = chance.choices([write, read, truncate, map_and_write, map_and_read, reopen, check, forget, scan],
+                         [30, 30, 8, 10, 5, 5, 10, 2, 5])[0]
     try:
         act()
     except AssertionError as error:

@@ -96,6 +96,32 @@ mountTest("random operations on a file leave what they would leave in memory", a
   }
 });
 
+mountTest("large files over a long path have what they would have in memory", async ({ mount, local }, t) => {
+  for (const seed of [5, 6]) {
+    await t.step(`seed ${seed}`, async () => {
+      const words = [`${mount}/f${seed}`, `${seed}`, "60", "5000000"] as const;
+      match(await mustRun("python3", besideThis("random_operations.py"), ...words), /^60 operations, \d+ bytes\n$/);
+      equals(await digest(`${local}/f${seed}`), await digest(`${mount}/f${seed}`));
+    });
+  }
+}, { rttMs: 4 });
+
+mountTest("many small files are read as they are, and as they become", async ({ mount, local }) => {
+  const names = Array.from({ length: 50 }, (_, nth) => `file-${nth}`);
+  for (const version of ["one", "the second"]) {
+    for (const name of names) await Deno.writeTextFile(`${local}/${name}`, `${name} ${version}\n`);
+    equals(
+      await mustRun("sh", "-c", `cd '${mount}' && cat ${names.join(" ")}`),
+      names.map((name) => `${name} ${version}\n`).join(""),
+    );
+  }
+  await mustRun("sh", "-c", `cd '${mount}' && for f in *; do exec 3<$f; echo more >>$f; cat <&3 >>all; done`);
+  equals(
+    await Deno.readTextFile(`${local}/all`),
+    names.toSorted().map((name) => `${name} the second\nmore\n`).join(""),
+  );
+}, { rttMs: 4 });
+
 const FIO = await runProgram(["fio", "--version"]).then(() => true, () => false);
 
 mountTest("fio finds each block as it wrote it, whatever the order and the size", async ({ mount }, t) => {
@@ -166,7 +192,7 @@ mountTest("a path that the user names is made, used and left behind", async ({ m
   equals(await mustRun("cat", `${beside}/a/b${local}/f`), "1");
   await volumes[Symbol.asyncDispose]();
   equals(await mustRun("ls", "-A", `${beside}/a/b`), "");
-}, (beside) => ({ kind: "path", path: `${beside}/a/b` }));
+}, { at: (beside) => ({ kind: "path", path: `${beside}/a/b` }) });
 
 mountTest("nothing stays mounted, and no directory stays, whatever is killed", async ({ local }, t) => {
   const before = await fuseMounts();

@@ -1,0 +1,313 @@
+/**
+ * Reading ahead between a client and a server of SFTP, as a machine that takes packets and writes packets; `read_ahead.md`
+ * says what it does and what it promises. `read_ahead_stream.ts` joins it to a connection.
+ *
+ * @module
+ */
+import {
+  decodeSftpRequest,
+  FieldReader,
+  OPEN,
+  type Packet,
+  type PacketWriter,
+  SFTP,
+  SftpError,
+  type SftpRequest,
+} from "@/pod/mod.ts";
+import { AskedRequests } from "./asked.ts";
+import { FileAhead, type Piece, type Read } from "./file_ahead.ts";
+
+/** How much is asked for at a time: the agent puts together what comes together (`lib/agent/files.ts`). */
+const PIECE_BYTES = 128 * 1024;
+/** The most that all files together have ahead, under way or here. */
+const MAX_BYTES = 16 * 1024 * 1024;
+/** How long ago what answers a READ may have been asked for. */
+const MAX_AGE_MS = 1000;
+/** A piece that comes within so many times of the fastest answer, and this, stood in no long queue. */
+const SOON = { times: 2, ms: 30 } as const;
+
+/** Where packets go. */
+export interface Ends {
+  /** Gives what packets to the server are written to. */
+  readonly toServer: () => PacketWriter;
+  /** Gives what packets to the client are written to. */
+  readonly toClient: () => PacketWriter;
+  /** Milliseconds that never go back. */
+  readonly now: () => number;
+}
+
+/** A request that is under way. */
+type Asked =
+  | { readonly for: "client"; readonly askedAt: number; readonly id: number; readonly about: About }
+  | { readonly for: "ahead"; readonly askedAt: number; readonly file: FileAhead; readonly piece: Piece };
+
+/** What the answer to a request of the client's tells beside the client. */
+type About =
+  | undefined
+  | { readonly opens: FileAhead }
+  | { readonly attributesOf: { readonly path: string } | { readonly file: FileAhead } };
+
+/** Reads ahead for the files that a client reads from front to back. */
+export class ReadAhead {
+  readonly #ends: Ends;
+  readonly #asked = new AskedRequests<Asked>();
+  #greeted = false;
+  /** All that are open or about to be. */
+  readonly #files = new Set<FileAhead>();
+  readonly #byHandle = new Map<number, FileAhead>();
+  /** What pieces take, those included that are under way and will be thrown away. */
+  #bytes = 0;
+  /** Memory of pieces that are gone, as long as a file is open. */
+  #spare: Uint8Array[] = [];
+
+  constructor(ends: Ends) {
+    this.#ends = ends;
+  }
+
+  /** What pieces take of the memory that there is for them. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Takes a packet of the client's. @throws {SftpError} when it is none that a client sends */
+  request(packet: Packet): void {
+    if (packet.type === SFTP.INIT) return void this.#ends.toServer().begin(packet.type).raw(packet.body).end();
+    const { id, request } = decodeSftpRequest(packet);
+    if (request.ask === "read" && this.#read({ ...request, id })) return;
+    this.#forward(packet, id, this.#note(request));
+  }
+
+  /** Takes a packet of the server's. @throws {SftpError} when it is no answer to what was asked */
+  answer({ type, body }: Packet): void {
+    if (type === SFTP.VERSION && !this.#greeted) {
+      this.#greeted = true;
+      this.#ends.toClient().begin(type).raw(body).end();
+      return;
+    }
+    const fields = new FieldReader(body);
+    const asked = this.#asked.answered(fields.uint32(), this.#ends.now());
+    if (asked.for === "ahead") {
+      return this.#arrived(asked.file, asked.piece, type === SFTP.DATA ? fields.bytes() : undefined);
+    }
+    this.#learn(asked.about, type, fields);
+    this.#ends.toClient().begin(type).uint32(asked.id).raw(body.subarray(4)).end();
+  }
+
+  /** Drops what a request makes untrue, before it is sent. @returns what its answer will tell */
+  #note(request: SftpRequest): About {
+    switch (request.ask) {
+      case "open": {
+        if (request.flags & ~OPEN.READ) this.#dropPath(request.path);
+        const opens = new FileAhead(request.path);
+        this.#files.add(opens);
+        return { opens };
+      }
+      case "close":
+        return this.#closed(request.handle);
+      case "write":
+      case "fsetstat":
+        return this.#dropHandle(request.handle);
+      case "setstat":
+      case "remove":
+        return this.#dropPath(request.path);
+      case "rename":
+      case "posix-rename":
+      case "hardlink":
+        return this.#dropNames(request.from, request.to);
+      case "lstat":
+      case "stat":
+        return { attributesOf: request };
+      case "fstat": {
+        const file = this.#byHandle.get(request.handle);
+        return file && { attributesOf: { file } };
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  /** Takes from an answer what it tells. */
+  #learn(about: About, type: number, fields: FieldReader): void {
+    if (about === undefined) return;
+    if ("opens" in about) {
+      const handle = type === SFTP.HANDLE ? fields.bytes() : undefined;
+      if (handle?.length === 4) this.#opened(about.opens, new FieldReader(handle).uint32());
+      else this.#files.delete(about.opens);
+    } else if (type === SFTP.ATTRS) {
+      const of = about.attributesOf;
+      const { size, times } = fields.attributes();
+      const seen = `${size} ${times?.modified}`;
+      for (const file of "file" in of ? [of.file] : this.#files) {
+        if ("path" in of && file.path !== of.path) continue;
+        if (file.seen !== undefined && file.seen !== seen) this.#drop(file);
+        file.seen = seen;
+      }
+    }
+  }
+
+  #opened(file: FileAhead, handle: number): void {
+    const other = this.#byHandle.get(handle);
+    if (other !== undefined) this.#forget(other, handle); // only a server that breaks the protocol has it twice
+    file.handle = handle;
+    this.#byHandle.set(handle, file);
+  }
+
+  #closed(handle: number): undefined {
+    const file = this.#byHandle.get(handle);
+    if (file !== undefined) this.#forget(file, handle);
+  }
+
+  #forget(file: FileAhead, handle: number): void {
+    this.#drop(file);
+    this.#byHandle.delete(handle);
+    this.#files.delete(file);
+    if (this.#files.size === 0) this.#spare = [];
+  }
+
+  /** Answers a READ, or has it wait for what is under way. @returns false when the server is to be asked */
+  #read(read: Read): boolean {
+    const file = this.#byHandle.get(read.handle);
+    if (file === undefined) return false;
+    const now = this.#ends.now();
+    const { goesOn, advanced } = file.sequence.take(read.offset, read.length);
+    if (!goesOn) this.#drop(file);
+    const covered = file.cover(read, now - MAX_AGE_MS);
+    if (covered === "here") this.#answer(file, read);
+    if (covered === "under way") file.waiting.push(read);
+    for (const piece of file.takeOutRead()) {
+      this.#fit(file, piece, false);
+      this.#release(piece);
+    }
+    // What is to be forwarded goes first: it is wanted now.
+    if (covered === "no") this.#readAtServer(read);
+    if (advanced) this.#askAhead(file);
+    return true;
+  }
+
+  /** Asks for as much ahead of a file's reader as its window and the memory allow. */
+  #askAhead(file: FileAhead): void {
+    const { handle } = file;
+    if (handle === undefined || file.isAtEnd || !file.sequence.isSteady) return;
+    const now = this.#ends.now();
+    if (file.pieces.some(({ askedAt }) => askedAt < now - MAX_AGE_MS)) return this.#drop(file);
+    for (let next; (next = file.next(PIECE_BYTES)) !== undefined;) {
+      if (this.#bytes + PIECE_BYTES > MAX_BYTES && !this.#makeRoom(now)) return;
+      const piece: Piece = { ...next, askedAt: now, arrived: undefined, unread: next.length, isDropped: false };
+      file.pieces.push(piece);
+      this.#bytes += PIECE_BYTES;
+      this.#sendRead({ handle, ...next }, { for: "ahead", askedAt: now, file, piece });
+    }
+  }
+
+  /** Takes an answer to what was asked ahead: bytes, or something else, which says that there are none. */
+  #arrived(file: FileAhead, piece: Piece, bytes: Uint8Array | undefined): void {
+    if (bytes !== undefined && bytes.length > piece.length) throw new SftpError("More bytes than were asked for");
+    if (piece.isDropped) return this.#free(piece);
+    if (bytes !== undefined) {
+      const memory = this.#spare.pop() ?? new Uint8Array(PIECE_BYTES);
+      memory.set(bytes);
+      piece.arrived = { bytes: memory, count: bytes.length };
+    }
+    if (bytes === undefined || bytes.length < piece.length) {
+      file.isAtEnd = true;
+      const isBefore = (one: Piece) => one.offset < piece.offset || one === piece && bytes !== undefined;
+      for (const one of file.takeOut(isBefore)) one === piece ? this.#free(one) : this.#release(one);
+    }
+    const { offset, length } = piece;
+    const waited = file.waiting.some((read) => read.offset < offset + length && offset < read.offset + read.length);
+    this.#fit(file, piece, waited);
+    this.#serveWaiting(file);
+    this.#askAhead(file);
+  }
+
+  /** Answers the READs whose last piece has come; asks the server where a piece will not come. */
+  #serveWaiting(file: FileAhead): void {
+    const { waiting } = file;
+    file.waiting = [];
+    for (const read of waiting) {
+      const covered = file.cover(read, -Infinity); // they were fresh when the READ came
+      if (covered === "here") this.#answer(file, read);
+      else if (covered === "no") this.#readAtServer(read);
+      else file.waiting.push(read);
+    }
+  }
+
+  #fit(file: FileAhead, piece: Piece, waited: boolean): void {
+    const soonMs = SOON.times * this.#asked.fastestMs + SOON.ms;
+    file.fitWindow(piece, this.#ends.now(), { waited, soonMs, oldMs: MAX_AGE_MS / 2 });
+  }
+
+  /** Throws away what is too old of other files. @returns whether there is room now */
+  #makeRoom(now: number): boolean {
+    for (const file of this.#files) {
+      for (const piece of file.takeOut(({ askedAt, arrived }) => !arrived || askedAt >= now - MAX_AGE_MS)) {
+        this.#release(piece);
+      }
+    }
+    return this.#bytes + PIECE_BYTES <= MAX_BYTES;
+  }
+
+  #dropPath(path: string): undefined {
+    for (const file of this.#files) if (file.isNameless || file.path === path) this.#drop(file);
+  }
+
+  #dropHandle(handle: number): undefined {
+    const written = this.#byHandle.get(handle);
+    for (const file of this.#files) {
+      if (file.isNameless || (written?.isNameless ?? true) || file.path === written?.path) this.#drop(file);
+    }
+  }
+
+  /** Names have come to mean other files, or will not, which is not known yet. */
+  #dropNames(...names: string[]): undefined {
+    for (const file of this.#files) {
+      if (!names.some((name) => file.path === name || file.path.startsWith(`${name}/`))) continue;
+      file.isNameless = true;
+      this.#drop(file);
+    }
+  }
+
+  /** Nothing that was asked ahead so far answers a READ any more; those that wait for it are asked at the server. */
+  #drop(file: FileAhead): void {
+    const { waiting } = file;
+    file.waiting = [];
+    for (const read of waiting) this.#readAtServer(read);
+    this.#dropPieces(file);
+    file.restart();
+  }
+
+  #dropPieces(file: FileAhead): void {
+    for (const piece of file.takeOut(() => false)) this.#release(piece);
+  }
+
+  /** Gives the memory of a piece back; of one that is under way when it has come. */
+  #release(piece: Piece): void {
+    if (piece.arrived === undefined) piece.isDropped = true;
+    else this.#free(piece);
+  }
+
+  #free(piece: Piece): void {
+    if (piece.arrived !== undefined && this.#files.size > 0) this.#spare.push(piece.arrived.bytes);
+    this.#bytes -= PIECE_BYTES;
+  }
+
+  #answer(file: FileAhead, read: Read): void {
+    const to = this.#ends.toClient().begin(SFTP.DATA).uint32(read.id).uint32(read.length);
+    file.copy(read, to);
+    to.end();
+  }
+
+  #readAtServer(read: Read): void {
+    this.#sendRead(read, { for: "client", askedAt: this.#ends.now(), id: read.id, about: undefined });
+  }
+
+  #sendRead({ handle, offset, length }: Omit<Read, "id">, asked: Asked): void {
+    const to = this.#ends.toServer().begin(SFTP.READ).uint32(this.#asked.add(asked));
+    to.uint32(4).uint32(handle).uint64(offset).uint32(length).end();
+  }
+
+  #forward({ type, body }: Packet, id: number, about: About): void {
+    const number = this.#asked.add({ for: "client", askedAt: this.#ends.now(), id, about });
+    this.#ends.toServer().begin(type).uint32(number).raw(body.subarray(4)).end();
+  }
+}
