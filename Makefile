@@ -170,6 +170,11 @@ test-e2e: build ## Runs the tests on the embedded cluster alone; CONTEXT=name: o
 chaos: ## Runs the tunnel over 5000 seeds of broken carriers, or replays one: SEED=n
 	@$(if $(SEED),CHAOS_SEED=$(SEED),CHAOS_SEEDS=$(or $(SEEDS),5000)) $(DENO) test --quiet --allow-all --trace-leaks lib/transport/chaos_test.ts
 
+.PHONY: fsx
+fsx: tools/deno ## Compares random operations on files in a mount with memory: MINUTES=10, or replays a round: SEED=n
+	@$(NEED_MOUNTS)
+	@MINUTES=$(MINUTES) SEED=$(SEED) $(DENO) run --allow-all tests/machine/fsx.ts
+
 .PHONY: bench
 bench: build ## Measures ours against kubectl port-forward on the embedded cluster: ROUNDS=3, ONLY=down,up, RTTS=0,20,80p
 	@$(NEED_MOUNTS)
