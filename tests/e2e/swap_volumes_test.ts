@@ -10,6 +10,9 @@ const lacking = await whyNoLiveMount();
 const persistent = untyped({ ...pods, plural: "persistentvolumes", kind: "PersistentVolume", namespaced: false });
 const claims = untyped({ ...pods, plural: "persistentvolumeclaims", kind: "PersistentVolumeClaim" });
 
+/** An annotation that the test changes. */
+const TURN = "metadata.annotations['turn']";
+
 /** As the pod's user the original writes who it is, and waits. */
 const ORIGINAL = "echo original > /data/o; mkdir -p /data/part; echo part > /data/part/p; exec sleep 600";
 
@@ -72,12 +75,23 @@ clusterTest(
                   { name: "small", mountPath: "/small" },
                   { name: "keys", mountPath: "/keys" },
                   { name: "about", mountPath: "/about" },
+                  { name: "all", mountPath: "/all" },
                 ],
               }],
               volumes: [
                 { name: "data", persistentVolumeClaim: { claimName: "data" } },
                 { name: "small", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } },
                 { name: "keys", secret: { secretName: "keys", defaultMode: 0o440 } },
+                {
+                  name: "all",
+                  projected: {
+                    sources: [
+                      { serviceAccountToken: { path: "token", audience: "tests", expirationSeconds: 600 } },
+                      { secret: { name: "keys", items: [{ key: "key", path: "deep/er" }] } },
+                      { downwardAPI: { items: [{ path: "turn", fieldRef: { fieldPath: TURN } }] } },
+                    ],
+                  },
+                },
                 {
                   name: "about",
                   downwardAPI: { items: [{ path: "labels", fieldRef: { fieldPath: "metadata.labels" } }] },
@@ -128,6 +142,14 @@ clusterTest(
         await kube.patch(pods, where, { type: "merge", body: { metadata: { annotations } } });
         return await says("cat $R/keys/key; sleep 0.5") === "two";
       });
+      // A projected volume has the next version of all that is in it at once, at its path in the pod as well.
+      await until("the projected volume's new version is seen", async () => {
+        return await says("cat /all/deep/er; sleep 0.5") === "two";
+      });
+      match(
+        await says("readlink /all/token; cat /all/turn; echo; cat /all/token; cmp /all/token $R/all/token"),
+        /^\.\.data\/token\n\d+\neyJ[\w-]+\.[\w-]+\.[\w-]+$/,
+      );
       const { code, stderr } = await running.ended();
       equals(code, 0, stderr);
       await kube.patch(secrets, { namespace, name: "keys" }, { type: "merge", body: { data: { key: btoa("one") } } });

@@ -169,6 +169,7 @@ mountTest(
             sources: [
               { serviceAccountToken: { path: "token", audience: "tests", expirationSeconds: 600 } },
               { configMap: { name: "settings", items: [{ key: "b", path: "deep/er" }] } },
+              { downwardAPI: { items: [{ path: "turn", fieldRef: { fieldPath: "metadata.annotations['turn']" } }] } },
             ],
           },
         },
@@ -177,17 +178,20 @@ mountTest(
     };
     await withAgentPod(cluster, namespace, made, async (pod, podName) => {
       const mounts = (made.mounts ?? []).map(({ mountPath }) => mountPath);
-      await using volumes = await openVolumes(pod, mounts, { at: { kind: "temporary" }, mode: "live" }, {
+      const options = {
         title: namespace,
-        say: (line) => {
+        say: (line: string) => {
           throw new Error(line);
         },
+        note: () => {},
         log: silentLog,
         signal: new AbortController().signal,
-      });
+      };
+      await using volumes = await openVolumes(pod, mounts, { at: { kind: "temporary" }, mode: "live" }, options);
+      await using copies = await openVolumes(pod, mounts, { at: { kind: "temporary" }, mode: "copy" }, options);
       const { root = "" } = volumes;
-      const sh = async (script: string) => {
-        const { code, stdout, stderr } = await runProgram(["sh", "-c", script], { env: { R: root } });
+      const sh = async (script: string, at = root) => {
+        const { code, stdout, stderr } = await runProgram(["sh", "-c", script], { env: { R: at } });
         return { code, stdout, stderr };
       };
       const says = async (script: string, want: string) =>
@@ -217,17 +221,19 @@ mountTest(
         body: { data: { a: "new\n", b: "newer\n" } },
       });
       // The kubelet looks once a minute, and whenever the pod itself changes.
-      for (let turn = 0; turn < 150 && (await sh(CHANGED)).stdout !== "new\nnewer\n"; turn++) {
+      const all = [root, copies.root];
+      const isNew = async (at?: string) => (await sh(CHANGED, at)).stdout === "new\nnewer\n";
+      for (let turn = 0; turn < 150 && !(await isNew(root) && await isNew(copies.root)); turn++) {
         const body = { metadata: { annotations: { turn: String(turn) } } };
         await kube.patch(pods, { namespace, name: podName }, { type: "merge", body });
         await new Promise((resolve) => setTimeout(resolve, 1000));
       }
-      await says(CHANGED, "new\nnewer\n");
-      // The token is a file of the same version as its neighbor, so its next one is seen in the same way.
-      match(
-        (await sh("readlink $R/var/run/projected/token; cat $R/var/run/projected/token")).stdout,
-        /^\.\.data\/token\neyJ/,
-      );
+      for (const at of all) equals((await sh(CHANGED, at)).stdout, "new\nnewer\n");
+      // The token is a file of the same version as its neighbors, so its next one is seen in the same way.
+      for (const at of all) {
+        const { stdout } = await sh("cd $R/var/run/projected; readlink token; cat turn; echo; cat token", at);
+        match(stdout, /^\.\.data\/token\n\d+\neyJ[\w-]+\.[\w-]+\.[\w-]+$/);
+      }
       await says("cat $R/etc/app/only-a", "one\n"); // as in any pod: a subPath does not change
     });
   },
