@@ -22,15 +22,13 @@ import { type Pod, SftpError } from "@/pod/mod.ts";
 import { type Filter, runProgram, startFilter } from "@/process/mod.ts";
 import { closeQuietly, deadline, type Duplex, messageOf, sleep, splice, UserError } from "@/util/mod.ts";
 import { startMountGuardian } from "./guardian.ts";
-import { isMounted, mountTable } from "./mount_table.ts";
+import { isMounted } from "./mount_table.ts";
 import { readAhead } from "./read_ahead_stream.ts";
 
 /** How long sshfs may take to have mounted. */
 const MOUNT_MS = 10_000;
 /** Between two looks at the table of mounts. */
 const LOOK_MS = 10;
-/** What 400 MB/s have under way at 20 ms; a stream's window grows to more (lib/transport/spec.md). */
-const READ_AHEAD_KB = "8192";
 /** How long an unmount may take that waits for what is still to be written. */
 const UNMOUNT_MS = 5_000;
 
@@ -94,7 +92,6 @@ export async function mountLive(pod: Pod, mounts: readonly string[], options: Li
     await joint;
   });
   await untilMounted(path, sshfs, signal);
-  await readFurtherAhead(path);
   let disposed = false;
   stack.defer(() => {
     disposed = true;
@@ -156,16 +153,6 @@ async function untilMounted(path: string, sshfs: Filter, signal: AbortSignal): P
     if (ended !== undefined) throw new UserError(`sshfs ended with exit status ${ended}: ${sshfs.lastWords()}`);
     await sleep(LOOK_MS, either);
   }
-}
-
-/**
- * Has the kernel ask for more at a time where a file is read from front to back: its own 128 KiB are one round trip
- * each. Only root may; for others it stays as it is.
- */
-async function readFurtherAhead(path: string): Promise<void> {
-  await Deno.stat(path); // the kernel has settled on a value of its own when it can ask the file system
-  const device = (await mountTable()).find((mount) => mount.path === path)?.device;
-  await Deno.writeTextFile(`/sys/class/bdi/${device}/read_ahead_kb`, READ_AHEAD_KB, { create: false }).catch(() => {});
 }
 
 /** Unmounts; first so that what is written is written, then whatever is in use. Never throws: it is told in the log. */

@@ -7,28 +7,16 @@
  * @module
  */
 
-/** A line of the table. */
-export interface Mounted {
-  readonly path: string;
-  /** `major:minor`. */
-  readonly device: string;
-}
-
 /** Whether something is mounted at a path. */
 export async function isMounted(path: string): Promise<boolean> {
-  return (await mountTable()).some((mount) => mount.path === path);
+  return parseMountTable(await Deno.readTextFile("/proc/self/mountinfo")).includes(path);
 }
 
-/** All mounts that this process sees. */
-export async function mountTable(): Promise<Mounted[]> {
-  return parseMountTable(await Deno.readTextFile("/proc/self/mountinfo"));
-}
-
-/** The mounts of a table. */
-export function parseMountTable(table: string): Mounted[] {
+/** The paths at which a table has mounts. */
+export function parseMountTable(table: string): string[] {
   return table.split("\n").flatMap((line) => {
-    const [, , device, , path] = line.split(" ");
-    return device === undefined || path === undefined ? [] : [{ path: unescape(path), device }];
+    const path = line.split(" ")[4];
+    return path === undefined ? [] : [unescape(path)];
   });
 }
 

@@ -8,9 +8,5 @@ Deno.test("parseMountTable() reads paths with blanks and other odd characters", 
     "37 22 0:32 / /t\\011n\\012ü rw - tmpfs tmpfs rw",
     "",
   ].join("\n");
-  equals(parseMountTable(table), [
-    { path: "/", device: "254:0" },
-    { path: "/a b\\c", device: "0:31" },
-    { path: "/t\tn\nü", device: "0:32" },
-  ]);
+  equals(parseMountTable(table), ["/", "/a b\\c", "/t\tn\nü"]);
 });

@@ -118,7 +118,7 @@ async function measureAt(rttMs: number, path: string, address: string, load: Loa
     return [`| ${title} | ${cells.map((cell) => cell === undefined ? "" : show(cell)).join(" | ")} |`];
   };
   const rates = (name: string, title: string, own: string) => {
-    const yardstick = ssh === undefined || name === "read128" ? undefined : rate("ssh", name);
+    const yardstick = ssh === undefined ? undefined : rate("ssh", name);
     const beside = wanted(own) ? of(ours, own) : undefined;
     return row(name, `${title} ${MEGABYTES} MB, MB/s`, (way) => rate(way, name), beside, yardstick);
   };
@@ -130,25 +130,21 @@ async function measureAt(rttMs: number, path: string, address: string, load: Loa
     `|${" --- |".repeat(columns.length + 1)}`,
     ...rates("write", "write", "up"),
     ...rates("read", "read", "down"),
-    ...rates("read128", "read, the kernel asking for 128 KiB,", "down"),
     ...row("list", `ls -l of ${ENTRIES} entries, s`, (way) => of(way, "list") / 1e9),
     ...row("small", `cat of ${SMALL_FILES} files of a directory, s`, (way) => of(way, "small") / 1e9),
   ].join("\n"));
 }
 
-/** What is measured; the two kinds of reading differ in what only root may tell the kernel. */
+/** What is measured. */
 function metricsOf(address: string, load: Load): readonly Metric[] {
   const data = "$TELEPRESENCE_ROOT/data";
   const dd = (words: string) => `dd bs=1M ${words} 2>&1 | sed -n 's/.* \\([0-9.e+-]*\\) s,.*/\\1/p'`;
   const timed = (script: string) => `sleep 4; s=$(date +%s%N); ${script} >/dev/null; e=$(date +%s%N); echo $((e-s))`;
-  const ahead = `/sys/class/bdi/$(mountpoint -d $TELEPRESENCE_ROOT)/read_ahead_kb`;
-  const read = dd(`if=${data}/f of=/dev/null`);
   return [
     { name: "write", script: dd(`if=/dev/zero of=${data}/f count=${MEGABYTES} conv=fsync`) },
     { name: "up", script: `${load.dynamic} up ${address} ${PORT} ${MEGABYTES}` },
-    { name: "read", script: read },
+    { name: "read", script: dd(`if=${data}/f of=/dev/null`) },
     { name: "down", script: `${load.dynamic} down ${address} ${PORT} ${MEGABYTES}` },
-    { name: "read128", script: `k=$(cat ${ahead}); echo 128 >${ahead}; ${read}; echo $k >${ahead}` },
     { name: "list", script: timed(`ls -l ${data}/many`) },
     { name: "small", script: timed(`cat ${data}/small/*`) },
   ];
