@@ -71,6 +71,11 @@ export class FileRequests implements AsyncDisposable {
     switch (request.ask) {
       case "open":
         return handle(to, id, await this.#openFile(request.path, request.flags, request.attributes));
+      case "open-and-read": {
+        const number = await this.#openFile(request.path, request.flags, request.attributes);
+        handle(to, id, number);
+        return await this.#readSmall(number, request.length, request.readId, to);
+      }
       case "opendir":
         return handle(to, id, await this.#openDirectory(request.path));
       case "close":
@@ -185,6 +190,18 @@ export class FileRequests implements AsyncDisposable {
     const { bytesRead } = await this.#file(handle).file.read(this.#buffer, 0, wanted, offset);
     if (bytesRead === 0 && wanted > 0) return status(to, id, STATUS.EOF);
     data(to, id, this.#buffer.subarray(0, bytesRead));
+  }
+
+  /** Gives all of a file that has no more than `length` bytes. Whatever else was opened is not read. */
+  async #readSmall(number: number, length: number, id: number, to: PacketWriter): Promise<void> {
+    const { file } = this.#file(number);
+    const stat = await file.stat().catch(() => undefined);
+    if (stat?.isFile() && stat.size <= Math.min(length, MAX_READ_BYTES)) {
+      const { bytesRead } = await file.read(this.#buffer, 0, Math.min(length, MAX_READ_BYTES), 0)
+        .catch(() => ({ bytesRead: 0 }));
+      if (bytesRead > 0) return data(to, id, this.#buffer.subarray(0, bytesRead));
+    }
+    status(to, id, STATUS.OP_UNSUPPORTED, "It is to be read by READ");
   }
 
   /**

@@ -1,5 +1,15 @@
 import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
-import { FieldReader, OPEN, PacketWriter, SFTP, SftpError, STATUS } from "@/pod/mod.ts";
+import {
+  FieldReader,
+  OPEN,
+  OPEN_AND_READ,
+  PacketReader,
+  PacketWriter,
+  SFTP,
+  SFTP_VERSION,
+  SftpError,
+  STATUS,
+} from "@/pod/mod.ts";
 import { type Duplex, duplexPair, writeAll } from "@/util/mod.ts";
 import { SftpClient, SftpRefused } from "@/volumes/mod.ts";
 import { FileTree } from "./file_tree.ts";
@@ -171,6 +181,61 @@ check("reads a large file in order, with several requests under way", async (cli
   for await (const part of client.read(`${root}/large`)) parts.push(part.slice());
   equals(new Uint8Array(await new Blob(parts).arrayBuffer()), bytes);
 }, [65536, 1000]);
+
+Deno.test("serveFiles() gives all of a small file with its handle", async (t) => {
+  const root = await Deno.realPath(await Deno.makeTempDir());
+  const [there, here] = duplexPair();
+  const serving = serveFiles(there, await FileTree.of([root])).finally(() => there.close());
+  try {
+    await Deno.writeTextFile(`${root}/small`, "content");
+    await Deno.writeTextFile(`${root}/large`, "more than it");
+    await Deno.writeTextFile(`${root}/empty`, "");
+    await Deno.mkdir(`${root}/directory`);
+    await new Deno.Command("mkfifo", { args: [`${root}/pipe`] }).output();
+    await writeAll(here, new PacketWriter().begin(SFTP.INIT).uint32(SFTP_VERSION).end().take());
+    const reader = new PacketReader();
+    const buffer = new Uint8Array(65536);
+    const answers: { type: number; id: number; says: unknown }[] = [];
+    const next = async (count: number) => {
+      while (answers.length < count) {
+        for (const { type, body } of reader.push(buffer.subarray(0, await here.read(buffer) ?? 0))) {
+          const fields = new FieldReader(body);
+          const id = fields.uint32();
+          const says = type === SFTP.STATUS ? fields.uint32() : type === SFTP.DATA ? fields.text() : undefined;
+          answers.push({ type, id, says });
+        }
+      }
+      return answers.splice(0);
+    };
+    await next(1); // VERSION
+    const table: Readonly<Record<string, string | number>> = {
+      small: "content",
+      large: STATUS.OP_UNSUPPORTED,
+      empty: STATUS.OP_UNSUPPORTED,
+      directory: STATUS.OP_UNSUPPORTED,
+      pipe: STATUS.OP_UNSUPPORTED,
+    };
+    for (const [name, says] of Object.entries(table)) {
+      await t.step(name, async () => {
+        const request = new PacketWriter().begin(SFTP.EXTENDED).uint32(5).text(OPEN_AND_READ).text(`${root}/${name}`);
+        await writeAll(here, request.uint32(OPEN.READ).attributes({}).uint32(6).uint32(7).end().take());
+        equals(await next(2), [
+          { type: SFTP.HANDLE, id: 5, says: undefined },
+          { type: typeof says === "string" ? SFTP.DATA : SFTP.STATUS, id: 6, says },
+        ]);
+      });
+    }
+    await t.step("one that is not there", async () => {
+      const request = new PacketWriter().begin(SFTP.EXTENDED).uint32(5).text(OPEN_AND_READ).text(`${root}/none`);
+      await writeAll(here, request.uint32(OPEN.READ).attributes({}).uint32(6).uint32(7).end().take());
+      equals(await next(1), [{ type: SFTP.STATUS, id: 5, says: STATUS.NO_SUCH_FILE }]);
+    });
+  } finally {
+    await here.closeWrite();
+    await serving.catch(() => {});
+    await Deno.remove(root, { recursive: true });
+  }
+});
 
 check("opens no more than it can have", async (client, root) => {
   await Deno.writeTextFile(`${root}/f`, "");

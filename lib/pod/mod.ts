@@ -49,6 +49,7 @@ export {
   FieldReader,
   MAX_PACKET_BYTES,
   OPEN,
+  OPEN_AND_READ,
   type Packet,
   PacketReader,
   PacketWriter,

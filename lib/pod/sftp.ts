@@ -66,7 +66,11 @@ export const EXTENSIONS = [
   ["fstatvfs@openssh.com", "2"],
   ["hardlink@openssh.com", "1"],
   ["fsync@openssh.com", "1"],
+  ["open-and-read@telepresence", "1"],
 ] as const;
+
+/** The one that is ours (`sftp.md`, "Opening and reading at once"). */
+export const OPEN_AND_READ = "open-and-read@telepresence";
 
 /** The protocol's version. */
 export const SFTP_VERSION = 3;

@@ -1,9 +1,18 @@
-import { type Attributes, FieldReader, type Packet, SFTP, SftpError } from "./sftp.ts";
+import { type Attributes, FieldReader, OPEN_AND_READ, type Packet, SFTP, SftpError } from "./sftp.ts";
 
 /** What a client asks of a server, after INIT. */
 export type SftpRequest =
   | SftpChange
   | { readonly ask: "open"; readonly path: string; readonly flags: number; readonly attributes: Attributes }
+  | {
+    readonly ask: "open-and-read";
+    readonly path: string;
+    readonly flags: number;
+    readonly attributes: Attributes;
+    /** The number of the READ's answer, and how much it may have. */
+    readonly readId: number;
+    readonly length: number;
+  }
   | { readonly ask: "close" | "fstat" | "readdir" | "fstatvfs" | "fsync"; readonly handle: number }
   | { readonly ask: "read"; readonly handle: number; readonly offset: number; readonly length: number }
   | { readonly ask: "write"; readonly handle: number; readonly offset: number; readonly bytes: Uint8Array }
@@ -29,6 +38,14 @@ const EXTENDED: Readonly<Record<string, (fields: FieldReader) => SftpRequest>> =
   "statvfs@openssh.com": (fields) => ({ ask: "statvfs", path: pathOf(fields) }),
   "fstatvfs@openssh.com": (fields) => ({ ask: "fstatvfs", handle: handleOf(fields) }),
   "fsync@openssh.com": (fields) => ({ ask: "fsync", handle: handleOf(fields) }),
+  [OPEN_AND_READ]: (fields) => ({
+    ask: "open-and-read",
+    path: pathOf(fields),
+    flags: fields.uint32(),
+    attributes: fields.attributes(),
+    readId: fields.uint32(),
+    length: fields.uint32(),
+  }),
 };
 
 /**

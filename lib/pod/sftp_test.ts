@@ -53,6 +53,16 @@ const VECTORS = [
     want: { id: 3, request: { ask: "setstat", path: "/", attributes: {} } },
   },
   {
+    name: "our extension that opens and reads",
+    bytes:
+      "00000038 c8 00000003 0000001a 6f70656e2d616e642d726561644074656c6570726573656e6365 00000002 2f61 00000001 " +
+      "00000000 00000004 00010000",
+    want: {
+      id: 3,
+      request: { ask: "open-and-read", path: "/a", flags: 1, attributes: {}, readId: 4, length: 65536 },
+    },
+  },
+  {
     name: "SYMLINK, the target first",
     bytes: "00000011 14 00000004 00000001 74 00000003 2f6c 6e",
     want: { id: 4, request: { ask: "symlink", target: "t", path: "/ln" } },

@@ -28,4 +28,11 @@ export class AskedRequests<Asked extends { readonly askedAt: number }> {
     this.#fastestMs = Math.min(this.#fastestMs, now - asked.askedAt);
     return asked;
   }
+
+  /** Takes out a request that will not be answered. */
+  withdraw(number: number): Asked | undefined {
+    const asked = this.#byNumber.get(number);
+    this.#byNumber.delete(number);
+    return asked;
+  }
 }

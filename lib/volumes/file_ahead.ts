@@ -27,6 +27,13 @@ export interface Read {
   readonly length: number;
 }
 
+/** All of a small file, which was asked for as it was opened. */
+export interface Opening {
+  readonly askedAt: number;
+  /** Nothing as long as it is under way. */
+  readonly content: Uint8Array | undefined;
+}
+
 /** What is there of a file ahead of its reader, for one handle. */
 export class FileAhead {
   /** The path by which it was opened. */
@@ -38,6 +45,8 @@ export class FileAhead {
   seen: string | undefined;
   /** It ended within what was asked ahead, or that failed: nothing more is asked for this sequence. */
   isAtEnd = false;
+  /** What came with the handle, until the end of it was read. */
+  opening: Opening | undefined;
   readonly sequence = new Sequence();
   /** READs whose pieces are all asked for, and not all there. */
   waiting: Read[] = [];

@@ -8,6 +8,7 @@ import {
   decodeSftpRequest,
   FieldReader,
   OPEN,
+  OPEN_AND_READ,
   type Packet,
   type PacketWriter,
   SFTP,
@@ -15,10 +16,12 @@ import {
   type SftpRequest,
 } from "@/pod/mod.ts";
 import { AskedRequests } from "./asked.ts";
-import { FileAhead, type Piece, type Read } from "./file_ahead.ts";
+import { FileAhead, type Opening, type Piece, type Read } from "./file_ahead.ts";
 
 /** How much is asked for at a time: the agent puts together what comes together (`lib/agent/files.ts`). */
 const PIECE_BYTES = 128 * 1024;
+/** Files of so many bytes come as they are opened: what sshfs asks for in one READ. */
+const SMALL_BYTES = 64 * 1024;
 /** The most that all files together have ahead, under way or here. */
 const MAX_BYTES = 16 * 1024 * 1024;
 /** How long ago what answers a READ may have been asked for. */
@@ -39,12 +42,13 @@ export interface Ends {
 /** A request that is under way. */
 type Asked =
   | { readonly for: "client"; readonly askedAt: number; readonly id: number; readonly about: About }
+  | { readonly for: "opening"; readonly askedAt: number; readonly file: FileAhead; readonly opening: Opening }
   | { readonly for: "ahead"; readonly askedAt: number; readonly file: FileAhead; readonly piece: Piece };
 
 /** What the answer to a request of the client's tells beside the client. */
 type About =
   | undefined
-  | { readonly opens: FileAhead }
+  | { readonly opens: FileAhead; readonly readNumber?: number }
   | { readonly attributesOf: { readonly path: string } | { readonly file: FileAhead } };
 
 /** Reads ahead for the files that a client reads from front to back. */
@@ -52,6 +56,8 @@ export class ReadAhead {
   readonly #ends: Ends;
   readonly #asked = new AskedRequests<Asked>();
   #greeted = false;
+  /** Whether the server reads as it opens. */
+  #opensAndReads = false;
   /** All that are open or about to be. */
   readonly #files = new Set<FileAhead>();
   readonly #byHandle = new Map<number, FileAhead>();
@@ -74,6 +80,7 @@ export class ReadAhead {
     if (packet.type === SFTP.INIT) return void this.#ends.toServer().begin(packet.type).raw(packet.body).end();
     const { id, request } = decodeSftpRequest(packet);
     if (request.ask === "read" && this.#read({ ...request, id })) return;
+    if (request.ask === "open" && this.#openAndRead(packet, id, request)) return;
     this.#forward(packet, id, this.#note(request));
   }
 
@@ -81,11 +88,15 @@ export class ReadAhead {
   answer({ type, body }: Packet): void {
     if (type === SFTP.VERSION && !this.#greeted) {
       this.#greeted = true;
+      this.#opensAndReads = namesOf(body).includes(OPEN_AND_READ);
       this.#ends.toClient().begin(type).raw(body).end();
       return;
     }
     const fields = new FieldReader(body);
     const asked = this.#asked.answered(fields.uint32(), this.#ends.now());
+    if (asked.for === "opening") {
+      return this.#openingArrived(asked.file, asked.opening, type === SFTP.DATA ? fields.bytes() : undefined);
+    }
     if (asked.for === "ahead") {
       return this.#arrived(asked.file, asked.piece, type === SFTP.DATA ? fields.bytes() : undefined);
     }
@@ -132,7 +143,7 @@ export class ReadAhead {
     if ("opens" in about) {
       const handle = type === SFTP.HANDLE ? fields.bytes() : undefined;
       if (handle?.length === 4) this.#opened(about.opens, new FieldReader(handle).uint32());
-      else this.#files.delete(about.opens);
+      else this.#notOpened(about.opens, about.readNumber);
     } else if (type === SFTP.ATTRS) {
       const of = about.attributesOf;
       const { size, times } = fields.attributes();
@@ -143,6 +154,56 @@ export class ReadAhead {
         file.seen = seen;
       }
     }
+  }
+
+  /** Opens a file for reading so that it comes with its handle if it is small. @returns false when it is to be opened as ever */
+  #openAndRead({ body }: Packet, id: number, { path, flags }: Extract<SftpRequest, { ask: "open" }>): boolean {
+    const askedAt = this.#ends.now();
+    if (!this.#opensAndReads || flags !== OPEN.READ) return false;
+    if (this.#bytes + SMALL_BYTES > MAX_BYTES && !this.#makeRoom(askedAt)) return false;
+    const file = new FileAhead(path);
+    file.opening = { askedAt, content: undefined };
+    this.#files.add(file);
+    this.#bytes += SMALL_BYTES;
+    const readNumber = this.#asked.add({ for: "opening", askedAt, file, opening: file.opening });
+    const number = this.#asked.add({ for: "client", askedAt, id, about: { opens: file, readNumber } });
+    const to = this.#ends.toServer().begin(SFTP.EXTENDED).uint32(number).text(OPEN_AND_READ);
+    to.raw(body.subarray(4)).uint32(readNumber).uint32(SMALL_BYTES).end();
+    return true;
+  }
+
+  #notOpened(file: FileAhead, readNumber: number | undefined): void {
+    this.#files.delete(file);
+    const asked = readNumber === undefined ? undefined : this.#asked.withdraw(readNumber);
+    if (asked?.for === "opening") this.#openingArrived(file, asked.opening, undefined);
+  }
+
+  /** Takes what came with a handle: the whole file, or nothing. */
+  #openingArrived(file: FileAhead, opening: Opening, content: Uint8Array | undefined): void {
+    if (content !== undefined && content.length > SMALL_BYTES) throw new SftpError("More bytes than were asked for");
+    if (file.opening !== opening) return;
+    this.#dropOpening(file);
+    if (content === undefined) return;
+    file.opening = { ...opening, content: content.slice() };
+    this.#bytes += content.length;
+  }
+
+  #dropOpening(file: FileAhead): void {
+    if (file.opening !== undefined) this.#bytes -= file.opening.content?.length ?? SMALL_BYTES;
+    file.opening = undefined;
+  }
+
+  /** Answers a READ from what came with the handle. The file's end is told so once: whoever asks again asks the server. */
+  #readOpening(file: FileAhead, { id, offset, length }: Read): boolean {
+    const { askedAt, content } = file.opening ?? {};
+    if (askedAt === undefined) return false;
+    if (content === undefined || askedAt < this.#ends.now() - MAX_AGE_MS || offset >= content.length || length === 0) {
+      this.#dropOpening(file);
+      return false;
+    }
+    this.#ends.toClient().begin(SFTP.DATA).uint32(id).bytes(content.subarray(offset, offset + length)).end();
+    if (offset + length >= content.length) this.#dropOpening(file);
+    return true;
   }
 
   #opened(file: FileAhead, handle: number): void {
@@ -168,6 +229,7 @@ export class ReadAhead {
   #read(read: Read): boolean {
     const file = this.#byHandle.get(read.handle);
     if (file === undefined) return false;
+    if (this.#readOpening(file, read)) return true;
     const now = this.#ends.now();
     const { goesOn, advanced } = file.sequence.take(read.offset, read.length);
     if (!goesOn) this.#drop(file);
@@ -240,6 +302,7 @@ export class ReadAhead {
   /** Throws away what is too old of other files. @returns whether there is room now */
   #makeRoom(now: number): boolean {
     for (const file of this.#files) {
+      if ((file.opening?.askedAt ?? now) < now - MAX_AGE_MS) this.#dropOpening(file);
       for (const piece of file.takeOut(({ askedAt, arrived }) => !arrived || askedAt >= now - MAX_AGE_MS)) {
         this.#release(piece);
       }
@@ -277,6 +340,7 @@ export class ReadAhead {
   }
 
   #dropPieces(file: FileAhead): void {
+    this.#dropOpening(file);
     for (const piece of file.takeOut(() => false)) this.#release(piece);
   }
 
@@ -310,4 +374,13 @@ export class ReadAhead {
     const number = this.#asked.add({ for: "client", askedAt: this.#ends.now(), id, about });
     this.#ends.toServer().begin(type).uint32(number).raw(body.subarray(4)).end();
   }
+}
+
+/** The extensions that a VERSION names. */
+function namesOf(version: Uint8Array): string[] {
+  const fields = new FieldReader(version);
+  fields.uint32();
+  const names: string[] = [];
+  for (; !fields.isAtEnd; fields.bytes()) names.push(new TextDecoder().decode(fields.bytes()));
+  return names;
 }

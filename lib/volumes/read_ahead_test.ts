@@ -3,10 +3,12 @@ import {
   decodeSftpRequest,
   FieldReader,
   OPEN,
+  OPEN_AND_READ,
   type Packet,
   PacketReader,
   PacketWriter,
   SFTP,
+  SFTP_VERSION,
   SftpError,
   type SftpRequest,
   STATUS,
@@ -408,4 +410,69 @@ Deno.test("ReadAhead refuses answers that nobody asked for, or that are more tha
   }
   for (let offset = at; scene.asked.length === 0; offset += 64 * KIB) scene.read(handle, offset);
   throws(() => scene.answer(() => new Uint8Array(129 * KIB)), SftpError);
+});
+
+/** A scene whose server reads as it opens, and a file of 3000 bytes that was opened there. */
+function small(content: Answer = PATTERN.slice(0, 3000)): { scene: Scene; handle: number } {
+  const scene = new Scene();
+  const version = new PacketWriter().begin(SFTP.VERSION).uint32(SFTP_VERSION).text(OPEN_AND_READ).text("1").end();
+  for (const packet of packetsOf(version)) scene.ahead.answer(packet);
+  scene.answers.clear();
+  const handle = scene.open("/f", OPEN.READ);
+  const [{ id, request } = fail("Nothing was asked")] = scene.asked;
+  ok(request.ask === "open-and-read" && request.path === "/f");
+  scene.asked.shift();
+  scene.answerTo(id, { handle });
+  scene.answerTo(request.readId, content);
+  return { scene, handle };
+}
+
+Deno.test("ReadAhead has a small file come with its handle, where the server can", () => {
+  const { scene, handle } = small();
+  const ids = [[0, 1000], [1000, 4096]].map(([offset = 0, length]) => scene.read(handle, offset, length));
+  equals(scene.asked, []);
+  equals(ids.map((id) => scene.answers.get(id)), [PATTERN.slice(0, 1000), PATTERN.slice(1000, 3000)]);
+  equals(scene.ahead.bytes, 0);
+  scene.read(handle, 0, 4096);
+  equals(scene.reads, [[0, 4096]], "its end is told once");
+});
+
+Deno.test("ReadAhead asks for a small file that came too long ago, was written, or did not come", async (t) => {
+  const late: Readonly<Record<string, () => { scene: Scene; handle: number }>> = {
+    "more than a second ago": () => {
+      const { scene, handle } = small();
+      scene.now += 1001;
+      return { scene, handle };
+    },
+    "written by its path": () => {
+      const { scene, handle } = small();
+      scene.open("/f", OPEN.WRITE);
+      scene.asked.shift();
+      return { scene, handle };
+    },
+    "too large": () => small({ status: STATUS.OP_UNSUPPORTED }),
+    "read behind its end": () => {
+      const { scene, handle } = small();
+      scene.read(handle, 3000);
+      scene.asked.shift();
+      return { scene, handle };
+    },
+  };
+  for (const [name, make] of Object.entries(late)) {
+    await t.step(name, () => {
+      const { scene, handle } = make();
+      scene.read(handle, 0, 4096);
+      equals(scene.reads, [[0, 4096]]);
+      equals(scene.ahead.bytes, 0);
+    });
+  }
+});
+
+Deno.test("ReadAhead passes on that a small file cannot be opened, and refuses more than it asked for", () => {
+  const { scene } = small();
+  const id = scene.open("/g", OPEN.READ);
+  scene.answer(() => ({ status: STATUS.NO_SUCH_FILE }));
+  equals(scene.answers.get(id), { status: STATUS.NO_SUCH_FILE });
+  equals(scene.ahead.bytes, 3000);
+  throws(() => small(new Uint8Array(65 * KIB)), SftpError);
 });
