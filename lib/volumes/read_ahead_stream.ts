@@ -67,7 +67,7 @@ class ReadAheadStream implements Duplex {
       else {
         const { promise } = this.#changed;
         this.#reading ??= this.#take()
-          .catch((error) => void (this.#failure = { error })) // whoever reads next is told, as perhaps nobody does now
+          .catch((error) => void (this.#failure ??= { error })) // whoever reads next is told, as perhaps nobody does now
           .finally(() => this.#reading = undefined);
         await Promise.race([this.#reading, promise]);
       }
@@ -87,8 +87,11 @@ class ReadAheadStream implements Duplex {
       return;
     }
     for (const packet of this.#answers.push(this.#buffer.subarray(0, count))) this.#ahead.answer(packet);
-    // Not awaited: a server that waits for its answers to be read would never take it. A failure is the next write's.
-    this.#toServer.flush().catch(() => {});
+    // Not awaited: a server that waits for its answers to be read would never take it.
+    this.#toServer.flush().catch((error) => {
+      this.#failure ??= { error };
+      this.#change();
+    });
   }
 
   async closeWrite(): Promise<void> {
