@@ -22,6 +22,7 @@ import {
   flagsOf,
   handleIn,
   mayBeRepeated,
+  openIn,
   packetsIn,
   pathIn,
   viewOf,
@@ -305,10 +306,10 @@ class LastingFiles implements Duplex {
       }
       const packet = packets.subarray(start, end);
       const repeats = mayBeRepeated(type, packet);
-      const kept = repeats || type === SFTP.OPEN ? packet.slice() : undefined;
+      const kept = repeats ? packet.slice() : undefined;
+      const open = openIn(type, packet);
       const isStale = this.#translate(packet, server);
-      const known = { isStale, ...(repeats && { packet: kept }), ...(type === SFTP.OPEN && { open: kept }) };
-      server.asked.set(id, kept ? known : isStale ? STALE : ONCE);
+      server.asked.set(id, kept || open ? { isStale, packet: kept, open } : isStale ? STALE : ONCE);
     }
   }
 

@@ -4,7 +4,7 @@ import { greetAgent, makeSessionKey } from "@/transport/mod.ts";
 import { abortable, type Duplex, duplexPair, sleep } from "@/util/mod.ts";
 import { SftpClient, SftpRefused } from "@/volumes/mod.ts";
 import { greetFileServer, openLastingFiles } from "./lasting_files.ts";
-import { FieldReader, type LinkedPod, OPEN, openLastingPod, openPod, SFTP, STATUS } from "./mod.ts";
+import { FieldReader, type LinkedPod, OPEN, OPEN_AND_READ, openLastingPod, openPod, SFTP, STATUS } from "./mod.ts";
 
 /** A pod of this machine's files. Disposing it ends its agent, as a pod that goes away does. */
 async function startRun(): Promise<AsyncDisposable & { readonly pod: LinkedPod }> {
@@ -73,6 +73,28 @@ Deno.test("the files of a lasting pod go on with the next pod's, and what went i
     equals((await client.list(root)).map(({ name }) => name).sort(), ["b", "c"]);
     await client.ask(SFTP.CLOSE, (to) => to.bytes(another));
     await rejects(read(client, another), (error) => error instanceof SftpRefused && !isLost(error), "closed, not lost");
+  });
+});
+
+Deno.test("a file that was opened and read at once is opened again with the next pod", async () => {
+  await withFiles(async (root) => {
+    const first = await startRun();
+    await using second = await startRun();
+    const following = Promise.withResolvers<LinkedPod>();
+    await using pod = openLastingPod(first.pod, { next: () => following.promise });
+    await using client = await SftpClient.open((await pod.files([root])).duplex);
+    const openAndRead = async (name: string) => {
+      const { body } = await client.ask(SFTP.EXTENDED, (to) => {
+        to.text(OPEN_AND_READ).text(`${root}/${name}`).uint32(OPEN.READ).attributes({}).uint32(1e6).uint32(100);
+      });
+      return new FieldReader(body.subarray(4)).bytes();
+    };
+    const handle = await openAndRead("a");
+    await first[Symbol.asyncDispose]();
+    const waits = openAndRead("b");
+    following.resolve(second.pod);
+    equals(await read(client, handle), "a");
+    equals(await read(client, await waits), "b", "what only opens is asked again");
   });
 });
 

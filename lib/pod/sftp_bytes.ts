@@ -4,7 +4,7 @@
  * @module
  */
 import type { Duplex } from "@/util/mod.ts";
-import { MAX_PACKET_BYTES, OPEN, SFTP, SftpError } from "./sftp.ts";
+import { MAX_PACKET_BYTES, OPEN, OPEN_AND_READ, PacketWriter, SFTP, SftpError } from "./sftp.ts";
 
 /** Where the fields of a packet are, its length counted in: length, type, id, and the first of its own. */
 export const AT = { type: 4, id: 5, field: 9 } as const;
@@ -27,8 +27,18 @@ export function handleIn(type: number, packet: Uint8Array): number | undefined {
 
 /** Whether another server may be asked the same, though nobody knows whether the one before it has done it. */
 export function mayBeRepeated(type: number, packet: Uint8Array): boolean {
-  if (type === SFTP.OPEN) return (flagsOf(packet) & OPEN.EXCLUSIVE) === 0;
+  const open = openIn(type, packet);
+  if (open !== undefined) return (flagsOf(open) & OPEN.EXCLUSIVE) === 0;
   return LOOKS.has(type) || extensionOf(type, packet) === "statvfs@openssh.com";
+}
+
+/** The OPEN that a request is, as a packet of its own: itself, or without the READ that comes with it (`sftp.md`). */
+export function openIn(type: number, packet: Uint8Array): Uint8Array | undefined {
+  if (type === SFTP.OPEN) return packet.slice();
+  if (extensionOf(type, packet) !== OPEN_AND_READ) return undefined;
+  const id = viewOf(packet).getUint32(AT.id);
+  const fields = packet.subarray(afterText(packet), packet.length - 8);
+  return new PacketWriter().begin(SFTP.OPEN).uint32(id).raw(fields).end().take();
 }
 
 /** The path of an OPEN. */
