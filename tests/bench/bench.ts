@@ -11,26 +11,25 @@ import { type KubeClient, loadKubeconfig, openKubeClient, pods } from "@/kube/mo
 import { requireProgram, runProgram } from "@/process/mod.ts";
 import { ensureCluster } from "../cluster/mod.ts";
 import {
+  BESIDE,
   buildLoad,
   delayCluster,
+  isWanted,
   lines,
   type Load,
   median,
   openLongPath,
+  openShell,
   PORT,
   print,
   PROGRAM,
+  ROUNDS,
   show,
   startPod,
 } from "./setting.ts";
 
-const ROUNDS = Number(Deno.env.get("ROUNDS") ?? 3);
-/** Which metrics are wanted, by their names; all by default. */
-const ONLY = Deno.env.get("ONLY")?.split(",");
 /** At which round trips, in milliseconds: of delayed bytes, or of delayed packets (20p), for which it takes root. */
 const RTTS = (Deno.env.get("RTTS") ?? "0,20,20p,80p").split(",");
-/** Other builds of ours beside this one, to see what a change does: the paths of their programs. */
-const BESIDE = Deno.env.get("BESIDE") || undefined;
 const POD = { namespace: "default", name: `bench-${crypto.randomUUID().slice(0, 8)}` };
 
 /** MiB of each of the four patterned streams: `make bench-patterned` takes 2560, 10 GB in sum. */
@@ -106,13 +105,13 @@ async function measureAt(title: string, from: From): Promise<void> {
   const ways = [
     stack.use(openOurs("ours", PROGRAM, from)),
     stack.use(await openKubectl(from)),
-    ...(BESIDE?.split(",") ?? []).map((program, at) => stack.use(openOurs(`beside ${at + 1}`, program, from))),
+    ...BESIDE.map((program, at) => stack.use(openOurs(`beside ${at + 1}`, program, from))),
     ...(rttMs === 0 ? [stack.use(inside(address))] : []),
   ];
   await print(`\n## ${title}\n`);
   await print(`| | ${ways.map(({ name }) => name).join(" | ")} | ours / kubectl |`);
   await print(`| --- | ${ways.map(() => "---").join(" | ")} | --- |`);
-  for (const { words, columns } of METRICS.filter(({ name }) => ONLY?.includes(name) ?? true)) {
+  for (const { words, columns } of METRICS.filter(({ name }) => isWanted(name))) {
     const [metric, number] = words(rttMs);
     const taken = new Map<Way, number[][]>();
     for (let round = 0; round < ROUNDS; round++) {
@@ -150,29 +149,16 @@ interface From {
 }
 
 function openOurs(name: string, program: string, { kubeconfig, prefix, address, load }: From): Way {
-  const [command = "", ...words] = [...prefix, program];
-  const child = new Deno.Command(command, {
-    args: [...words, "--logfile", `${directory}/${name}.log`, "--run", "sh"],
-    env: { KUBECONFIG: kubeconfig },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  const stdin = child.stdin.getWriter();
-  const answers = lines(child.stdout);
+  const command = [...prefix, program, "--logfile", `${directory}/${name}.log`, "--run", "sh"];
+  const shell = openShell(command, kubeconfig);
   const way: Way = {
     name,
     async measure([metric, number]) {
-      const command = `${load.dynamic} ${metric} ${address} ${PORT} ${number} || echo failed\n`;
-      await stdin.write(new TextEncoder().encode(command));
-      return ((await answers.next()).value ?? "").split(" ").map(Number);
+      return (await shell.run(`${load.dynamic} ${metric} ${address} ${PORT} ${number}`)).split(" ").map(Number);
     },
-    async [Symbol.asyncDispose]() {
-      await stdin.close().catch(() => {}); // it may have ended by itself
-      await child.status;
-    },
+    [Symbol.asyncDispose]: () => shell[Symbol.asyncDispose](),
   };
-  processes.set(way, child.pid);
+  processes.set(way, shell.pid);
   return way;
 }
 

@@ -12,8 +12,18 @@ import { sleep } from "@/util/mod.ts";
 /** The built program. */
 export const PROGRAM = fileURLToPath(new URL("../../build/telepresence", import.meta.url));
 const HERE = fileURLToPath(new URL(".", import.meta.url));
+/** How many rounds there are. */
+export const ROUNDS = Number(Deno.env.get("ROUNDS") ?? 3);
+/** Other builds of ours beside this one, to see what a change does: the paths of their programs. */
+export const BESIDE: readonly string[] = Deno.env.get("BESIDE")?.split(",").filter((path) => path !== "") ?? [];
+const ONLY = Deno.env.get("ONLY")?.split(",");
 /** Where the server in the pod listens. */
 export const PORT = 7007;
+
+/** Whether a metric is wanted: one of `ONLY`, or any. */
+export function isWanted(name: string): boolean {
+  return ONLY?.includes(name) ?? true;
+}
 
 /** The client, and the server for the pod, which may have no C library. */
 export interface Load {
@@ -114,6 +124,32 @@ export async function openLongPath(
   }
   const owned = stack.move();
   return { prefix: ["ip", "netns", "exec", name], [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** A session whose command is a shell. Disposing it ends both. */
+export interface Shell extends AsyncDisposable {
+  readonly pid: number;
+  /** Runs a script. @returns the line that it printed, `failed` when it printed none */
+  run(script: string): Promise<string>;
+}
+
+/** Starts one: the command ends with `--run sh`. */
+export function openShell([program = "", ...args]: readonly string[], kubeconfig: string): Shell {
+  const env = { KUBECONFIG: kubeconfig };
+  const child = new Deno.Command(program, { args, env, stdin: "piped", stdout: "piped", stderr: "null" }).spawn();
+  const stdin = child.stdin.getWriter();
+  const answers = lines(child.stdout);
+  return {
+    pid: child.pid,
+    async run(script) {
+      await stdin.write(new TextEncoder().encode(`said=$(${script}); echo "\${said:-failed}"\n`));
+      return (await answers.next()).value ?? "";
+    },
+    async [Symbol.asyncDispose]() {
+      await stdin.close().catch(() => {}); // it may have ended by itself
+      await child.status;
+    },
+  };
 }
 
 /** The lines of a stream, as they come. */

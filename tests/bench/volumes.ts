@@ -10,16 +10,26 @@
 import { deployments, loadKubeconfig, namespaces, openKubeClient, serviceAccounts } from "@/kube/mod.ts";
 import { messageOf, sleep } from "@/util/mod.ts";
 import { ensureCluster } from "../cluster/mod.ts";
-import { buildLoad, delayCluster, lines, type Load, median, PORT, print, PROGRAM, show, startPod } from "./setting.ts";
+import {
+  BESIDE,
+  buildLoad,
+  delayCluster,
+  isWanted,
+  type Load,
+  median,
+  openShell,
+  PORT,
+  print,
+  PROGRAM,
+  ROUNDS,
+  type Shell,
+  show,
+  startPod,
+} from "./setting.ts";
 import { openSsh, type Ssh } from "./ssh.ts";
 
-const ROUNDS = Number(Deno.env.get("ROUNDS") ?? 3);
-/** Which metrics are wanted, by their names; all by default. */
-const ONLY = Deno.env.get("ONLY")?.split(",");
 /** At which round trips, in milliseconds, of delayed bytes. */
 const RTTS = (Deno.env.get("RTTS") ?? "0,20").split(",").filter((rtt) => !rtt.endsWith("p")).map(Number);
-/** Other builds of ours beside this one, to see what a change does: the paths of their programs. */
-const BESIDE = (Deno.env.get("BESIDE") || undefined)?.split(",") ?? [];
 const MEGABYTES = 200;
 const ENTRIES = 5_000;
 const SMALL_FILES = 200;
@@ -87,20 +97,19 @@ async function measureAt(rttMs: number, path: string, address: string, load: Loa
       ...stack.use(openSession(program, `files-${nth}`, path)),
     };
   });
-  const wantsSsh = ONLY === undefined || ONLY.includes("ssh");
-  const ssh = wantsSsh
+  const ssh = isWanted("ssh")
     ? await openSsh(kube, { kubeconfig: path, namespace: NAMESPACE, directory }).catch(noSsh)
     : undefined;
   stack.use(ssh);
   await Deno.writeFile(`${directory}/f`, new Uint8Array(MEGABYTES * 1024 * 1024));
-  for (const way of ways) await way.measure(`head -c ${MEGABYTES}M /dev/zero >$TELEPRESENCE_ROOT/data/f`);
+  for (const way of ways) await way.run(`head -c ${MEGABYTES}M /dev/zero >$TELEPRESENCE_ROOT/data/f`);
   const taken = new Map<string, number[]>();
   const take = (name: string, number: number) => taken.set(name, [...taken.get(name) ?? [], number]);
   for (let round = 0; round < ROUNDS; round++) {
     for (const { name, script } of metricsOf(address, load)) {
-      if (ONLY !== undefined && !ONLY.includes(name)) continue;
+      if (!isWanted(name)) continue;
       for (const way of name === "up" || name === "down" ? ways.slice(0, 1) : ways) {
-        take(`${way.name} ${name}`, await way.measure(script));
+        take(`${way.name} ${name}`, Number(await way.run(script)));
       }
     }
     if (ssh === undefined) continue;
@@ -110,16 +119,15 @@ async function measureAt(rttMs: number, path: string, address: string, load: Loa
   const of = (way: string, name: string) => median(taken.get(`${way} ${name}`) ?? []);
   const rate = (way: string, name: string) => MEGABYTES * 1.048576 / of(way, name);
   const [ours = "", ...beside] = ways.map(({ name }) => name);
-  const wanted = (name: string) => ONLY === undefined || ONLY.includes(name);
   const row = (name: string, title: string, shown: (way: string) => number, own?: number, ssh?: number) => {
-    if (!wanted(name)) return [];
+    if (!isWanted(name)) return [];
     const ratio = own === undefined ? undefined : shown(ours) / own;
     const cells = [shown(ours), own, ratio, ...beside.map(shown), ssh];
     return [`| ${title} | ${cells.map((cell) => cell === undefined ? "" : show(cell)).join(" | ")} |`];
   };
   const rates = (name: string, title: string, own: string) => {
     const yardstick = ssh === undefined ? undefined : rate("ssh", name);
-    const beside = wanted(own) ? of(ours, own) : undefined;
+    const beside = isWanted(own) ? of(ours, own) : undefined;
     return row(name, `${title} ${MEGABYTES} MB, MB/s`, (way) => rate(way, name), beside, yardstick);
   };
   const columns = [ours, "the session's own connection", "ratio", ...beside, "sftp by ssh over kubectl port-forward"];
@@ -156,32 +164,10 @@ async function noSsh(error: unknown): Promise<Ssh | undefined> {
   return undefined;
 }
 
-/** A session in a Deployment's place: its shell takes a script and prints a number. */
-function openSession(
-  program: string,
-  deployment: string,
-  path: string,
-): AsyncDisposable & { measure(script: string): Promise<number> } {
-  const child = new Deno.Command(program, {
-    args: [
-      ...["--logfile", `${directory}/${deployment}.log`, "--namespace", NAMESPACE, "--swap-deployment", deployment],
-      ...["--method", "inject-tcp", "--run", "sh"],
-    ],
-    env: { KUBECONFIG: path },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  const stdin = child.stdin.getWriter();
-  const answers = lines(child.stdout);
-  return {
-    async measure(script) {
-      await stdin.write(new TextEncoder().encode(`said=$(${script}); echo "\${said:-failed}"\n`));
-      return Number((await answers.next()).value ?? "");
-    },
-    async [Symbol.asyncDispose]() {
-      await stdin.close().catch(() => {}); // it may have ended
-      await child.status;
-    },
-  };
+/** A session in a Deployment's place. */
+function openSession(program: string, deployment: string, kubeconfig: string): Shell {
+  return openShell([
+    ...[program, "--logfile", `${directory}/${deployment}.log`, "--namespace", NAMESPACE],
+    ...["--swap-deployment", deployment, "--method", "inject-tcp", "--run", "sh"],
+  ], kubeconfig);
 }
