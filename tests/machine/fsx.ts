@@ -31,7 +31,7 @@ do {
         "--bsrange=512-256k",
         "--bs_unaligned=1",
       ],
-      ...[`--randseed=${seed}`, `--percentage_random=${[100, 50, 10][seed % 3]}`],
+      ...[`--randseed=${seed}`, `--rw=${["randrw", "rw", "randwrite"][seed % 3]}`],
     );
   }, { rttMs });
   rounds++;
