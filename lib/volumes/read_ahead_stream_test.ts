@@ -245,3 +245,32 @@ Deno.test("readAhead() ends at what is no SFTP, from either side, and at the end
     await rejects(stream.read(new Uint8Array(1)), Deno.errors.ConnectionReset);
   });
 });
+
+Deno.test("readAhead() ends when nothing more can be asked, though nobody asks", async () => {
+  const [there, here] = duplexPair();
+  let isRefused = false;
+  const refused = new SftpError("A file that went with its pod");
+  const stream = readAhead({
+    read: (into) => here.read(into),
+    write: (bytes) => isRefused ? Promise.reject(refused) : here.write(bytes),
+    closeWrite: () => here.closeWrite(),
+    close: () => here.close(),
+  });
+  const [client, server] = [new Client(stream), new Client(there)];
+  await client.send(SFTP.OPEN, 0, (to) => to.text("/f").uint32(OPEN.READ).attributes({}));
+  await server.send(SFTP.HANDLE, 0, (to) => to.uint32(4).uint32(1));
+  equals(await client.answers(1), [SFTP.HANDLE]);
+  for (const nth of [0, 1, 2]) {
+    await client.send(SFTP.READ, nth, (to) => to.uint32(4).uint32(1).uint64(nth * 64 * KIB).uint32(64 * KIB));
+  }
+  isRefused = true;
+  const answering = (async () => {
+    for (const [id, length] of [[1, 64], [2, 64], [3, 128]] as const) {
+      await server.send(SFTP.DATA, id, (to) => to.bytes(new Uint8Array(length * KIB)));
+    }
+  })();
+  equals(await client.answers(3), [SFTP.DATA, SFTP.DATA, SFTP.DATA]);
+  await answering;
+  await rejects(stream.read(new Uint8Array(1)), refused); // the window has grown, and was to be asked for
+  stream.close();
+});
