@@ -1,4 +1,5 @@
 import { deepStrictEqual as equals, throws } from "node:assert/strict";
+import { SPLICE_BYTES } from "@/util/mod.ts";
 import {
   decodeCredit,
   decodeFrames,
@@ -135,4 +136,8 @@ Deno.test("decodeReset() gives back what encodeReset() was given, and refuses a 
 
 Deno.test("decodeCredit() gives back what encodeCredit() was given", () => {
   for (const value of [0, 1, 65535, 65536, 0xffffffff]) equals(decodeCredit(encodeCredit(value)), value);
+});
+
+Deno.test("what a splice reads at a time fills DATA frames to the last byte", () => {
+  equals(SPLICE_BYTES % MAX_DATA_BYTES, 0, "each rest would be a message of its own, all the way");
 });

@@ -12,5 +12,5 @@ export { messageOf, reasonOf, unfold, UserError } from "./fault.ts";
 export { abortable, deadline, sleep } from "./life.ts";
 export { splitLines } from "./lines.ts";
 export { collectGarbage, keepHeapSmall, SMALL_HEAP_VARIABLES } from "./memory.ts";
-export { splice } from "./splice.ts";
+export { splice, SPLICE_BYTES } from "./splice.ts";
 export { spendTurn, turnOver } from "./turns.ts";
