@@ -40,6 +40,8 @@ export class CarrierEnd {
   readonly index: number;
   /** How long a PING took to be answered, in milliseconds, the last time; undefined before the first. */
   roundTripMs: number | undefined;
+  /** The shortest of all: what the path itself takes, with the least of the queues before it; undefined before one. */
+  pathMs: number | undefined;
   /** Bytes that came and went, for who wants to know whether the carriers are enough. */
   traffic = 0;
   readonly #duplex: Duplex;
@@ -54,7 +56,8 @@ export class CarrierEnd {
   #ackDue = false;
   #pongDue: number | undefined;
   #bye: Uint8Array | undefined;
-  #pingDue = false;
+  /** The first one measures the path before there is a queue. */
+  #pingDue = true;
   #ping: { token: number; sentMs: number } | undefined;
   #nextToken = 1;
   #unmeasuredBytes = 0;
@@ -156,6 +159,7 @@ export class CarrierEnd {
       this.kick();
     } else if (kind === SegmentKind.PONG && number === this.#ping?.token) {
       this.roundTripMs = performance.now() - this.#ping.sentMs;
+      this.pathMs = Math.min(this.pathMs ?? Infinity, this.roundTripMs);
       this.#ping = undefined;
     } else if (kind === SegmentKind.BYE) {
       this.#port.bye(new TextDecoder().decode(body));

@@ -5,8 +5,13 @@ import type { Link } from "./link.ts";
 
 /** How many carriers a link has before it carries much: one for each lane. */
 const FIRST_CARRIERS = 2;
-/** After so many bytes the other carriers are worth their cost. */
+/** After so many bytes the other carriers are worth their cost, */
 const MUCH_BYTES = 16 * 1024 * 1024;
+/**
+ * on a path that takes at least so long there and back: they help where one connection waits for its window, or for a
+ * packet that was lost. On a shorter one they cost more than they bring (measured: docs/benchmarks.md).
+ */
+const FAR_MS = 8;
 /** How often it is looked whether more carriers are worth it. */
 const LOOK_MS = 250;
 /** How long one attempt may take: a connection through two proxies, and a handshake. */
@@ -46,7 +51,7 @@ export interface CarrierOptions {
 
 /**
  * Keeps carriers of a link up from the host's end: opens those that are missing, again when one is lost, with pauses
- * that grow and differ by chance, until the link ends. One for each lane at first, more once much is carried.
+ * that grow and differ by chance, until the link ends. One for each lane at first, more once much is carried far.
  *
  * @param first the carrier with which the link began, its handshake done
  * @returns when the link is over and no attempt is under way
@@ -66,7 +71,7 @@ export async function keepCarriers(
   keep(0, link.attach(0, first.duplex));
   for (let index = 1; index < Math.min(FIRST_CARRIERS, carriers); index++) keep(index);
   const looking = setInterval(() => {
-    if (link.traffic < MUCH_BYTES) return;
+    if (link.traffic < MUCH_BYTES || link.pathMs < FAR_MS) return;
     clearInterval(looking);
     for (let index = FIRST_CARRIERS; index < carriers; index++) keep(index);
   }, LOOK_MS);

@@ -1,10 +1,10 @@
 import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
-import { type Duplex, duplexPair, sleep } from "@/util/mod.ts";
+import { type Duplex, duplexPair, readFull, sleep, writeAll } from "@/util/mod.ts";
 import { seededRandom } from "./_chaos.ts";
 import { admitHost, greetAgent, makeSessionKey, nameNewLink } from "./handshake.ts";
 import { type DialOptions, keepCarriers, pauseAfter } from "./keep_carriers.ts";
 import { openLink } from "./link.ts";
-import { openMux } from "./mux.ts";
+import { type Incoming, openMux } from "./mux.ts";
 
 Deno.test("pauses double up to 5 s, and chance shortens them by up to half", () => {
   equals([0, 1, 2, 5, 6, 60].map((failures) => pauseAfter(failures, 100, 0)), [100, 200, 400, 3200, 5000, 5000]);
@@ -23,13 +23,31 @@ Deno.test("hosts that were cut off together come back spread over half of the pa
   }
 });
 
+/** More than what other carriers are opened for. */
+const CARRIED_BYTES = 17 * 1024 * 1024;
+
+/** Everything takes so much longer to arrive. */
+function delayed(duplex: Duplex, ms: number): Duplex {
+  return {
+    ...duplex,
+    async read(into) {
+      await sleep(ms);
+      return await duplex.read(into);
+    },
+  };
+}
+
 /** A link that is kept up over carriers that `dial` gives, each admitted by an agent. */
-async function kept(dial: (options: DialOptions, open: () => Duplex) => Duplex | Promise<Duplex>) {
+async function kept(
+  dial: (options: DialOptions, open: () => Duplex) => Duplex | Promise<Duplex>,
+  { carriers = 2, delayMs = 0 } = {},
+) {
   const key = await makeSessionKey();
   const [hostLink, agentLink] = [openLink(), openLink()];
   const served: Promise<unknown>[] = [];
   const open = () => {
-    const [host, agent] = duplexPair();
+    const [near, agent] = duplexPair({ capacityBytes: 4 * 1024 * 1024 });
+    const host = delayMs > 0 ? delayed(near, delayMs) : near;
     const admitted = admitHost(agent, key.publicKey, { version: "1", knows: () => true });
     served.push(admitted.then(({ carrier }) => agentLink.attach(carrier, agent), () => {}));
     return host;
@@ -41,13 +59,18 @@ async function kept(dial: (options: DialOptions, open: () => Duplex) => Duplex |
     dial: async (options) => await dial(options, open),
     key: key.privateKey,
     version: "1",
-    carriers: 2,
+    carriers,
     pauseMs: 1,
   });
-  const onOpen = () => {};
+  const onOpen = (incoming: Incoming) => void writeAll(incoming.accept(), new Uint8Array(CARRIED_BYTES));
   const muxes = [openMux(hostLink, { role: "host", onOpen }), openMux(agentLink, { role: "agent", onOpen })];
   return {
     hostLink,
+    /** Has the agent send much, and takes it. */
+    async carryMuch() {
+      const stream = await muxes[0]?.open(new Uint8Array());
+      if (stream) await readFull(stream, new Uint8Array(CARRIED_BYTES));
+    },
     async [Symbol.asyncDispose]() {
       for (const mux of muxes) await mux[Symbol.asyncDispose]();
       await keeping;
@@ -78,6 +101,20 @@ Deno.test("each attempt knows its carrier and how many failed before it, in the 
   while (dialled.length < 4) await sleep(1);
   await up();
   equals(dialled[3], [1, 0], "a carrier that was up begins anew");
+});
+
+Deno.test("much that is carried far gets all carriers, near it keeps to two", async () => {
+  for (const { delayMs, indexes } of [{ delayMs: 20, indexes: [1, 2, 3] }, { delayMs: 0, indexes: [1] }]) {
+    const dialled: number[] = [];
+    await using ends = await kept(({ carrier }, open) => {
+      dialled.push(carrier);
+      return open();
+    }, { carriers: 4, delayMs });
+    equals(dialled, [1]);
+    await ends.carryMuch();
+    await sleep(600); // it is looked every 250 ms
+    equals(dialled, indexes);
+  }
 });
 
 Deno.test("a reason why there is no use in another attempt ends the link with it", async () => {

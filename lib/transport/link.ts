@@ -106,6 +106,12 @@ export class Link implements AsyncDisposable {
     return Math.max(0, ...this.#carriers.values().map(({ roundTripMs = 0 }) => roundTripMs));
   }
 
+  /** The shortest round trip that was measured on the carriers that are up, in milliseconds; 0 before one was. */
+  get pathMs(): number {
+    const shortest = Math.min(...this.#carriers.values().map(({ pathMs = Infinity }) => pathMs));
+    return shortest === Infinity ? 0 : shortest;
+  }
+
   /** Bytes that came and went on the carriers that are up. */
   get traffic(): number {
     return this.#carriers.values().reduce((sum, { traffic }) => sum + traffic, 0);
