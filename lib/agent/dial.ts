@@ -9,6 +9,9 @@ const ATTEMPT_DELAY_MS = 250;
 /** What each attempt says of the name as a whole, the most telling first: an answer before a silence before no way. */
 const TELLING: readonly ErrnoName[] = ["ECONNREFUSED", "ECONNRESET", "EACCES", "EPERM", "ETIMEDOUT", "EHOSTUNREACH"];
 
+/** Why attempts are stopped when one has won; one for all, as each error made takes a look at the stack. */
+const WON = new Error("Another address was faster");
+
 /** Connects to one address. */
 export type ConnectTo = (address: string, signal: AbortSignal) => Promise<Duplex>;
 
@@ -59,7 +62,7 @@ export async function race(
     if (next < addresses.length) timer = setTimeout(begin, delayMs);
     connect(address, stopped).then((connection) => {
       if (stopped.aborted) return closeQuietly(connection); // too late
-      over.abort();
+      over.abort(WON);
       won.resolve(connection);
     }, (error) => {
       if (stopped.aborted) return won.reject(signal.reason); // nobody waits any more, if it is not us who stopped

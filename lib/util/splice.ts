@@ -8,6 +8,8 @@ import { spendTurn } from "./turns.ts";
 export const SPLICE_BYTES = 2 * 131_004;
 /** What a connection begins with: most never fill it, and hundreds may be open. */
 const FIRST_BUFFER_BYTES = 16 * 1024;
+/** How many of those are kept for the next connection: a MiB. */
+const MOST_FIRST_BUFFERS = 64;
 
 /**
  * Joins two connections until both directions have ended, each end of stream passed on as one (half-close). An error
@@ -30,11 +32,21 @@ export async function splice(a: Duplex, b: Duplex): Promise<unknown> {
 }
 
 async function carry(from: Duplex, to: Duplex): Promise<void> {
-  let buffer = new Uint8Array(FIRST_BUFFER_BYTES);
+  let buffer = firstBuffers.pop() ?? new Uint8Array(FIRST_BUFFER_BYTES);
   for (let count; (count = await from.read(buffer)) !== null;) {
     await writeAll(to, buffer.subarray(0, count));
     await spendTurn(count);
-    if (count === buffer.length && count < SPLICE_BYTES) buffer = new Uint8Array(SPLICE_BYTES);
+    if (count < buffer.length || count === SPLICE_BYTES) continue;
+    giveBack(buffer);
+    buffer = new Uint8Array(SPLICE_BYTES);
   }
+  giveBack(buffer); // after an error nobody knows whether a call still looks at it
   await to.closeWrite();
+}
+
+/** Buffers of connections that have ended: short ones come by the hundred, and each would leave two to be collected. */
+const firstBuffers: Uint8Array<ArrayBuffer>[] = [];
+
+function giveBack(buffer: Uint8Array<ArrayBuffer>): void {
+  if (buffer.length === FIRST_BUFFER_BYTES && firstBuffers.length < MOST_FIRST_BUFFERS) firstBuffers.push(buffer);
 }

@@ -15,6 +15,9 @@ import type { Policy } from "./policy.ts";
 import type { Relays } from "./relays.ts";
 import { type Answer, type Endpoint, formatAnswer, parseRequest, ProtocolError, type Request } from "./protocol.ts";
 
+/** Why a wait is over; one for all, as each error made takes a look at the stack. */
+const GIVEN_UP = new Error("the program has given up");
+
 /** How long the shim may take for a line that it writes at once. */
 const LINE_MS = 10_000;
 
@@ -91,7 +94,7 @@ export async function serveControl(conn: Duplex, control: Control): Promise<void
 /** A signal that aborts when nothing more comes: the program gave its call up (a signal, its end). */
 function endOf(next: Promise<unknown>): AbortSignal {
   const ended = new AbortController();
-  next.then((line) => line ?? ended.abort(), () => ended.abort());
+  next.then((line) => line ?? ended.abort(GIVEN_UP), () => ended.abort(GIVEN_UP));
   return ended.signal;
 }
 
@@ -214,14 +217,14 @@ async function serveConnect(
     if (program === undefined) return log.debug(`${subject}: nothing came from port ${claim.from.port}`);
     conn.close();
     using _program = closing(program, control);
-    using watched = control.watch.add(claim.from, () => abandoned.abort());
+    using watched = control.watch.add(claim.from, () => abandoned.abort(GIVEN_UP));
     const result = await dialling;
     watched[Symbol.dispose]();
     if ("code" in result) return known.failed(result.code); // its plug is unread: closing the connection sends RST
     known.connected();
     await join(program, claim, result.duplex, control);
   } finally {
-    abandoned.abort();
+    abandoned.abort(GIVEN_UP);
     const result = await dialling;
     if ("duplex" in result) result.duplex.close();
   }

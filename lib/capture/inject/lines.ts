@@ -1,6 +1,8 @@
 import type { Duplex } from "@/util/mod.ts";
 import { ProtocolError, REQUEST_BYTES } from "./protocol.ts";
 
+const decoder = new TextDecoder();
+
 /**
  * The lines of a connection, without their newlines; undefined at its end, and for a last line that has none.
  *
@@ -18,7 +20,7 @@ export function readLines(duplex: Pick<Duplex, "read">): () => Promise<string | 
         buffer.copyWithin(0, end + 1, filled);
         filled -= end + 1;
         if (line.some((byte) => byte < 0x20 || byte > 0x7e)) throw new ProtocolError("a line is printable ASCII");
-        return new TextDecoder().decode(line);
+        return decoder.decode(line);
       }
       if (filled === buffer.length) throw new ProtocolError(`a line has at most ${REQUEST_BYTES} bytes`);
       const count = await duplex.read(buffer.subarray(filled));

@@ -1,5 +1,24 @@
-import { strictEqual as equal } from "node:assert/strict";
+import { deepStrictEqual as equals, strictEqual as equal } from "node:assert/strict";
 import { makePolicy } from "./policy.ts";
+
+Deno.test("makePolicy() hears of the host's new addresses, and forgets old ones", () => {
+  let clock = 0;
+  let own = ["192.0.2.2"];
+  const policy = makePolicy({
+    neverProxy: [],
+    hostname: "laptop",
+    ownAddresses: () => own,
+    resolve: () => Promise.resolve([]),
+    now: () => clock,
+  });
+  const verdicts = () => ["192.0.2.2", "192.0.2.9"].map((address) => policy.address(address));
+  equals(verdicts(), ["the host's own address", undefined]);
+  own = ["192.0.2.9"];
+  clock = 500;
+  equals(verdicts(), [undefined, "the host's own address"]);
+  for (let i = 0; i < 5000; i++) policy.address(`10.1.${i >> 8}.${i & 255}`);
+  equals(verdicts(), [undefined, "the host's own address"]);
+});
 
 Deno.test("makePolicy() keeps on the host what is the host's, and what is excluded", async (t) => {
   const policy = makePolicy({
