@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { type Flag, isLater, ROWS } from "./flags.ts";
+import { type Flag, isLater, readSwap, ROWS } from "./flags.ts";
 import { type Option, subcommandRow, SUBCOMMANDS } from "./subcommands.ts";
 
 /** What is there, each asked for at most once: an error or a slow answer is an empty list. */
@@ -16,6 +16,8 @@ export interface Live {
   namespaces(where: LiveWhere): Promise<readonly string[]>;
   /** Names of workloads, without their kind. */
   workloads(kind: string, where: LiveWhere): Promise<readonly string[]>;
+  /** Names of the containers that every pod of a workload has. */
+  containers(kind: string, name: string, where: LiveWhere): Promise<readonly string[]>;
   serviceAccounts(where: LiveWhere): Promise<readonly string[]>;
   /** Beginnings of the ids of sessions that are left over. */
   leftSessions(): Promise<readonly string[]>;
@@ -71,10 +73,10 @@ async function inSession(before: readonly string[], current: string, live: Live)
       return { also: `command ${command}`, candidates: [] };
     }
     if (flag.value === undefined || word.includes("=")) continue;
-    if (++index >= before.length) return await valuesOf(flag, "", before, live);
+    if (++index >= before.length) return await valuesOf(flag, { before, current }, live);
   }
   const inline = inlineFlag(known, current);
-  if (inline) return await valuesOf(inline, `${inline.long}=`, before, live);
+  if (inline) return await valuesOf(inline, { before, current }, live);
   const open = known.filter((flag) =>
     !given.some((one) => one.long === flag.long ? !flag.repeats : one.group !== undefined && one.group === flag.group)
   );
@@ -93,9 +95,9 @@ async function inSubcommand(
   const { options, operands, choices, operandsAre } = subcommandRow(name);
   const previous = before.at(-1) ?? "";
   const last = options.find(({ long, short }) => previous === long || previous === short);
-  if (last?.value !== undefined) return await valuesOf(last, "", before, live);
+  if (last?.value !== undefined) return await valuesOf(last, { before, current }, live);
   const inline = inlineFlag(options, current);
-  if (inline) return await valuesOf(inline, `${inline.long}=`, before, live);
+  if (inline) return await valuesOf(inline, { before, current }, live);
   const flags = longs(options.filter(({ long }) => !before.includes(long)));
   if (operands === undefined) return { also: "none", candidates: flags };
   if (operandsAre === "files") return { also: current.startsWith("-") ? "none" : "files", candidates: flags };
@@ -112,9 +114,16 @@ function longs(flags: readonly Option[]): Candidate[] {
   return flags.map(({ long, help }) => ({ word: long, help: help.split(/(?<=[.:;]) /)[0] ?? help }));
 }
 
-/** What may be the value of a flag; `lead` stands before it in the same word. */
-async function valuesOf(flag: Option, lead: string, before: readonly string[], live: Live): Promise<Completion> {
+/** A line up to the cursor: its whole words, and the one that the cursor stands in. */
+interface Line {
+  readonly before: readonly string[];
+  readonly current: string;
+}
+
+/** What may be the value of a flag, as a word of its own or behind `--flag=`. */
+async function valuesOf(flag: Option, { before, current }: Line, live: Live): Promise<Completion> {
   const where = whereOf(before);
+  const lead = current.startsWith(`${flag.long}=`) ? `${flag.long}=` : "";
   const list = (words: readonly string[]): Completion => ({
     also: "none",
     candidates: words.map((word) => ({ word: lead + word })),
@@ -131,7 +140,7 @@ async function valuesOf(flag: Option, lead: string, before: readonly string[], l
     case "--serviceaccount":
       return list(await live.serviceAccounts(where));
     case "--swap-deployment":
-      return list(await workloads(where, live));
+      return list(await swappable(current.slice(lead.length), where, live));
     case "--mount":
       return { also: "directories", candidates: list(["true", "false"]).candidates };
     case "--logfile":
@@ -142,6 +151,16 @@ async function valuesOf(flag: Option, lead: string, before: readonly string[], l
     default:
       return NOTHING;
   }
+}
+
+/** Workloads, and behind NAME: its containers. */
+async function swappable(typed: string, where: LiveWhere, live: Live): Promise<string[]> {
+  const [name = "", container] = typed.split(":");
+  if (container === undefined) return await workloads(where, live);
+  const swap = readSwap(name);
+  if (typeof swap === "string") return [];
+  const containers = await live.containers(swap.workload.kind, swap.workload.name, where);
+  return containers.map((each) => `${name}:${each}`);
 }
 
 /** Deployments by their names, the others with their kind. */

@@ -10,6 +10,7 @@ function makeLive() {
     namespaces: (where) => note(["default", "shop"], "namespaces", where),
     workloads: (kind, where) =>
       note(kind === "deployment" ? ["api", "web"] : kind === "pod" ? ["lone"] : [], kind, where),
+    containers: (kind, name, where) => note(name === "web" ? ["main", "proxy"] : ["one"], kind, name, where),
     serviceAccounts: (where) => note(["default"], "serviceAccounts", where),
     leftSessions: () => note(["5e55104abc"], "leftSessions"),
     topics: () => ["volumes", "expose"],
@@ -52,6 +53,15 @@ Deno.test("complete() offers what is there as values, asked where the line says"
   const { live, asked } = makeLive();
   await complete(["--context", "prod", "--namespace=shop", "--serviceaccount", ""], live);
   equals(asked, [["serviceAccounts", { context: "prod", namespace: "shop" }]]);
+});
+
+Deno.test("complete() offers the containers of the workload that is swapped", async () => {
+  equals(await offered("-s web:"), ["web:main", "web:proxy"]);
+  equals(await offered("--swap-deployment=web:p"), ["--swap-deployment=web:proxy"]);
+  equals(await offered("-s cronjob/web:"), []);
+  const { live, asked } = makeLive();
+  equals((await complete(["--namespace", "shop", "-s", "po/lone:"], live)).candidates, [{ word: "po/lone:one" }]);
+  equals(asked, [["pod", "lone", { namespace: "shop" }]]);
 });
 
 Deno.test("complete() leaves what follows --run to the shell, from the command's own word on", async () => {

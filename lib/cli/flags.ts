@@ -563,7 +563,7 @@ function checkPort(value: string): string | undefined {
 }
 
 /** A workload and a container of it, or what is wrong with the words. */
-function readSwap(value: string): Operation & { kind: "swap" } | string {
+export function readSwap(value: string): Operation & { kind: "swap" } | string {
   const [, word = "deployment", name, container] = /^(?:([^/:]+)\/)?([^/:]+)(?::([^/:]+))?$/.exec(value) ?? [];
   if (name === undefined || !/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name)) {
     return `invalid workload: '${value}' (expected NAME or KIND/NAME, and maybe :CONTAINER)`;

@@ -5,7 +5,7 @@ import { complete, formatCompletion } from "./complete.ts";
 import { completionScript } from "./completion_scripts.ts";
 import type { Flags } from "./flags.ts";
 import { help } from "./help.ts";
-import { openLive, PATIENCE_MS } from "./live.ts";
+import { openLive, patience } from "./live.ts";
 import { manPage } from "./man.ts";
 import { helpOn, topics } from "./topics.ts";
 import { type Logfile, openLogfile } from "./logfile.ts";
@@ -34,6 +34,8 @@ export interface Host extends Screen {
   readonly command: RunCommand;
   /** Reads one line of the user's, where both ends are a terminal. */
   readonly readLine?: () => Promise<string>;
+  /** Aborts when a completion is to do without what it still waits for. @default {300 ms from the program's start} */
+  readonly patience?: () => AbortSignal;
   /** Calls back at each signal, until disposed of. @default {those of the system} */
   listen?(callback: (signal: SignalName) => void): Disposable;
 }
@@ -129,8 +131,9 @@ async function answer(command: OwnCommand, host: Host): Promise<string> {
       return completionScript(command.shell);
     case "complete": {
       const { env, home } = host;
-      const signal = AbortSignal.timeout(Math.max(0, PATIENCE_MS - performance.now()));
-      return formatCompletion(await complete(command.words, openLive({ env, home, signal, topics: topics() })));
+      const signal = (host.patience ?? patience)();
+      await using live = openLive({ env, home, signal, topics: topics() });
+      return formatCompletion(await complete(command.words, live));
     }
   }
 }

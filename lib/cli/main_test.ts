@@ -3,6 +3,7 @@ import { UserError } from "@/util/mod.ts";
 import { type Around, type Host, main } from "./main.ts";
 import type { Flags } from "./flags.ts";
 import type { SignalName } from "./signals.ts";
+import { kubeconfigFor } from "../../tests/testkit/mod.ts";
 
 /** A machine in a folder of its own, and what was written and run. */
 function setUp(run: (around: Around, flags: Flags) => number | Promise<number> = () => 0) {
@@ -130,6 +131,22 @@ Deno.test("main() reads the words behind a subcommand, and runs it without a log
       equals([seen, test.seen.stdout, test.hasLog()], [[want], "told\n", false]);
     });
   }
+});
+
+Deno.test("main() completes with what is there when its patience ends, though the API server never answers", async () => {
+  using test = setUp();
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const kubeconfig = `${test.cwd}/kubeconfig`;
+  await Deno.writeTextFile(kubeconfig, kubeconfigFor({ server: `https://127.0.0.1:${listener.addr.port}` }));
+  const ending = new AbortController();
+  const host = { ...test.host, env: { KUBECONFIG: kubeconfig }, patience: () => ending.signal };
+  const completing = main(["complete", "--", "--namespace", "sho"], host);
+  using connection = await listener.accept(); // it has asked, and hears nothing
+  equals(test.seen.stdout, "");
+  ending.abort();
+  equals(await completing, 0);
+  equals([test.seen.stdout, test.seen.stderr], ["none\n", ""]);
+  ok(connection.remoteAddr);
 });
 
 Deno.test("main() lets a session ask where somebody can answer", async () => {

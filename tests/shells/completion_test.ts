@@ -40,6 +40,8 @@ const CASES: readonly (readonly [typed: string, line: RegExp])[] = [
   ["telepresence --namespace sho", /--namespace shop /],
   ["telepresence --namespace shop -s check", /-s checkout /],
   ["telepresence -s pod/lo", /-s pod\/lonely /],
+  ["telepresence --namespace shop -s checkout:si", /-s checkout:sidecar /],
+  ["telepresence --namespace shop --swap-deployment=checkout:ma", /--swap-deployment=checkout:main /],
   ["telepresence --method nam", /--method namespace /],
   ["telepresence completion fi", /completion fish /],
   ["telepresence help rb", /help rbac /],
@@ -80,7 +82,7 @@ for (const shell of Object.keys(SHELLS) as Shell[]) {
     ignore: !there,
     async fn(t) {
       await using cluster = await startFakeCluster({ namespaces: ["shop"] });
-      const containers = [{ name: "main", image: "image" }];
+      const containers = [{ name: "main", image: "image" }, { name: "sidecar", image: "image" }];
       await cluster.put("deployments", {
         name: "checkout",
         namespace: "shop",
@@ -99,12 +101,17 @@ for (const shell of Object.keys(SHELLS) as Shell[]) {
           await terminal.type("\x15");
         });
       }
-      await t.step("silent when the cluster is away", async () => {
-        cluster.faults.add({ resource: "namespaces" }, { kind: "cut" });
-        await terminal.type('telepresence --namespace sho\t\x15echo no"thing" was said\n');
-        const [seen] = await terminal.shows(/[^]*nothing was said/);
-        equals(/error|Error|Cannot|shop/.test(seen), false, seen);
-      });
+      for (const [what, kind] of [["is away", "cut"], ["never answers", "stall"]] as const) {
+        await t.step(`silent when the cluster ${what}`, async () => {
+          cluster.faults.clear();
+          cluster.faults.add({ resource: "namespaces" }, { kind });
+          await terminal.type(
+            `telepresence --namespace sho\t\x15echo nothing was said: ${kind[0]}"${kind.slice(1)}"\n`,
+          );
+          const [seen] = await terminal.shows(new RegExp(`[^]*nothing was said: ${kind}`));
+          equals(/error|Error|Cannot|shop/.test(seen), false, seen);
+        });
+      }
       await terminal.type("exit\n");
       await terminal.ended();
     },
