@@ -111,6 +111,7 @@ static int ask(int control, const char *verb, int limit, const struct endpoint *
     line_begin(&line, verb);
     line_word(&line, text);
     line_number(&line, to->port);
+    line_number(&line, (uint32_t)getpid());
     if (control_send(control, &line))
         return -1;
     if (control_receive(control, answer, sizeof(answer), TELL) < 0) {

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* The version word that every request begins with. */
-#define PROTOCOL "shim/1"
+#define PROTOCOL "shim/2"
 
 /* Bounds of the protocol, newline included: README.md, "Lines". */
 #define REQUEST_BYTES 512

@@ -60,6 +60,7 @@ int lookup(const char *call, const char *name, int family, struct found *found)
     line_begin(&line, "lookup");
     line_word(&line, family == AF_INET ? "4" : family == AF_INET6 ? "6" : "any");
     line_word(&line, name);
+    line_number(&line, (uint32_t)getpid());
     if (line.broken || strlen(name) > 254) {
         log_verdict(call, "-", "pod", "no name of the DNS");
         return EAI_NONAME;
@@ -100,6 +101,7 @@ int reverse(const struct endpoint *endpoint, char *name)
         return EAI_AGAIN;
     line_begin(&line, "reverse");
     line_word(&line, text);
+    line_number(&line, (uint32_t)getpid());
     if (!control_send(control, &line) && control_receive(control, answer, sizeof(answer), TELL) >= 0) {
         verb = answer_word(&cursor);
         word = answer_word(&cursor);

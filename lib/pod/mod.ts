@@ -8,6 +8,7 @@
 export {
   type Address,
   type Answer,
+  type Caller,
   type DatagramFlow,
   DialError,
   type DnsAnswer,

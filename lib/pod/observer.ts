@@ -1,6 +1,6 @@
 import type { MuxStream } from "@/transport/mod.ts";
 import type { AgentRequest, HostRequest } from "./messages.ts";
-import type { Address } from "./pod.ts";
+import type { Address, Caller } from "./pod.ts";
 
 /**
  * One thing that was asked of the pod: a connection, a flow of datagrams, a connection that came to an exposed port, or
@@ -14,8 +14,8 @@ export interface Flow {
   readonly peer: Address;
   /** Of an exposed port, which one of the pod's. */
   readonly port?: number;
-  /** Whose it is on the host: the program's end of the connection, once it is known. */
-  readonly caller: Address | undefined;
+  /** Whose it is on the host, once it is known. */
+  readonly caller: Caller | undefined;
   /** When it began, in milliseconds since 1970. */
   readonly since: number;
   /** `opening` until the pod has answered; `failed` when it refused. */
@@ -51,14 +51,14 @@ export class LiveFlow implements Flow {
   declare until?: number;
   declare error?: string;
   declare answer?: readonly string[];
-  readonly #caller: (() => Address | undefined) | undefined;
+  readonly #caller: (() => Caller | undefined) | undefined;
   readonly #tell: Observer;
   #stream: Pick<MuxStream, "sentBytes" | "receivedBytes"> | undefined;
 
   constructor(
     { id, kind, peer, port, caller }:
       & Pick<Flow, "id" | "kind" | "peer">
-      & { readonly port?: number; readonly caller?: (() => Address | undefined) | undefined },
+      & { readonly port?: number; readonly caller?: (() => Caller | undefined) | undefined },
     tell: Observer,
   ) {
     this.id = id;
@@ -70,7 +70,7 @@ export class LiveFlow implements Flow {
     tell(this);
   }
 
-  get caller(): Address | undefined {
+  get caller(): Caller | undefined {
     return this.#caller?.();
   }
 

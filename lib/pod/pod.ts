@@ -7,10 +7,13 @@ export interface Address {
   readonly port: number;
 }
 
+/** Who asks, on the host: the program's end of the connection, or its process where that is known. */
+export type Caller = Address | { readonly pid: number };
+
 /** What a wait can be given up by, and who it is for. */
 export interface Waiting {
-  /** Whose end of the connection it is on the host, for who watches; asked for when it matters. */
-  readonly caller?: () => Address | undefined;
+  /** Who asks, for who watches; asked for when it matters. */
+  readonly caller?: () => Caller | undefined;
   readonly signal?: AbortSignal;
 }
 

@@ -88,6 +88,11 @@ for (const method of ["inject-tcp", "namespace"] as const) {
         match(String(open?.["pid"]), /^\d+$/);
         const refused = flows.find(({ kind, state }) => kind === "tcp" && state === "failed");
         equals([refused?.["error"], refused?.["port"], refused?.["name"]], ["ECONNREFUSED", 81, host]);
+        if (method === "inject-tcp") {
+          // The program is told by itself: what the pod refuses has no connection by which it could be found.
+          const failed = flows.filter(({ kind, state }) => kind !== "exposed" && state === "failed");
+          equals(failed.map(({ program, pid }) => [program, pid]), failed.map(() => ["python3", open?.["pid"]]));
+        }
         const unresolved = flows.find(({ kind, state }) => kind === "lookup" && state === "failed");
         match(String(unresolved?.["host"]), /^no-such-name\./);
         match(String(flows.find(isFrom)?.["host"]), /^[\d.]+$|:/);

@@ -29,7 +29,7 @@ static void requests(void)
     line_number(&line, 0);
     line_number(&line, 4294967295u);
     assert(line_end(&line));
-    assert(line.length == 38 && !memcmp(line.bytes, "shim/1 connect 10.96.7.7 0 4294967295\n", 38));
+    assert(line.length == 38 && !memcmp(line.bytes, "shim/2 connect 10.96.7.7 0 4294967295\n", 38));
 }
 
 static void broken_requests(void)

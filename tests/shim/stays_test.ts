@@ -95,20 +95,24 @@ Deno.test("What is no request gets an error, and the session goes on", async (t)
   const path = world.capture.environment({}).TELEPRESENCE_SHIM_SOCKET ?? "";
   const cases: { name: string; input: string | Uint8Array<ArrayBuffer>; want: RegExp }[] = [
     { name: "nothing", input: "", want: /^$/ },
-    { name: "a line without its end", input: "shim/1 lookup any x", want: /^$/ },
+    { name: "a line without its end", input: "shim/2 lookup any x 7", want: /^$/ },
     { name: "an empty line", input: "\n", want: /^error version/ },
-    { name: "another version", input: "shim/2 lookup any x\n", want: /^error version/ },
-    { name: "an unknown verb", input: "shim/1 dance now here\n", want: /^error unknown verb/ },
-    { name: "too few words", input: "shim/1 connect 10.96.7.7\n", want: /^error/ },
-    { name: "too many words", input: "shim/1 connect 10.96.7.7 80 x\n", want: /^error/ },
-    { name: "no address", input: "shim/1 connect helloworld 80\n", want: /^error not an address/ },
-    { name: "a port out of range", input: "shim/1 connect 10.96.7.7 65536\n", want: /^error not a port/ },
-    { name: "a family out of range", input: "shim/1 lookup 5 x\n", want: /^error not a family/ },
-    { name: "a name that is too long", input: `shim/1 lookup 4 ${"x".repeat(255)}\n`, want: /^error not a name/ },
+    { name: "another version", input: "shim/1 lookup any x\n", want: /^error version/ },
+    { name: "an unknown verb", input: "shim/2 dance now here\n", want: /^error unknown verb/ },
+    { name: "too few words", input: "shim/2 connect 10.96.7.7\n", want: /^error/ },
+    { name: "too many words", input: "shim/2 connect 10.96.7.7 80 7 x\n", want: /^error/ },
+    { name: "no address", input: "shim/2 connect helloworld 80 7\n", want: /^error not an address/ },
+    { name: "a port out of range", input: "shim/2 connect 10.96.7.7 65536 7\n", want: /^error not a port/ },
+    { name: "a family out of range", input: "shim/2 lookup 5 x 7\n", want: /^error not a family/ },
+    { name: "a name that is too long", input: `shim/2 lookup 4 ${"x".repeat(255)} 7\n`, want: /^error not a name/ },
     { name: "a line that is too long", input: "x".repeat(512), want: /^error a line has at most/ },
     { name: "bytes", input: new Uint8Array([0xff, 0, 0x80, 0x0a]), want: /^error a line is printable/ },
-    { name: "a claim of nothing", input: "shim/1 claim 127.0.0.1 80 0\n", want: /^error there is nothing to claim/ },
-    { name: "a claim that is none", input: "shim/1 connect 10.96.7.7 80\nshim/1 lookup 4 x\n", want: /error a claim/ },
+    { name: "a claim of nothing", input: "shim/2 claim 127.0.0.1 80 0\n", want: /^error there is nothing to claim/ },
+    {
+      name: "a claim that is none",
+      input: "shim/2 connect 10.96.7.7 80 7\nshim/2 lookup 4 x 7\n",
+      want: /error a claim/,
+    },
   ];
   for (const { name, input, want } of cases) {
     await t.step(name, async () => {

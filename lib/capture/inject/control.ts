@@ -98,7 +98,7 @@ function endOf(next: Promise<unknown>): AbortSignal {
   return ended.signal;
 }
 
-async function lookup({ name, family }: Of<"lookup">, control: Control, givenUp: AbortSignal): Promise<Answer> {
+async function lookup({ name, family, pid }: Of<"lookup">, control: Control, givenUp: AbortSignal): Promise<Answer> {
   const { pod, policy, log = silentLog } = control;
   const signal = AbortSignal.any([control.signal, givenUp]);
   const reason = await policy.name(name);
@@ -107,7 +107,7 @@ async function lookup({ name, family }: Of<"lookup">, control: Control, givenUp:
     return { verb: "local", reason };
   }
   try {
-    const { addresses } = await pod.lookup(name, { family, signal });
+    const { addresses } = await pod.lookup(name, { family, signal, caller: () => ({ pid }) });
     log.debug(`lookup ${name}: ${addresses.join(" ")}`);
     return { verb: "addresses", addresses };
   } catch (error) {
@@ -117,13 +117,13 @@ async function lookup({ name, family }: Of<"lookup">, control: Control, givenUp:
 }
 
 /** The name of an address, by the pod's name servers; the host's would learn of the cluster's addresses. */
-async function reverse({ address }: Of<"reverse">, control: Control, givenUp: AbortSignal): Promise<Answer> {
+async function reverse({ address, pid }: Of<"reverse">, control: Control, givenUp: AbortSignal): Promise<Answer> {
   const { pod, policy, log = silentLog } = control;
   const reason = policy.address(address);
   if (reason) return { verb: "local", reason };
   try {
     const signal = AbortSignal.any([control.signal, givenUp]);
-    const { records } = await pod.resolve(reverseName(address), TYPES.PTR, { signal });
+    const { records } = await pod.resolve(reverseName(address), TYPES.PTR, { signal, caller: () => ({ pid }) });
     const name = records.map(({ data }) => data.type === "PTR" ? data.target : "").find((name) => NAME.test(name));
     log.debug(`reverse ${address}: ${name ?? "no name"}`);
     return name === undefined ? { verb: "failed", code: "EAI_NONAME" } : { verb: "name", name };
@@ -181,7 +181,7 @@ function hello({ gate, own, mounts, policy }: Control): Answer {
  */
 async function serveConnect(
   conn: Duplex,
-  { verb, to }: Of<"connect" | "begin">,
+  { verb, to, pid }: Of<"connect" | "begin">,
   nextRequest: () => Promise<Request | undefined>,
   control: Control,
 ): Promise<void> {
@@ -196,8 +196,7 @@ async function serveConnect(
   const abandoned = new AbortController();
   const givenUp = AbortSignal.any([signal, endOf(next), abandoned.signal]);
   const plug = verb === "begin" ? control.plug : undefined;
-  let from: Endpoint | undefined; // for who watches
-  const dialling = dial(to, givenUp, { ...control, caller: () => from && addressOf(from) });
+  const dialling = dial(to, givenUp, { ...control, caller: () => ({ pid }) });
 
   if (plug === undefined) {
     const result = await dialling;
@@ -210,7 +209,6 @@ async function serveConnect(
     const claim = await inTime(conn, () => next);
     if (claim === undefined) return log.debug(`${subject}: given up by the program`);
     if (claim.verb !== "claim") throw new ProtocolError("a claim must follow");
-    from = claim.from;
     using known = connections.begin(claim.from, to);
     if (plug === undefined) known.connected();
     const program = await abortable(gate.claim(claim.from), signal);

@@ -10,7 +10,7 @@ import { mountWords } from "./mounts.ts";
 import type { EaiName, ErrnoName, Family } from "@/pod/mod.ts";
 
 /** The version word that every request begins with. */
-export const PROTOCOL = "shim/1";
+export const PROTOCOL = "shim/2";
 
 /** Longest request, newline included (shim/README.md, "Lines"). */
 export const REQUEST_BYTES = 512;
@@ -41,16 +41,15 @@ export type Connection =
 /** What the shim asks for. */
 export type Request =
   | { readonly verb: "hello" }
-  | { readonly verb: "connect"; readonly to: Endpoint }
-  | { readonly verb: "begin"; readonly to: Endpoint }
+  | { readonly verb: "connect" | "begin"; readonly to: Endpoint; readonly pid: number }
   | { readonly verb: "claim"; readonly from: Endpoint; readonly plug: number }
   | { readonly verb: "about"; readonly from: Endpoint }
-  | { readonly verb: "reverse"; readonly address: string }
+  | { readonly verb: "reverse"; readonly address: string; readonly pid: number }
   | { readonly verb: "relay"; readonly to: Endpoint; readonly family: 4 | 6 }
   | { readonly verb: "whose"; readonly port: number; readonly family: 4 | 6 }
   | { readonly verb: "dns" }
   | { readonly verb: "program"; readonly path: string }
-  | { readonly verb: "lookup"; readonly family: Family; readonly name: string };
+  | { readonly verb: "lookup"; readonly family: Family; readonly name: string; readonly pid: number };
 
 /** What it is told. */
 export type Answer =
@@ -95,13 +94,13 @@ export function parseRequest(line: string): Request {
   switch (verb) {
     case "connect":
     case "begin":
-      return { verb, to: parseEndpoint(first, second) };
+      return { verb, to: parseEndpoint(first, second), pid: parsePid(third) };
     case "claim":
       return { verb, from: parseEndpoint(first, second), plug: parseNumber(third, MOST_PLUG_BYTES, "a size") };
     case "about":
       return { verb, from: parseEndpoint(first, second) };
     case "reverse":
-      return { verb, address: parseEndpoint(first, "0").address };
+      return { verb, address: parseEndpoint(first, "0").address, pid: parsePid(second) };
     case "relay":
       return { verb, to: parseEndpoint(first, second), family: parseRelayFamily(third) };
     case "whose":
@@ -111,7 +110,7 @@ export function parseRequest(line: string): Request {
     case "program":
       return { verb, path: parsePath(first) };
     case "lookup":
-      return { verb, family: parseFamily(first), name: parseName(second) };
+      return { verb, family: parseFamily(first), name: parseName(second), pid: parsePid(third) };
     default:
       return { verb: "hello" };
   }
@@ -120,16 +119,16 @@ export function parseRequest(line: string): Request {
 /** How many words follow each verb. */
 const WORDS: ReadonlyMap<string | undefined, number> = new Map([
   ["hello", 0],
-  ["connect", 2],
-  ["begin", 2],
+  ["connect", 3],
+  ["begin", 3],
   ["claim", 3],
   ["about", 2],
-  ["reverse", 1],
+  ["reverse", 2],
   ["relay", 3],
   ["whose", 2],
   ["dns", 0],
   ["program", 1],
-  ["lookup", 2],
+  ["lookup", 3],
 ]);
 
 /** Writes an answer, newline included; its mounts must fit (mounts.ts), and addresses that do not fit are left out, the last ones first. */
@@ -201,6 +200,11 @@ function parseEndpoint(address: string, port: string): Endpoint {
 function parseNumber(word: string, most: number, what: string): number {
   if (!/^\d{1,10}$/.test(word) || Number(word) > most) throw new ProtocolError(`not ${what}`);
   return Number(word);
+}
+
+/** The number of the program's process, in its own PID namespace. */
+function parsePid(word: string): number {
+  return parseNumber(word, 2 ** 31 - 1, "a process");
 }
 
 function parseRelayFamily(word: string): 4 | 6 {

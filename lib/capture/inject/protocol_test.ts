@@ -3,35 +3,48 @@ import { readLines } from "./lines.ts";
 import { canonicalAddress, formatAnswer, parseRequest, ProtocolError } from "./protocol.ts";
 
 Deno.test("parseRequest() reads each request", () => {
-  equals(parseRequest("shim/1 connect 10.96.7.7 80"), { verb: "connect", to: { address: "10.96.7.7", port: 80 } });
-  equals(parseRequest("shim/1 connect ::ffff:10.96.7.7 80"), {
+  equals(parseRequest("shim/2 connect 10.96.7.7 80 7"), {
     verb: "connect",
     to: { address: "10.96.7.7", port: 80 },
+    pid: 7,
   });
-  equals(parseRequest("shim/1 connect 2001:DB8:0:0::1 0"), {
+  equals(parseRequest("shim/2 connect ::ffff:10.96.7.7 80 2147483647"), {
+    verb: "connect",
+    to: { address: "10.96.7.7", port: 80 },
+    pid: 2147483647,
+  });
+  equals(parseRequest("shim/2 connect 2001:DB8:0:0::1 0 7"), {
     verb: "connect",
     to: { address: "2001:db8::1", port: 0 },
+    pid: 7,
   });
-  equals(parseRequest("shim/1 begin 10.96.7.7 80"), { verb: "begin", to: { address: "10.96.7.7", port: 80 } });
-  equals(parseRequest("shim/1 claim ::1 65535 196608"), {
+  equals(parseRequest("shim/2 begin 10.96.7.7 80 7"), {
+    verb: "begin",
+    to: { address: "10.96.7.7", port: 80 },
+    pid: 7,
+  });
+  equals(parseRequest("shim/2 claim ::1 65535 196608"), {
     verb: "claim",
     from: { address: "::1", port: 65535 },
     plug: 196608,
   });
-  equals(parseRequest("shim/1 about ::1 1"), { verb: "about", from: { address: "::1", port: 1 } });
-  equals(parseRequest("shim/1 hello"), { verb: "hello" });
-  equals(parseRequest("shim/1 lookup any a.b"), { verb: "lookup", family: "any", name: "a.b" });
+  equals(parseRequest("shim/2 about ::1 1"), { verb: "about", from: { address: "::1", port: 1 } });
+  equals(parseRequest("shim/2 hello"), { verb: "hello" });
+  equals(parseRequest("shim/2 lookup any a.b 7"), { verb: "lookup", family: "any", name: "a.b", pid: 7 });
   const relay = { verb: "relay", to: { address: "10.96.0.10", port: 53 }, family: 4 };
-  equals(parseRequest("shim/1 relay 10.96.0.10 53 4"), relay);
-  equals(parseRequest("shim/1 whose 40001 6"), { verb: "whose", port: 40001, family: 6 });
-  throws(() => parseRequest("shim/1 whose 40001 any"), ProtocolError);
-  equals(parseRequest("shim/1 dns"), { verb: "dns" });
-  equals(parseRequest("shim/1 lookup 6 a"), { verb: "lookup", family: 6, name: "a" });
+  equals(parseRequest("shim/2 relay 10.96.0.10 53 4"), relay);
+  equals(parseRequest("shim/2 whose 40001 6"), { verb: "whose", port: 40001, family: 6 });
+  throws(() => parseRequest("shim/2 whose 40001 any"), ProtocolError);
+  equals(parseRequest("shim/2 dns"), { verb: "dns" });
+  equals(parseRequest("shim/2 lookup 6 a 7"), { verb: "lookup", family: 6, name: "a", pid: 7 });
+  equals(parseRequest("shim/2 reverse 10.96.7.7 7"), { verb: "reverse", address: "10.96.7.7", pid: 7 });
+  throws(() => parseRequest("shim/2 lookup 6 a 2147483648"), ProtocolError);
+  throws(() => parseRequest("shim/2 lookup 6 a"), ProtocolError);
 });
 
 Deno.test("parseRequest() throws nothing but ProtocolError, whatever the bytes", () => {
   const alphabet = [
-    "shim/1",
+    "shim/2",
     "connect",
     "claim",
     "lookup",

@@ -29,6 +29,15 @@ const PROC: ProcessTable = {
   link: (path) => Deno.readLink(path).catch(() => ""),
 };
 
+/** The name of a process, as `ps` shows it; a question mark where there is none. */
+export function programOf(pid: number): string {
+  try {
+    return Deno.readTextFileSync(`/proc/${pid}/comm`).trim() || "?";
+  } catch {
+    return "?";
+  }
+}
+
 /**
  * Finds whose ends of connections are, from what the kernel tells the user of the user's own processes (proc(5)): in
  * our network namespace first, then in those of the user's other processes, where a command may have one of its own.

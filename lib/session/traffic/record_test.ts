@@ -39,6 +39,28 @@ Deno.test("a record is a line for the session, for each flow, and for the totals
   await Deno.remove(path);
 });
 
+Deno.test("a record has the process of what failed at once, where the process itself has said who it is", async () => {
+  const path = await Deno.makeTempFile();
+  const traffic = watchTraffic();
+  {
+    await using _record = startRecord(traffic, await openRecordFile(path), { head: HEAD, say() {} });
+    const fail = (id: number, kind: "tcp" | "lookup", pid: number) =>
+      new LiveFlow({ id, kind, peer: { host: "nobody", port: 0 }, caller: () => ({ pid }) }, traffic.observer)
+        .failed(new Error());
+    fail(1, "tcp", Deno.pid);
+    fail(2, "lookup", Deno.pid);
+    fail(3, "lookup", 2 ** 31 - 1); // there is none of this number any more
+  }
+  const [, ...lines] = (await Deno.readTextFile(path)).trimEnd().split("\n").map((line) => JSON.parse(line));
+  const program = (await Deno.readTextFile("/proc/self/comm")).trim();
+  equals(lines.slice(0, 3).map(({ pid, program }) => [pid, program]), [
+    [Deno.pid, program],
+    [Deno.pid, program],
+    [2 ** 31 - 1, "?"],
+  ]);
+  await Deno.remove(path);
+});
+
 Deno.test("a disk that is full ends the record, is told once, and not the session", async () => {
   const said: string[] = [];
   const traffic = watchTraffic();

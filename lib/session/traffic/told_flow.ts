@@ -5,7 +5,7 @@
  */
 import * as z from "zod/mini";
 import type { Flow } from "@/pod/mod.ts";
-import { findOwners, keyOf, type Owner } from "./owners.ts";
+import { findOwners, keyOf, type Owner, programOf } from "./owners.ts";
 import type { Traffic } from "./traffic.ts";
 
 const toldFlowSchema = z.object({
@@ -100,6 +100,7 @@ export function lookForOwners(traffic: Pick<Traffic, "listen">, telling: ReturnT
     timer ??= setTimeout(() => void look().catch(() => timer = undefined), ms);
   };
   const listening = traffic.listen((flow) => {
+    telling.learn(flow);
     if (flow.kind === "lookup" || flow.kind === "exposed") return;
     if (flow.until !== undefined) return void begun.delete(flow);
     if (!telling.isKnown(flow)) begun.set(flow, 0);
@@ -117,14 +118,28 @@ export function lookForOwners(traffic: Pick<Traffic, "listen">, telling: ReturnT
 /** Tells flows with the processes that they belong to, each looked for once while it can be found. */
 export function makeTelling(traffic: Pick<Traffic, "nameOf">, find: typeof findOwners = findOwners) {
   const owners = new WeakMap<Flow, Owner>();
+  /**
+   * Takes down whose a flow is where the process itself has said so: at once, as it is there while it waits for its
+   * answer, and may be gone with it. What is over is shown for so short a time that its number is nobody else's yet.
+   */
+  const learn = (flow: Flow) => {
+    const { caller } = flow;
+    if (caller === undefined || !("pid" in caller) || owners.has(flow)) return;
+    owners.set(flow, { pid: caller.pid, program: programOf(caller.pid) });
+  };
   return {
+    learn,
     /** Finds out to whom flows belong that nobody was found for yet. */
     async findOwners(flows: readonly Flow[]): Promise<void> {
-      const unknown = flows.filter((flow) => flow.until === undefined && !owners.has(flow) && flow.caller);
+      flows.forEach(learn);
+      const unknown = flows.flatMap((flow) => {
+        const { caller, until } = flow;
+        return until !== undefined || owners.has(flow) || !caller || "pid" in caller ? [] : [{ flow, caller }];
+      });
       if (unknown.length === 0) return;
-      const found = await find(unknown.flatMap(({ caller }) => caller ?? []));
-      for (const flow of unknown) {
-        const owner = flow.caller && found.get(keyOf(flow.caller));
+      const found = await find(unknown.map(({ caller }) => caller));
+      for (const { flow, caller } of unknown) {
+        const owner = found.get(keyOf(caller));
         if (owner) owners.set(flow, owner);
       }
     },
