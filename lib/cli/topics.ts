@@ -8,6 +8,7 @@ import debugging from "../../docs/debugging.md" with { type: "text" };
 import dns from "../../docs/dns.md" with { type: "text" };
 import env from "../../docs/env.md" with { type: "text" };
 import expose from "../../docs/expose.md" with { type: "text" };
+import install from "../../docs/install.md" with { type: "text" };
 import limits from "../../docs/limits.md" with { type: "text" };
 import migration from "../../docs/migration.md" with { type: "text" };
 import swap from "../../docs/swap.md" with { type: "text" };
@@ -32,6 +33,7 @@ const PAGES: Readonly<Record<string, string>> = {
   dns,
   env,
   expose,
+  install,
   limits,
   methods,
   migration,
