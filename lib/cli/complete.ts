@@ -7,7 +7,8 @@
  *
  * @module
  */
-import { type Flag, isLater, readSwap, ROWS } from "./flags.ts";
+import { type Flag, isLater, ROWS } from "./flag_table.ts";
+import { readSwap } from "./flag_values.ts";
 import { type Option, subcommandRow, SUBCOMMANDS } from "./subcommands.ts";
 
 /** What is there, each asked for at most once: an error or a slow answer is an empty list. */

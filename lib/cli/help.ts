@@ -1,4 +1,4 @@
-import { type Flag, isLater, ROWS } from "./flags.ts";
+import { type Flag, isLater, ROWS } from "./flag_table.ts";
 import { type Option, type Subcommand, type SubcommandRow, subcommandRow, SUBCOMMANDS } from "./subcommands.ts";
 import { wrap } from "./_wrap.ts";
 

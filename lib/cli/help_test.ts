@@ -1,5 +1,5 @@
 import { ok } from "node:assert/strict";
-import { isLater, ROWS } from "./flags.ts";
+import { isLater, ROWS } from "./flag_table.ts";
 import { help, usage } from "./help.ts";
 
 Deno.test("help() says what can be done", (t) => t.assertSnapshot(help()));

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { isLater, ROWS } from "./flags.ts";
+import { isLater, ROWS } from "./flag_table.ts";
 import { EXAMPLES, EXIT_CODES, toldSubcommands } from "./help.ts";
 import { wrap } from "./_wrap.ts";
 import type { Option } from "./subcommands.ts";

@@ -11,17 +11,8 @@
  * @module
  */
 export { chooseAuthorities } from "./authorities.ts";
-export {
-  type Exposed,
-  type Flag,
-  FLAGS,
-  type Flags,
-  type Long,
-  type Method,
-  type Operation,
-  ROWS,
-  type Run,
-} from "./flags.ts";
+export { type Flag, FLAGS, type Long, ROWS } from "./flag_table.ts";
+export type { Exposed, Flags, Method, Operation, Run } from "./flags.ts";
 export { type Subcommand, SUBCOMMANDS } from "./subcommands.ts";
 export { type Command } from "./commands.ts";
 export { systemHost } from "./host.ts";

@@ -7,8 +7,9 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { type Flag, type Flags, type Long, nameOf, readFlags, ROWS } from "./flags.ts";
-import type { Typed } from "./flags.ts";
+import { type Flag, type Long, nameOf, ROWS } from "./flag_table.ts";
+import type { Flags } from "./flags.ts";
+import { readFlags, type Typed } from "./read_flags.ts";
 import { isSubcommand, type Subcommand, SUBCOMMANDS } from "./subcommands.ts";
 import { nearest } from "./_nearest.ts";
 import { UsageError } from "./usage_error.ts";

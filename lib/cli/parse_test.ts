@@ -1,6 +1,7 @@
 import { deepStrictEqual as equals, ok, throws } from "node:assert/strict";
 import type { WorkloadKind } from "@/session/mod.ts";
-import { type Flags, isLater, ROWS } from "./flags.ts";
+import { isLater, ROWS } from "./flag_table.ts";
+import type { Flags } from "./flags.ts";
 import { parse } from "./parse.ts";
 import { UsageError } from "./usage_error.ts";
 

@@ -1,11 +1,11 @@
 /**
- * The subcommands as one table, as `flags.ts` is for the flags of a session: it drives their parsing, their help, the
+ * The subcommands as one table, as `flag_table.ts` is for the flags of a session: it drives their parsing, their help, the
  * completions and the man page.
  *
  * @module
  */
 import { SHELLS } from "./completion_scripts.ts";
-import type { Flag } from "./flags.ts";
+import type { Flag } from "./flag_table.ts";
 
 /** A flag of a subcommand: its grammar and its words. */
 export type Option = Pick<Flag, "long" | "short" | "value" | "choices" | "help" | "repeats">;

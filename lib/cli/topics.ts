@@ -20,7 +20,7 @@ import rbac from "../../docs/rbac.md" with { type: "text" };
 import troubleshooting from "../../docs/troubleshooting.md" with { type: "text" };
 import volumes from "../../docs/volumes.md" with { type: "text" };
 import watching from "../../docs/watching.md" with { type: "text" };
-import { isLater, ROWS } from "./flags.ts";
+import { isLater, ROWS } from "./flag_table.ts";
 import { helpOfFlag, helpOfSubcommand } from "./help.ts";
 import { nearest } from "./_nearest.ts";
 import { isSubcommand, SUBCOMMANDS } from "./subcommands.ts";
