@@ -15,7 +15,7 @@ export function systemHost(own: Pick<Host, "version" | "reportTo" | "exit" | "ru
     ...(Deno.stdin.isTerminal() && Deno.stderr.isTerminal() && { readLine }),
     columns: () => sizeOfTerminal()?.columns || undefined, // a terminal that nobody gave a size has none
     writeStdout: (text) => writeAllTo(Deno.stdout, text),
-    writeStderr: (text) => writeAllTo(Deno.stderr, text),
+    writeStderr: (text) => void writeAllTo(Deno.stderr, text),
   };
 }
 
@@ -48,15 +48,20 @@ const PAUSE_MS = 5;
  * Writes all of it, or gives up in silence: a reader that is gone (`telepresence --help | head -1`, a closed terminal)
  * is no reason to break a session's clean-up. The stream may be non-blocking, as the user's command shares it and may
  * have set it so.
+ *
+ * @returns what else kept it from being written: a full disk
  */
-function writeAllTo(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+function writeAllTo(stream: { writeSync(bytes: Uint8Array): number }, text: string): Error | undefined {
   const bytes = new TextEncoder().encode(text);
   for (let offset = 0, waits = 0; offset < bytes.length;) {
     try {
       offset += stream.writeSync(bytes.subarray(offset));
     } catch (error) {
-      if (!(error instanceof Deno.errors.WouldBlock) || ++waits > PATIENCE) return;
+      const isBusy = error instanceof Deno.errors.WouldBlock;
+      if (!isBusy && !(error instanceof Deno.errors.BrokenPipe)) return error instanceof Error ? error : undefined;
+      if (!isBusy || ++waits > PATIENCE) return undefined;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
     }
   }
+  return undefined;
 }

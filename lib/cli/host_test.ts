@@ -35,6 +35,16 @@ Deno.test("systemHost() writes all of it to a slow reader, and goes on when the 
   });
 });
 
+Deno.test("systemHost() tells what kept its words from a file, and nothing of a reader that is gone", async (t) => {
+  const lines = `host.writeStderr(host.writeStdout("x".repeat(100_000))?.name ?? "nothing");`;
+  await t.step("a full disk", async () => {
+    equal(await runLines(lines, "PROGRAM 2>&1 >/dev/full"), "Error");
+  });
+  await t.step("a reader that is gone", async () => {
+    equal(await runLines(lines, "{ { PROGRAM 2>&3 | true; } 3>&1; }"), "nothing");
+  });
+});
+
 Deno.test("systemHost() leaves out the variable that was set for our own runtime, and no other", async () => {
   const lines = `const names = Object.keys(host.env).filter((name) => name.startsWith("DENO_NO_UPDATE"));
     host.writeStdout(names.join() + ";");`;

@@ -18,7 +18,10 @@ function setUp(run: (around: Around, flags: Flags) => number | Promise<number> =
     reportTo: "https://example.com/issues",
     stderrIsTerminal: false,
     columns: () => undefined,
-    writeStdout: (text) => void (seen.stdout += text),
+    writeStdout(text) {
+      seen.stdout += text;
+      return undefined;
+    },
     writeStderr: (text) => void (seen.stderr += text),
     exit: (code) => void seen.exits.push(code),
     listen(callback) {
@@ -58,6 +61,17 @@ Deno.test("main() writes what was asked for to the standard output, and nothing 
       equal(await test.main(...argv), 0);
       match(test.seen.stdout, /^usage: telepresence [^]*== Examples ==[^]*== Detailed usage ==/);
       equals([test.seen.stderr, test.hasLog()], ["", false]);
+    });
+  }
+});
+
+Deno.test("main() says that what was asked for could not be written", async (t) => {
+  for (const argv of [["--version"], ["help", "swap"], ["completion", "bash"]]) {
+    await t.step(argv.join(" "), async () => {
+      using test = setUp();
+      const writeStdout = () => new Error("No space left on device (os error 28)");
+      equal(await main(argv, { ...test.host, writeStdout }), 255);
+      equal(test.seen.stderr, "T: Error: Cannot write to the standard output: No space left on device\n");
     });
   }
 });

@@ -11,7 +11,9 @@ function told(error: unknown, { lines = [] as string[], path = "/x/telepresence.
   const terminal = makeTerminal({
     stderrIsTerminal: true,
     columns: () => 60,
-    writeStdout: () => ok(false, "nothing of a report goes to the standard output"),
+    writeStdout() {
+      throw new Error("Nothing of a report goes to the standard output");
+    },
     writeStderr: (text) => void (stderr += text),
   });
   const logfile = { path, lastLines: (count: number) => lines.slice(-count) };

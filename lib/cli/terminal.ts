@@ -23,13 +23,14 @@
  */
 import { type Log, silentLog } from "@/log/mod.ts";
 import type { Teller } from "@/session/mod.ts";
+import { reasonOf, UserError } from "@/util/mod.ts";
 import { wrap } from "./_wrap.ts";
 
 /** The terminal, with what only this room says. */
 export interface Terminal extends Teller {
   /** Says lines that are to be copied, so without wrapping. */
   copy(lines: string): void;
-  /** Writes what was asked for to the standard output, as it is. */
+  /** Writes what was asked for to the standard output, as it is. @throws {UserError} when it cannot be */
   print(text: string): void;
   /** Writes a text over the one before it, made for so many columns; undefined where that cannot be. */
   readonly frame: ((draw: (columns: number) => string) => void) | undefined;
@@ -41,8 +42,8 @@ export interface Terminal extends Teller {
 
 /** Where a terminal writes. */
 export interface Screen {
-  /** Writes to the standard output; never throws. */
-  writeStdout(text: string): void;
+  /** Writes to the standard output; never throws. @returns why it could not be, where somebody would read it */
+  writeStdout(text: string): Error | undefined;
   /** Writes to the standard error; never throws. */
   writeStderr(text: string): void;
   /** Whether the standard error is a terminal. */
@@ -107,7 +108,8 @@ export function makeTerminal(screen: Screen, log: Log = silentLog, { quiet = fal
     },
     print(text) {
       line?.erase();
-      screen.writeStdout(text);
+      const failed = screen.writeStdout(text);
+      if (failed) throw new UserError(`Cannot write to the standard output: ${reasonOf(failed)}`, { cause: failed });
     },
     frame: screen.stdoutCanMove ? openFrame(screen) : undefined,
     complain: (text) => screen.writeStderr(visible(text)),

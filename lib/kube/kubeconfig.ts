@@ -5,7 +5,7 @@
  * @module
  */
 import { type Log, silentLog } from "@/log/mod.ts";
-import { messageOf, UserError } from "@/util/mod.ts";
+import { reasonOf, UserError } from "@/util/mod.ts";
 import { join, resolve } from "node:path";
 import type {
   CertificateFiles,
@@ -227,7 +227,7 @@ async function contentOf<N extends string>(
   try {
     content = await Deno.readTextFile(path);
   } catch (cause) {
-    throw new UserError(`Cannot read ${what}: ${messageOf(cause)}`, { cause });
+    throw new UserError(`Cannot read ${what}: ${reasonOf(cause)}`, { cause });
   }
   return require(content, what);
 }
@@ -295,7 +295,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
     return await Deno.readTextFile(path);
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) return undefined;
-    throw new UserError(`Cannot read the kubeconfig "${path}": ${messageOf(cause)}`, {
+    throw new UserError(`Cannot read the kubeconfig "${path}": ${reasonOf(cause)}`, {
       hints: [`Look at its owner and mode: ls -l ${path}`],
       cause,
     });

@@ -1,4 +1,4 @@
-import { messageOf, UserError } from "@/util/mod.ts";
+import { reasonOf, UserError } from "@/util/mod.ts";
 import { parseRecord, type PlaceStep, type SessionRecord, type Step, titleOf } from "./record.ts";
 
 /** Steps written ahead. Disposing it removes its file when nothing is left to undo. */
@@ -114,7 +114,7 @@ async function writeRecord(path: string, record: SessionRecord, made: string[]):
     }
     await Deno.rename(draft, path);
   } catch (cause) {
-    throw new UserError(`Cannot write down what is about to be changed (${path}): ${messageOf(cause)}`, {
+    throw new UserError(`Cannot write down what is about to be changed (${path}): ${reasonOf(cause)}`, {
       hints: ["XDG_STATE_HOME=DIRECTORY names another place for it"],
       cause,
     });
@@ -150,7 +150,7 @@ export async function readJournals(directory: string, tell: (line: string) => vo
       try {
         found.push({ path, record: parseRecord(await Deno.readTextFile(path)) });
       } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) tell(`Cannot read the journal ${path}: ${messageOf(error)}`);
+        if (!(error instanceof Deno.errors.NotFound)) tell(`Cannot read the journal ${path}: ${reasonOf(error)}`);
       }
     }
   } catch (error) {

@@ -1,4 +1,4 @@
-import { messageOf, UserError } from "@/util/mod.ts";
+import { reasonOf, UserError } from "@/util/mod.ts";
 import { lookForOwners, makeTelling, type RecordLine } from "./told_flow.ts";
 import type { Traffic } from "./traffic.ts";
 
@@ -17,7 +17,7 @@ export async function openRecordFile(path: string): Promise<Deno.FsFile> {
     if (isFile) await Deno.chmod(path, 0o600); // it may have been there with wider rights
     return file;
   } catch (cause) {
-    throw new UserError(`Cannot write the record "${path}": ${messageOf(cause)}`, { cause });
+    throw new UserError(`Cannot write the record "${path}": ${reasonOf(cause)}`, { cause });
   }
 }
 
@@ -42,7 +42,7 @@ export function startRecord(
         for (let offset = 0; offset < bytes.length;) offset += await file.write(bytes.subarray(offset));
       } catch (error) {
         broken = true;
-        say(`Cannot go on with the record: ${messageOf(error)}. The session goes on without it.`);
+        say(`Cannot go on with the record: ${reasonOf(error)}. The session goes on without it.`);
       }
     });
   };

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { messageOf, UserError } from "@/util/mod.ts";
+import { reasonOf, UserError } from "@/util/mod.ts";
 import { formatBytes, formatTime } from "../account.ts";
 import page from "./report.html" with { type: "text" };
 import { parseRecordLine, type RecordLine, type ToldFlow } from "./told_flow.ts";
@@ -28,7 +28,7 @@ export async function printReport(path: string, print: (text: string) => void): 
   try {
     text = await Deno.readTextFile(path);
   } catch (cause) {
-    throw new UserError(`Cannot read the record "${path}": ${messageOf(cause)}`, { cause });
+    throw new UserError(`Cannot read the record "${path}": ${reasonOf(cause)}`, { cause });
   }
   print(reportPage(readRecord(text, path)));
   return 0;
