@@ -141,12 +141,28 @@ function hintsFor(strays: readonly string[], argv: readonly string[]): string[] 
     return meant === undefined ? [] : [`did you mean ${meant}?`];
   }
   if (isSubcommand(stray)) return [`${stray} stands first: telepresence ${stray}`];
+  const elsewhere = argv[0] === stray ? ELSEWHERE.get(stray) : undefined;
+  if (elsewhere !== undefined) return [elsewhere, "from another tool: telepresence help migration"];
+  if (argv.length > 1 && argv[0] === stray && ["run", "exec"].includes(stray)) {
+    return [`to run a command: telepresence --run ${argv.slice(argv[1] === "--" ? 2 : 1).join(" ")}`];
+  }
   const known = Object.entries(SUBCOMMANDS).filter(([, row]) => !("hidden" in row)).map(([name]) => name);
   const meant = nearest(stray, known);
   if (argv[0] === stray && meant !== undefined) return [`did you mean telepresence ${meant}?`];
   if (stray === "" || others.length + 1 !== argv.length) return [];
   return [`to run a command: telepresence --run ${argv.join(" ")}`];
 }
+
+/** First words of Telepresence 2 and mirrord, and what is typed here instead. */
+const ELSEWHERE: ReadonlyMap<string, string> = new Map([
+  ["connect", "there is nothing to connect: telepresence --run COMMAND, or telepresence for a shell in the cluster"],
+  ["intercept", "to take a workload's place: telepresence --swap-deployment NAME --expose PORT --run COMMAND"],
+  ["replace", "to take a workload's place: telepresence --swap-deployment NAME --expose PORT --run COMMAND"],
+  ["list", "sessions: telepresence status"],
+  ["leave", "a session ends with its command"],
+  ["quit", "a session ends with its command"],
+  ["helm", "there is nothing to install in the cluster"],
+]);
 
 /** Programs whose own flags are called like ours. */
 const NAMESAKES = ["kubectl", "oc", "helm", "docker", "podman"];
