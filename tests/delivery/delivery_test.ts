@@ -173,6 +173,15 @@ Deno.test(
         },
       });
 
+      await t.step("what docs/install.md removes is all that install.sh has put", async () => {
+        const page = await Deno.readTextFile(new URL("../../docs/install.md", import.meta.url));
+        const [, block = ""] = /^## How do I remove it\?$[^]*?```console\n([^]*?)```/m.exec(page) ?? [];
+        const files = () => requireProgram(["find", `${home}/.local`, "-type", "f"]);
+        match(await files(), /\/bin\/telepresence\n/);
+        await requireProgram(["sh", "-ec", block.replace(/^\$ /gm, "")], { env: { HOME: home } });
+        equals(await files(), "");
+      });
+
       await t.step("install.sh refuses what is not what the sum says, and leaves nothing", async () => {
         const name = `telepresence-${VERSION}-${nativeTarget()?.triple}.tar.gz`;
         const archive = await Deno.open(`${page.directory}/${name}`, { write: true });
