@@ -116,7 +116,7 @@ clusterTest(
     equals(await replicasOf(shop), 0);
 
     const { stdout } = await run(cluster, "status");
-    match(stdout, new RegExp(`left over +20\\S+ +\\S+@\\S+ +${shop.namespace} +--swap-deployment deployment/web`));
+    match(stdout, new RegExp(`left over +20\\S+ +\\S+@\\S+ +${shop.namespace} +- +--swap-deployment deployment/web`));
     const refused = await run(cluster, "--namespace", shop.namespace, "-s", "web", "--run", "true");
     equals(refused.code, 255, "the place is still held");
     match(refused.stderr, /A session that is gone .* left in "swap-\S+": .*deployment\/web \(had 2 replicas\)/);
