@@ -115,7 +115,10 @@ clusterTest(
     await running.said(/^up \d+$/m);
     const elsewhere = { ...cluster, state: await Deno.makeTempDir() }; // as another machine sees it
     const text = await run(elsewhere, "status", "--namespace", namespace);
-    match(text.stdout, new RegExp(`elsewhere +20\\S+ +somebody@\\S+ +${namespace} +- +--swap-deployment deployment/web`));
+    match(
+      text.stdout,
+      new RegExp(`elsewhere +20\\S+ +somebody@\\S+ +${namespace} +- +--swap-deployment deployment/web`),
+    );
     const { sessions } = JSON.parse(
       (await run(elsewhere, "status", "-o", "json", "--namespace", namespace)).stdout,
     ) as {
