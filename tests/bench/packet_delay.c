@@ -6,11 +6,14 @@
  * Theory of operation: a TUN device here (10.213.77.1) and one in the namespace (10.213.77.2, which has its default route
  * there). What the kernel sends into one is written into the other when its time has come, so real TCP at both ends sees
  * a round trip of twice MS, with its windows and its congestion control; nothing is lost here and nothing re-ordered.
+ * Segments come and go in one piece of up to 64 KiB, as to a network card that cuts them itself (virtio_net.h: each piece
+ * has a header that says how): packet by packet, this program was the path's bound, at 25 MB/s.
  * Prints "ready"; the devices go with the process. To forward between them and a cluster is the caller's business.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
@@ -22,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MTU = 9000, SLOTS = 1 << 15 };
+enum { PIECE = sizeof(struct virtio_net_hdr) + 65536, SLOTS = 1 << 15 };
 
 /* One direction: a ring of packets with the time at which each is due. */
 struct way {
@@ -63,11 +66,13 @@ static void run_in(const char *netns, const char *words)
 
 static int open_tun(const char *name)
 {
-	struct ifreq request = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+	struct ifreq request = { .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR };
 	int fd = open("/dev/net/tun", O_RDWR);
 	strncpy(request.ifr_name, name, IFNAMSIZ - 1);
 	if (fd < 0 || ioctl(fd, TUNSETIFF, &request))
 		die("tun");
+	if (ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6))
+		die("tun offload");
 	return fd;
 }
 
@@ -91,7 +96,7 @@ static int open_tun_in(const char *netns, const char *name)
 static void *take(void *arg)
 {
 	struct way *way = arg;
-	unsigned char packet[MTU + 64];
+	unsigned char packet[PIECE];
 	for (;;) {
 		int length = read(way->from, packet, sizeof packet);
 		if (length < 0)
