@@ -196,10 +196,15 @@ export async function inventory(kube: KubeClient): Promise<string[]> {
   return (await Promise.all(lists)).flat().sort();
 }
 
+/** Waits until nothing of any session is left in the tests' namespaces. */
+export async function nothingOfSessions(cluster: Cluster): Promise<void> {
+  const isOfSession = (name: string) => /telepresence/.test(name);
+  await until("what earlier sessions made is gone", async () => !(await inventory(cluster.kube)).some(isOfSession));
+}
+
 /** Runs `body` and proves that the cluster is afterwards as it was, once the cluster's own garbage collection is done. */
 export async function leavesNothing(cluster: Cluster, body: () => Promise<void>): Promise<void> {
-  const ofSessions = (names: string[]) => names.filter((name) => /telepresence/.test(name));
-  await until("what earlier sessions made is gone", async () => ofSessions(await inventory(cluster.kube)).length === 0);
+  await nothingOfSessions(cluster);
   const before = await inventory(cluster.kube);
   await body();
   let after: string[] = [];

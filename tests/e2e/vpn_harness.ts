@@ -5,7 +5,16 @@
  */
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { type Machine, type Played, playMachine, whyNot } from "../vpn/played_machine.ts";
-import { type Cluster, clusterTest, type Ended, FOREIGN, PROGRAM, type Running, start } from "./harness.ts";
+import {
+  type Cluster,
+  clusterTest,
+  type Ended,
+  FOREIGN,
+  nothingOfSessions,
+  PROGRAM,
+  type Running,
+  start,
+} from "./harness.ts";
 
 const reason = FOREIGN ? "the cluster is not the embedded one" : await whyNot();
 
@@ -20,6 +29,7 @@ export function vpnTest(
     const { hostname, port } = new URL(cluster.kube.config.server);
     await using machine = await playMachine({ ...played, way: { address: hostname, port: Number(port) } });
     await body({ cluster, machine });
+    await nothingOfSessions(cluster); // the machine is the way by which a killed session's guardian gives back
   });
 }
 
