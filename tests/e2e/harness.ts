@@ -214,11 +214,11 @@ export async function leavesNothing(cluster: Cluster, body: () => Promise<void>)
   }).catch(() => equals(after, before));
 }
 
-/** Waits for a condition, for half a minute. @throws that says what was waited for */
-export async function until(what: string, isTrue: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + 30_000;
+/** Waits for a condition, for half a minute or as long as is said. @throws that says what was waited for */
+export async function until(what: string, isTrue: () => Promise<boolean>, seconds = 30): Promise<void> {
+  const end = performance.now() + seconds * 1000;
   while (!await isTrue()) {
-    if (performance.now() > end) throw new Error(`Waited half a minute until ${what}`);
+    if (performance.now() > end) throw new Error(`Waited ${seconds} s until ${what}`);
     await sleep(200);
   }
 }

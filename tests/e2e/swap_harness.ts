@@ -5,7 +5,7 @@
  * @module
  */
 import { deepStrictEqual as equals } from "node:assert/strict";
-import { type KubeClient, type KubeObject, namespaces, pods, type Resource } from "@/kube/mod.ts";
+import { events, type KubeClient, type KubeObject, namespaces, pods, type Resource } from "@/kube/mod.ts";
 import { sleep } from "@/util/mod.ts";
 import { type Cluster, IMAGES, makeNamespace, until } from "./harness.ts";
 
@@ -17,7 +17,11 @@ export interface Shop extends AsyncDisposable {
   state(): Promise<Record<string, string>>;
   /** Waits until the state is again what it was. */
   isAgain(before: Record<string, string>): Promise<void>;
-  /** Waits until so many pods with these labels are ready. */
+  /**
+   * Waits until so many pods with these labels are ready: the cluster's own affair, which may take it two minutes (a
+   * kubelet that has not yet heard of a volume tries again after half a minute).
+   * @throws with the namespace's events
+   */
   ready(labelSelector: string, count: number): Promise<void>;
 }
 
@@ -48,6 +52,9 @@ export async function openShop({ kube }: Cluster, labels: Record<string, string>
             status.conditions.some((one) => one.type === "Ready" && one.status === "True");
         });
         return ready.length === count;
+      }, 120).catch(async (error) => {
+        const { items } = await kube.list(events, { namespace });
+        throw new Error(`${error.message}\n${items.map((one) => one.message).join("\n")}`);
       });
     },
     async [Symbol.asyncDispose]() {

@@ -45,6 +45,11 @@ clusterTest(
           resources: { requests: { storage: "1Gi" } },
         },
       });
+      // A pod whose claim is not yet bound is looked at again by the scheduler after 10 s and more.
+      await until("the claim is bound", async () => {
+        const { status } = await kube.get(claims, { namespace, name: "data" });
+        return JSON.stringify(status).includes('"phase":"Bound"');
+      });
       await kube.create(secrets, { metadata: { name: "keys", namespace }, data: { key: btoa("one") } });
       const image = { image: "denoland/deno:2.9.6", imagePullPolicy: "IfNotPresent" };
       await kube.create(deployments, {
