@@ -1,9 +1,18 @@
 /** A proxy's pod that is lost on a real cluster: the session goes on with the next one, or says why it cannot. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { probeNamespace } from "@/capture/mod.ts";
-import { deployments, type Pod, pods, type Resource, services } from "@/kube/mod.ts";
-import { type Cluster, clusterTest, inAnotherPod, type Running, start, until } from "./harness.ts";
-import { openShop, serveLocally, type Shop, templateOf, untilAnswer } from "./swap_harness.ts";
+import { deployments, type Pod, pods, type Resource } from "@/kube/mod.ts";
+import { type Cluster, clusterTest, type Running, start, until } from "./harness.ts";
+import {
+  askWeb,
+  makeWeb,
+  makeWebService,
+  openShop,
+  serveLocally,
+  type Shop,
+  startInPlace,
+  untilAnswer,
+} from "./swap_harness.ts";
 
 /** The API answers an eviction with a Status, which has no name. */
 const evictionOf = (name: string): Resource<unknown> => ({
@@ -72,16 +81,9 @@ for (const { words: way, losses } of WAYS.filter(({ words }) => namespaces.allow
     `a swapped workload's proxy whose pod is lost is followed: ${way.join(" ") || "as it is by itself"}`,
     async (cluster) => {
       await using shop = await openShop(cluster);
-      const { kube, namespace } = shop;
-      await kube.create(deployments, {
-        metadata: { name: "web", namespace },
-        spec: { replicas: 1, selector: { matchLabels: { app: "web" } }, template: templateOf("web") },
-      });
-      await kube.create(services, {
-        metadata: { name: "web", namespace },
-        spec: { selector: { app: "web" }, ports: [{ port: 80, targetPort: "http" }] },
-      });
-      await shop.ready("app=web", 1);
+      const { namespace } = shop;
+      await makeWebService(shop);
+      await makeWeb(shop);
       const before = await shop.state();
       using local = serveLocally();
       const url = `http://helloworld.${cluster.namespace}`;
@@ -94,9 +96,7 @@ for (const { words: way, losses } of WAYS.filter(({ words }) => namespaces.allow
         await running.said(
           new RegExp(`^${word}: pid ${pid}, volume ${namespace}, at its path ${namespace}, service 1$`, "m"),
         );
-        const asked =
-          async () => (await inAnotherPod(cluster, "curl", "-sS", "--max-time", "3", `http://web.${namespace}`));
-        await untilAnswer("the host serves", async () => (await asked()).stdout, /^served by the host$/);
+        await untilAnswer("the host serves", () => askWeb(cluster, shop), /^served by the host$/);
       };
       await answers("before");
       for (const [index, { name, says, lose }] of losses.entries()) {
@@ -118,23 +118,9 @@ clusterTest(
   async (cluster) => {
     await using shop = await openShop(cluster);
     const { kube, namespace } = shop;
-    await kube.create(deployments, {
-      metadata: { name: "web", namespace },
-      spec: { replicas: 1, selector: { matchLabels: { app: "web" } }, template: templateOf("web") },
-    });
-    await shop.ready("app=web", 1);
+    await makeWeb(shop);
     const before = await shop.state();
-    await using running = start(cluster, [
-      "--namespace",
-      namespace,
-      "-s",
-      "web",
-      "--run",
-      "sh",
-      "-c",
-      "echo up >&2; exec sleep 300",
-    ]);
-    await running.said(/^up$/m);
+    await using running = await startInPlace(cluster, shop);
     const { items } = await kube.list(deployments, { namespace, labelSelector: "telepresence" });
     await kube.delete(deployments, { namespace, name: items[0]?.metadata.name ?? "" });
     const { code, stderr } = await running.ended();

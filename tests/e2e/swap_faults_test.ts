@@ -8,8 +8,8 @@ import { deployments } from "@/kube/mod.ts";
 import { sleep } from "@/util/mod.ts";
 import { ensureCluster } from "../cluster/mod.ts";
 import { resourceQuotas } from "./doctor_resources.ts";
-import { type Cluster, clusterTest, embeddedTest, run, type Running, start, until } from "./harness.ts";
-import { openShop, type Shop, templateOf } from "./swap_harness.ts";
+import { clusterTest, embeddedTest, run, type Running, until } from "./harness.ts";
+import { makeWeb, openShop, replicasOf, type Shop, startInPlace } from "./swap_harness.ts";
 
 const CLEANING = /Cleaning up \.\.\./;
 
@@ -73,36 +73,13 @@ const WAYS: readonly {
   },
 ];
 
-async function makeWeb({ kube, namespace }: Shop): Promise<void> {
-  await kube.create(deployments, {
-    metadata: { name: "web", namespace },
-    spec: { replicas: 1, selector: { matchLabels: { app: "web" } }, template: templateOf("web") },
-  });
-}
-
-async function untilUp(cluster: Cluster, { namespace }: Shop): Promise<Running> {
-  const running = start(cluster, [
-    "--namespace",
-    namespace,
-    "-s",
-    "web",
-    "--run",
-    "sh",
-    "-c",
-    "echo up >&2; exec sleep 300",
-  ]);
-  await running.said(/^up$/m);
-  return running;
-}
-
 clusterTest("whatever ends a session while its command runs, everything is as before", async (cluster) => {
   await using shop = await openShop(cluster);
   await makeWeb(shop);
-  await shop.ready("app=web", 1);
   const before = await shop.state();
   for (const { name, code, words, die } of WAYS) {
-    await using running = await untilUp(cluster, shop);
-    equals((await shop.kube.get(deployments, { namespace: shop.namespace, name: "web" })).spec.replicas, 0, name);
+    await using running = await startInPlace(cluster, shop);
+    equals(await replicasOf(shop), 0, name);
     await die(running, shop);
     const ended = await running.ended();
     equals(ended.code, code, `${name}: ${ended.stderr}`);
@@ -117,9 +94,8 @@ embeddedTest(
   async (cluster) => {
     await using shop = await openShop(cluster);
     await makeWeb(shop);
-    await shop.ready("app=web", 1);
     const before = await shop.state();
-    await using running = await untilUp(cluster, shop);
+    await using running = await startInPlace(cluster, shop);
     const restarting = (await ensureCluster()).restart("kube-apiserver");
     await until("the API server is away", () => shop.kube.version().then(() => false, () => true));
     running.kill("SIGTERM");
@@ -136,7 +112,6 @@ clusterTest(
     await using shop = await openShop(cluster);
     const { kube, namespace } = shop;
     await makeWeb(shop);
-    await shop.ready("app=web", 1);
     const before = await shop.state();
     // The place is taken when the volumes are to be mounted where nothing can be.
     const words = ["--namespace", namespace, "-s", "web"];

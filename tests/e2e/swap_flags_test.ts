@@ -1,16 +1,19 @@
 /** Flags of sessions with a workload's place, on a real cluster, and what others see of a session. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
-import { deployments, pods, serviceAccounts } from "@/kube/mod.ts";
-import { type Cluster, clusterTest, inAnotherPod, run, start, until } from "./harness.ts";
+import { pods, serviceAccounts } from "@/kube/mod.ts";
+import { clusterTest, inAnotherPod, run, start, until } from "./harness.ts";
 import { resourceQuotas } from "./doctor_resources.ts";
-import { HELLO, openShop, serveLocally, type Shop, templateOf, untilAnswer } from "./swap_harness.ts";
-
-async function makeWeb({ kube, namespace }: Shop, spec: Record<string, unknown> = {}): Promise<void> {
-  await kube.create(deployments, {
-    metadata: { name: "web", namespace },
-    spec: { replicas: 1, selector: { matchLabels: { app: "web" } }, template: templateOf("web", spec) },
-  });
-}
+import {
+  HELLO,
+  killAll,
+  makeWeb,
+  openShop,
+  replicasOf,
+  serveLocally,
+  startInPlace,
+  templateOf,
+  untilAnswer,
+} from "./swap_harness.ts";
 
 function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -30,8 +33,7 @@ clusterTest(
       imagePullPolicy: "Never",
       command: ["python3", "-m", "http.server", "--bind", "127.0.0.1", String(toPod)],
     };
-    await makeWeb(shop, { containers: [HELLO, sidecar] });
-    await shop.ready("app=web", 1);
+    await makeWeb(shop, { template: templateOf("web", { containers: [HELLO, sidecar] }) });
     const before = await shop.state();
     using local = serveLocally();
     await using running = start(cluster, [
@@ -82,11 +84,9 @@ clusterTest("--give-back-timeout: an original that does not come back is not wai
   await using shop = await openShop(cluster);
   const { kube, namespace } = shop;
   await makeWeb(shop);
-  await shop.ready("app=web", 1);
   using local = serveLocally();
-  const words = ["--namespace", namespace, "-s", "web", "--give-back-timeout", "2", "--expose", `${local.port}:8000`];
-  await using running = start(cluster, [...words, "--run", "sh", "-c", "echo up >&2; exec sleep 300"]);
-  await running.said(/^up$/m);
+  const flags = ["--give-back-timeout", "2", "--expose", `${local.port}:8000`];
+  await using running = await startInPlace(cluster, shop, ...flags);
   // From now on the namespace has room for one pod alone, and that is the proxy's.
   await until("the original's pod is gone", async () => (await kube.list(pods, { namespace })).items.length === 1);
   const quota = { metadata: { name: "tight", namespace }, spec: { hard: { pods: "1" } } };
@@ -98,7 +98,7 @@ clusterTest("--give-back-timeout: an original that does not come back is not wai
   const { code, stderr } = await running.ended();
   equals(code, 143);
   match(stderr, /^T: deployment\/web is not ready after 2 s \(--give-back-timeout\): the proxy goes nevertheless$/m);
-  equals((await kube.get(deployments, { namespace, name: "web" })).spec.replicas, 1);
+  equals(await replicasOf(shop), 1);
   await shop.ready("app=web", 1); // there is room by now
 });
 
@@ -106,13 +106,10 @@ clusterTest(
   "status shows sessions of others, as text and JSON; --recover gives back what killed ones left",
   async (cluster) => {
     await using shop = await openShop(cluster);
-    const { kube, namespace } = shop;
+    const { namespace } = shop;
     await makeWeb(shop);
-    await shop.ready("app=web", 1);
     const before = await shop.state();
-    const words = ["--namespace", namespace, "-s", "web", "--run", "sh", "-c", "echo up $$ >&2; exec sleep 300"];
-    await using running = start({ ...cluster, env: { USER: "somebody" } }, words);
-    await running.said(/^up \d+$/m);
+    await using running = await startInPlace({ ...cluster, env: { USER: "somebody" } }, shop);
     const elsewhere = { ...cluster, state: await Deno.makeTempDir() }; // as another machine sees it
     const text = await run(elsewhere, "status", "--namespace", namespace);
     match(
@@ -142,48 +139,24 @@ clusterTest(
     match(next.stderr, /Gave back deployment\/web \(had 1 replicas\) in namespace/);
     await shop.ready("app=web", 1);
     await shop.isAgain(before);
-    equals((await kube.get(deployments, { namespace, name: "web" })).spec.replicas, 1);
+    equals(await replicasOf(shop), 1);
     await Deno.remove(elsewhere.state, { recursive: true });
   },
 );
-
-/** SIGKILL to the session, its guardian, and its command. */
-async function killAll(cluster: Cluster, running: ReturnType<typeof start>): Promise<void> {
-  const log = await Deno.readTextFile(`${cluster.directory}/telepresence.log`);
-  const pids = [/Started a helper as process (\d+)/, /Started \S+ as process (\d+)/].map((found) =>
-    Number(found.exec(log)?.[1])
-  );
-  const [, command] = /^up (\d+)$/m.exec(running.heard()) ?? [];
-  Deno.kill(pids[0] ?? 0, "SIGKILL");
-  running.kill("SIGKILL");
-  for (const pid of [pids[1], Number(command)]) {
-    try {
-      if (pid) Deno.kill(pid, "SIGKILL");
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error; // its launcher was quicker
-    }
-  }
-  await running.ended();
-}
 
 clusterTest(
   "--take-over: the session that has the workload ends and gives it back, wherever it runs",
   async (cluster) => {
     await using shop = await openShop(cluster);
-    const { namespace } = shop;
     await makeWeb(shop);
-    await shop.ready("app=web", 1);
     const before = await shop.state();
-    const words = ["--namespace", namespace, "-s", "web"];
-    const stays = ["--run", "sh", "-c", "echo up >&2; exec sleep 300"];
-    await using first = start({ ...cluster, env: { USER: "first" } }, [...words, ...stays]);
-    await first.said(/^up$/m);
+    await using first = await startInPlace({ ...cluster, env: { USER: "first" } }, shop);
     const state = await Deno.makeTempDir();
-    await using second = start({ ...cluster, state, env: { USER: "second" } }, [...words, "--take-over", ...stays]);
+    const taking = startInPlace({ ...cluster, state, env: { USER: "second" } }, shop, "--take-over");
     const ended = await first.ended();
     equals(ended.code, 255);
     match(ended.stderr, /^T: Error: Cannot keep deployment "web": it is taken over by second@\S+$/m);
-    await second.said(/^up$/m);
+    await using second = await taking;
     match(second.heard(), /^T: Taking deployment "web" over from first@\S+, who has it since 20\S+$/m);
     second.kill("SIGTERM");
     equals((await second.ended()).code, 143);
@@ -197,13 +170,14 @@ clusterTest("three hundred exposed ports work", async (cluster) => {
   await using shop = await openShop(cluster);
   const { namespace } = shop;
   const count = 300;
-  // The first, the last and one in the middle lead to a server; for the others it is told that nobody is there.
+  // The first, the last and one in the middle lead to a server; for the others, below the ports that the kernel gives,
+  // it is told that nobody is there.
   using first = serveLocally();
   using middle = serveLocally();
   using last = serveLocally();
   const served = new Map([[20, first.port], [20 + count / 2, middle.port], [19 + count, last.port]]);
   const flags = Array.from({ length: count }, (_, index) => 20 + index).flatMap((port) => {
-    return ["--expose", `${served.get(port) ?? 40_000 + port}:${port}`];
+    return ["--expose", `${served.get(port) ?? 20_000 + port}:${port}`];
   });
   const words = ["--namespace", namespace, "--new-deployment", "many", ...flags];
   await using running = start(cluster, [...words, "--run", "sh", "-c", "echo up >&2; exec sleep 300"]);
@@ -215,7 +189,7 @@ clusterTest("three hundred exposed ports work", async (cluster) => {
   }
   await ask(22);
   await running.said(
-    /Nothing listens on 127\.0\.0\.1:40022, where connections to the pod's port 22 go \(--expose 40022:22 /,
+    /Nothing listens on 127\.0\.0\.1:20022, where connections to the pod's port 22 go \(--expose 20022:22 /,
   );
   running.kill("SIGTERM");
   equals((await running.ended()).code, 143);

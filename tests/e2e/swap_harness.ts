@@ -5,9 +5,19 @@
  * @module
  */
 import { deepStrictEqual as equals } from "node:assert/strict";
-import { events, type KubeClient, type KubeObject, namespaces, pods, type Resource } from "@/kube/mod.ts";
+import {
+  deployments,
+  events,
+  type KubeClient,
+  type KubeObject,
+  namespaces,
+  type NewObject,
+  pods,
+  type Resource,
+  services,
+} from "@/kube/mod.ts";
 import { sleep } from "@/util/mod.ts";
-import { type Cluster, IMAGES, makeNamespace, until } from "./harness.ts";
+import { type Cluster, IMAGES, inAnotherPod, makeNamespace, type Running, start, until } from "./harness.ts";
 
 /** A namespace for one test. Disposing it deletes it. */
 export interface Shop extends AsyncDisposable {
@@ -115,6 +125,66 @@ export const HELLO = {
 export function templateOf(app: string, spec: Record<string, unknown> = {}) {
   const labels = { app, tier: "front" };
   return { metadata: { labels }, spec: { terminationGracePeriodSeconds: 2, containers: [HELLO], ...spec } };
+}
+
+/** Makes Deployment `web` with one such pod, or as its `spec` says, and waits until its pods are ready. */
+export async function makeWeb(shop: Shop, spec: Readonly<Record<string, unknown>> = {}): Promise<void> {
+  const { kube, namespace } = shop;
+  const whole = { replicas: 1, selector: { matchLabels: { app: "web" } }, template: templateOf("web"), ...spec };
+  await kube.create(deployments, { metadata: { name: "web", namespace }, spec: whole } as NewObject);
+  await shop.ready("app=web", whole.replicas);
+}
+
+/** Makes Service `web` for those pods. */
+export async function makeWebService({ kube, namespace }: Shop): Promise<void> {
+  const spec = { selector: { app: "web" }, ports: [{ port: 80, targetPort: "http" }] };
+  await kube.create(services, { metadata: { name: "web", namespace }, spec });
+}
+
+/** Asks Service `web` from another pod, once. @returns the answer's body */
+export async function askWeb(cluster: Cluster, { namespace }: Shop): Promise<string> {
+  return (await inAnotherPod(cluster, "curl", "-sS", "--max-time", "3", `http://web.${namespace}`)).stdout;
+}
+
+/** What the Deployment `web` is to have. */
+export async function replicasOf({ kube, namespace }: Shop): Promise<number> {
+  return (await kube.get(deployments, { namespace, name: "web" })).spec.replicas;
+}
+
+/** A session in the place of `web`. */
+export interface InPlace extends Running {
+  /** The process id of its command. */
+  readonly command: number;
+}
+
+/** Starts a session in the place of `web`, with these flags besides, and waits until its command runs. */
+export async function startInPlace(
+  cluster: Parameters<typeof start>[0],
+  { namespace }: Shop,
+  ...flags: readonly string[]
+): Promise<InPlace> {
+  const command = ["--run", "sh", "-c", "echo up $$ >&2; exec sleep 600"];
+  const running = start(cluster, ["--namespace", namespace, "-s", "web", ...flags, ...command]);
+  await running.said(/^up \d+$/m);
+  return { ...running, command: Number(/^up (\d+)$/m.exec(running.heard())?.[1]) };
+}
+
+/** SIGKILL to everything of the only session that logs there: itself, its guardian, its launcher and its command. */
+export async function killAll({ directory }: Cluster, running: InPlace): Promise<void> {
+  const log = await Deno.readTextFile(`${directory}/telepresence.log`);
+  const [guardian, launcher] = [/Started a helper as process (\d+)/, /Started \S+ as process (\d+)/].map((line) => {
+    return Number(line.exec(log)?.[1]);
+  });
+  Deno.kill(guardian ?? 0, "SIGKILL");
+  running.kill("SIGKILL");
+  for (const pid of [launcher ?? 0, running.command]) {
+    try {
+      Deno.kill(pid, "SIGKILL");
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error; // its launcher was quicker
+    }
+  }
+  await running.ended();
 }
 
 /** A server on the host, which tells who it is. */

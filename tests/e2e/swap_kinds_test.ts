@@ -8,12 +8,21 @@ import {
   pods,
   replicaSets,
   type Resource,
-  services,
   statefulSets,
   untyped,
 } from "@/kube/mod.ts";
-import { type Cluster, clusterTest, inAnotherPod, run, start, until } from "./harness.ts";
-import { HELLO, openShop, serveLocally, type Shop, templateOf, untilAnswer } from "./swap_harness.ts";
+import { clusterTest, run, start, until } from "./harness.ts";
+import {
+  askWeb,
+  HELLO,
+  makeWeb,
+  makeWebService,
+  openShop,
+  serveLocally,
+  type Shop,
+  templateOf,
+  untilAnswer,
+} from "./swap_harness.ts";
 
 const selector = { matchLabels: { app: "web" } };
 
@@ -58,14 +67,14 @@ for (const { word, resource, object, labels, goesFirst } of KINDS) {
     const { kube, namespace } = shop;
     const metadata = { name: "web", namespace, ...(labels && { labels }) };
     await kube.create(resource, { ...object, metadata });
-    await makeService(shop);
+    await makeWebService(shop);
     await shop.ready("app=web", 1);
     using local = serveLocally();
     const before = await shop.state();
     const swap = ["--namespace", namespace, "--swap-deployment", word, "--expose", `${local.port}:8000`];
     await using running = start(cluster, [...swap, "--run", "sh", "-c", "echo up >&2; exec sleep 600"]);
     await running.said(/^up$/m);
-    await untilAnswer("the host serves", ask(cluster, shop), /^served by the host$/);
+    await untilAnswer("the host serves", () => askWeb(cluster, shop), /^served by the host$/);
     await until(
       "the proxy's pod alone is found",
       async () => (await foundPods(shop)).every((owner) => /telepresence/.test(owner)),
@@ -76,7 +85,7 @@ for (const { word, resource, object, labels, goesFirst } of KINDS) {
     else match(stderr, goesFirst);
     await shop.ready("app=web", 1);
     await shop.isAgain(before);
-    await untilAnswer("the original serves", ask(cluster, shop), /Hello, world!/);
+    await untilAnswer("the original serves", () => askWeb(cluster, shop), /Hello, world!/);
   });
 }
 
@@ -106,8 +115,7 @@ clusterTest("a namespace that enforces restricted, with limits and a quota witho
     const quota = await kube.get(core("resourcequotas", "ResourceQuota"), { namespace, name: "tight" });
     return JSON.stringify(quota).includes('"used"');
   });
-  await kube.create(deployments, { metadata: { name: "web", namespace }, spec: { replicas: 1, selector, template } });
-  await shop.ready("app=web", 1);
+  await makeWeb(shop, { template });
   const before = await shop.state();
   const ended = await run(cluster, "--namespace", namespace, "-s", "web", "--run", "true");
   equals(ended.code, 0, ended.stderr);
@@ -119,11 +127,7 @@ clusterTest("a namespace that enforces restricted, with limits and a quota witho
 clusterTest("what cannot be swapped is refused with a sentence, and nothing is changed", async (cluster) => {
   await using shop = await openShop(cluster);
   const { kube, namespace } = shop;
-  await kube.create(deployments, {
-    metadata: { name: "web", namespace },
-    spec: { replicas: 1, selector, template: templateOf("web") },
-  });
-  await shop.ready("app=web", 1);
+  await makeWeb(shop);
   const { items: [owned] } = await kube.list(replicaSets, { namespace });
   const table: readonly (readonly [string, RegExp])[] = [
     ["nosuch", /Cannot find deployment "nosuch" in namespace/],
@@ -150,7 +154,7 @@ clusterTest("--plan shows objects, changes and rights, and changes nothing", asy
     metadata,
     spec: { replicas: 0, selector, template: templateOf("web") },
   });
-  await makeService(shop);
+  await makeWebService(shop);
   const before = await shop.state();
   const words = ["--namespace", namespace, "-s", "web", "--plan"];
   const text = await run(cluster, ...words);
@@ -167,17 +171,6 @@ clusterTest("--plan shows objects, changes and rights, and changes nothing", asy
   equals(rules.some(({ resources, verbs }) => resources.includes("deployments") && verbs.includes("patch")), true);
   await shop.isAgain(before);
 });
-
-async function makeService({ kube, namespace }: Shop): Promise<void> {
-  await kube.create(services, {
-    metadata: { name: "web", namespace },
-    spec: { selector: { app: "web" }, ports: [{ port: 80, targetPort: "http" }] },
-  });
-}
-
-function ask(cluster: Cluster, { namespace }: Shop) {
-  return async () => (await inAnotherPod(cluster, "curl", "-sS", "--max-time", "3", `http://web.${namespace}`)).stdout;
-}
 
 /** Owners of the pods that Service `web` selects: of a proxy's pod, a ReplicaSet of the proxy's alone. */
 async function foundPods({ kube, namespace }: Shop): Promise<string[]> {

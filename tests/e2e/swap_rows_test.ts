@@ -6,15 +6,13 @@ import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import {
   deployments,
   horizontalPodAutoscalers,
-  type KubeClient,
-  type NewObject,
   persistentVolumeClaims,
   pods,
   replicaSets,
   untyped,
 } from "@/kube/mod.ts";
 import { clusterTest, embeddedTest, run, start, until } from "./harness.ts";
-import { HELLO, openShop, type Shop, templateOf } from "./swap_harness.ts";
+import { HELLO, makeWeb, openShop, replicasOf, type Shop, startInPlace, templateOf } from "./swap_harness.ts";
 
 const volumes = untyped({ ...pods, plural: "persistentvolumes", kind: "PersistentVolume", namespaced: false });
 const budgets = untyped({ ...pods, group: "policy", plural: "poddisruptionbudgets", kind: "PodDisruptionBudget" });
@@ -76,7 +74,6 @@ for (const { name, why, spec } of ROWS) {
       await using shop = await openShop(cluster);
       await using _volumes = await ownVolumes(shop);
       await makeWeb(shop, { template: templateOf("web", await spec(shop)) });
-      await shop.ready("app=web", 1);
       const before = await shop.state();
       const ended = await run(cluster, "--namespace", shop.namespace, "-s", "web", "--run", "true");
       equals(ended.code, 0, ended.stderr);
@@ -115,14 +112,6 @@ function ownVolumes({ kube, namespace }: Shop): Promise<AsyncDisposable> {
   });
 }
 
-async function makeWeb({ kube, namespace }: Shop, spec: Record<string, unknown> = {}): Promise<void> {
-  const selector = { matchLabels: { app: "web" } };
-  await kube.create(deployments, {
-    metadata: { name: "web", namespace },
-    spec: { replicas: 1, selector, template: templateOf("web"), ...spec },
-  } as NewObject);
-}
-
 clusterTest(
   "an autoscaler, a disruption budget, a paused rollout and minReadySeconds: left alone, told, and as before",
   async (cluster) => {
@@ -155,20 +144,16 @@ clusterTest(
       running.heard(),
       /HorizontalPodAutoscaler "web" stands still while deployment web has no pods, and goes on from the /,
     );
-    equals(await replicasOf(kube, namespace), 0, "a paused Deployment is scaled, and its budget is about evictions");
+    equals(await replicasOf(shop), 0, "a paused Deployment is scaled, and its budget is about evictions");
     await until("the original's pods are gone", async () => (await ofOriginal(shop)).length === 0);
     await neverAdopted(shop);
     running.kill("SIGTERM");
     equals((await running.ended()).code, 143);
-    equals(await replicasOf(kube, namespace), 2);
+    equals(await replicasOf(shop), 2);
     await shop.ready("app=web", 2);
     await shop.isAgain(before);
   },
 );
-
-async function replicasOf(kube: KubeClient, namespace: string): Promise<number> {
-  return (await kube.get(deployments, { namespace, name: "web" })).spec.replicas;
-}
 
 /** Pods of the original's ReplicaSets. */
 async function ofOriginal({ kube, namespace }: Shop) {
@@ -204,17 +189,7 @@ clusterTest(
     const [first] = await ofOriginal(shop);
     const where = { namespace, name: first?.metadata.name ?? "" };
     await kube.patch(pods, where, { type: "merge", body: { metadata: { finalizers: ["example.com/stays"] } } });
-    await using running = start(cluster, [
-      "--namespace",
-      namespace,
-      "-s",
-      "web",
-      "--run",
-      "sh",
-      "-c",
-      "echo up >&2; exec sleep 300",
-    ]);
-    await running.said(/^up$/m);
+    await using running = await startInPlace(cluster, shop);
     const { items } = await kube.list(pods, { namespace, labelSelector: "app=web,tier=front" });
     equals(items.length, 2, "both have the labels by which the Service finds them");
     await neverAdoptedBeside(shop);

@@ -1,8 +1,21 @@
 /** A Deployment swapped, served and given back on a real cluster, whatever happens to the session. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
-import { configMaps, deployments, secrets, services } from "@/kube/mod.ts";
+import { configMaps, deployments, secrets } from "@/kube/mod.ts";
 import { type Cluster, clusterTest, inAnotherPod, run, start, until } from "./harness.ts";
-import { openShop, serveLocally, type Shop, templateOf, untilAnswer } from "./swap_harness.ts";
+import {
+  askWeb,
+  HELLO,
+  killAll,
+  makeWeb,
+  makeWebService,
+  openShop,
+  replicasOf,
+  serveLocally,
+  type Shop,
+  startInPlace,
+  templateOf,
+  untilAnswer,
+} from "./swap_harness.ts";
 
 /** Deployment `web` with two pods behind Service `web`, ready. */
 async function openWeb(
@@ -12,26 +25,9 @@ async function openWeb(
 ): Promise<Shop> {
   const shop = await openShop(cluster);
   await before(shop);
-  const { kube, namespace } = shop;
-  await kube.create(deployments, {
-    metadata: { name: "web", namespace },
-    spec: { replicas: 2, selector: { matchLabels: { app: "web" } }, template: templateOf("web", spec) },
-  });
-  await kube.create(services, {
-    metadata: { name: "web", namespace },
-    spec: { selector: { app: "web" }, ports: [{ port: 80, targetPort: "http" }] },
-  });
-  await shop.ready("app=web", 2);
+  await makeWebService(shop);
+  await makeWeb(shop, { replicas: 2, template: templateOf("web", spec) });
   return shop;
-}
-
-const ask = (cluster: Cluster, { namespace }: Shop) => async () => {
-  const { stdout } = await inAnotherPod(cluster, "curl", "-sS", "--max-time", "3", `http://web.${namespace}`);
-  return stdout;
-};
-
-async function replicasOf({ kube, namespace }: Shop): Promise<number> {
-  return (await kube.get(deployments, { namespace, name: "web" })).spec.replicas;
 }
 
 clusterTest("--swap-deployment serves the Service from the host, and gives everything back", async (cluster) => {
@@ -41,7 +37,7 @@ clusterTest("--swap-deployment serves the Service from the host, and gives every
   const swap = ["--namespace", shop.namespace, "--swap-deployment", "web:hello", "--expose", `${local.port}:8000`];
   await using running = start(cluster, [...swap, "--run", "sh", "-c", "echo up >&2; exec sleep 600"]);
   await running.said(/^up$/m);
-  await untilAnswer("the host serves", ask(cluster, shop), /^served by the host$/);
+  await untilAnswer("the host serves", () => askWeb(cluster, shop), /^served by the host$/);
   equals(await replicasOf(shop), 0);
 
   const second = await run(cluster, ...swap, "--run", "true");
@@ -59,32 +55,21 @@ clusterTest("--swap-deployment serves the Service from the host, and gives every
   equals((await running.ended()).code, 143);
   equals(await replicasOf(shop), 2);
   await shop.isAgain(before);
-  await untilAnswer("the original serves", ask(cluster, shop), /Hello, world!/);
+  await untilAnswer("the original serves", () => askWeb(cluster, shop), /Hello, world!/);
 });
 
 clusterTest("kill -9 of the session: its guardian gives everything back", async (cluster) => {
   await using shop = await openWeb(cluster);
   const before = await shop.state();
-  await using running = start(cluster, [
-    "--namespace",
-    shop.namespace,
-    "-s",
-    "web",
-    "--run",
-    "sh",
-    "-c",
-    "echo up $$ >&2; exec sleep 600",
-  ]);
-  await running.said(/^up \d+$/m);
+  await using running = await startInPlace(cluster, shop);
   running.kill("SIGKILL");
-  const { stderr } = await running.ended();
+  await running.ended();
   await shop.isAgain(before);
   equals(await replicasOf(shop), 2);
   await until("the journal is gone", async () => {
     return !(await run(cluster, "status")).stdout.includes(shop.namespace);
   });
-  const pid = Number(/^up (\d+)$/m.exec(stderr)?.[1]);
-  await until("the command has ended with its session", () => isGone(pid));
+  await until("the command has ended with its session", () => isGone(running.command));
 });
 
 clusterTest(
@@ -92,27 +77,8 @@ clusterTest(
   async (cluster) => {
     await using shop = await openWeb(cluster);
     const before = await shop.state();
-    await using running = start(cluster, [
-      "--namespace",
-      shop.namespace,
-      "-s",
-      "web",
-      "--run",
-      "sh",
-      "-c",
-      "echo up $$ >&2; exec sleep 600",
-    ]);
-    await running.said(/^up \d+$/m);
-    const log = await Deno.readTextFile(`${cluster.directory}/telepresence.log`);
-    const guardian = Number(/Started a helper as process (\d+)/.exec(log)?.[1]);
-    const child = Number(/Started \S+ as process (\d+)/.exec(log)?.[1]);
-    // The command, too: its launcher would end it, if it lived long enough to.
-    const [command = ""] = (await Deno.readTextFile(`/proc/${child}/task/${child}/children`)).split(" ");
-    Deno.kill(guardian, "SIGKILL");
-    running.kill("SIGKILL");
-    Deno.kill(child, "SIGKILL");
-    killIfThere(Number(command));
-    await running.ended();
+    await using running = await startInPlace(cluster, shop);
+    await killAll(cluster, running);
     equals(await replicasOf(shop), 0);
 
     const { stdout } = await run(cluster, "status");
@@ -144,7 +110,6 @@ clusterTest("a number of replicas that was changed meanwhile is given back as it
 clusterTest("no request fails at take-over, nor at give-back while the host serves", async (cluster) => {
   // As usual, the original ends some seconds after it is told to: in that time everybody hears that it goes. And it is
   // ready when it answers, not when it begins.
-  const { HELLO } = await import("./swap_harness.ts");
   const readinessProbe = { httpGet: { path: "/", port: 8000 }, periodSeconds: 1 };
   const containers = [{ ...HELLO, readinessProbe }];
   await using shop = await openWeb(cluster, { terminationGracePeriodSeconds: 10, containers });
@@ -180,7 +145,6 @@ async function readLog(cluster: Cluster): Promise<string> {
 clusterTest(
   "variables for the agent's own runtime, from env and envFrom, leave it alone and reach the command under their names",
   async (cluster) => {
-    const { HELLO } = await import("./swap_harness.ts");
     // Each of these keeps a Deno process from starting, or changes what it does.
     const broken = {
       NODE_OPTIONS: "--require /nope.js",
@@ -238,15 +202,6 @@ clusterTest(
     match(await readLog(cluster), /they name libraries of the pod .*: .*LD_LIBRARY_PATH/);
   },
 );
-
-/** Ends a process that may have been ended by its launcher already. */
-function killIfThere(pid: number): void {
-  try {
-    Deno.kill(pid, "SIGKILL");
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
 
 async function isGone(pid: number): Promise<boolean> {
   return await Deno.stat(`/proc/${pid}`).then(() => false, () => true);
