@@ -2,6 +2,7 @@ import { deepStrictEqual as equals, rejects } from "node:assert/strict";
 import { listenForHosts } from "@/agent/mod.ts";
 import { greetAgent, LinkLost, makeSessionKey } from "@/transport/mod.ts";
 import { abortable, messageOf, readFull, sleep, writeAll } from "@/util/mod.ts";
+import { freePort } from "../../tests/testkit/free_port.ts";
 import { DialError, type LinkedPod, openLastingPod, openPod, type PodConnection } from "./mod.ts";
 
 /** An agent in this process, and a first pod over it. Disposing it ends the agent, as a pod that goes away does. */
@@ -15,11 +16,6 @@ async function startRun(greeting: string): Promise<OneRun> {
   const carrier = await Deno.connect({ hostname: "127.0.0.1", port: agent.port });
   await greetAgent(carrier, privateKey, { version: "1" });
   return { pod: openPod(carrier), [Symbol.asyncDispose]: () => agent[Symbol.asyncDispose]() };
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 /** Waits until nobody listens on a port: the agent closes it when it hears that nobody wants it any more. */

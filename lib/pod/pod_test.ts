@@ -4,6 +4,7 @@ import { listenForHosts, openFlow } from "@/agent/mod.ts";
 import { greetAgent, HandshakeError, makeSessionKey, openLink, openMux } from "@/transport/mod.ts";
 import { duplexPair, readFull, splice, writeAll } from "@/util/mod.ts";
 import { SftpClient } from "@/volumes/mod.ts";
+import { freePort } from "../../tests/testkit/free_port.ts";
 import { DialError, type Introduction, type LinkedPod, LookupError, openPod } from "./mod.ts";
 
 /** Runs `body` with a pod whose agent is the real one, in this process, over TCP on loopback. */
@@ -263,11 +264,6 @@ Deno.test("two connections of the pod can be joined to each other", async () => 
   equals(await joining, undefined);
   caller.close();
 });
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return (listener.addr as Deno.NetAddr).port;
-}
 
 async function isListening(port: number): Promise<boolean> {
   try {

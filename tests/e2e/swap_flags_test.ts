@@ -1,6 +1,7 @@
 /** Flags of sessions with a workload's place, on a real cluster, and what others see of a session. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { pods, serviceAccounts } from "@/kube/mod.ts";
+import { freePort } from "../testkit/free_port.ts";
 import { clusterTest, inAnotherPod, run, start, until } from "./harness.ts";
 import { resourceQuotas } from "./doctor_resources.ts";
 import {
@@ -14,11 +15,6 @@ import {
   templateOf,
   untilAnswer,
 } from "./swap_harness.ts";
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}
 
 clusterTest(
   "--to-pod, --from-pod and --serviceaccount: the pod's other containers, and its account",

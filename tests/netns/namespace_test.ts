@@ -3,6 +3,7 @@ import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import type { DatagramFlow } from "@/pod/mod.ts";
 import { runProgram } from "@/process/mod.ts";
+import { freePort } from "../testkit/free_port.ts";
 import { greeter, insideTest } from "./harness.ts";
 
 const hello = greeter("Hello from the pod\n");
@@ -431,12 +432,6 @@ insideTest(
     }
   },
 );
-
-/** A port that nobody has now. */
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}
 
 const C_CLIENT = `
 #include <arpa/inet.h>

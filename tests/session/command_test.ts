@@ -1,6 +1,7 @@
 /** What the command has of the pod: its network, its environment, its ports; and what ends it. */
 import { deepStrictEqual as equals, match, ok, strictEqual as equal } from "node:assert/strict";
 import { requireProgram } from "@/process/mod.ts";
+import { freePort } from "../testkit/free_port.ts";
 import { at, type FakeCluster, startFakeCluster, textAt, TROUBLES } from "../testkit/mod.ts";
 import { appears, endedWith, readLog, run, type Running, start, startRunning } from "./harness.ts";
 
@@ -317,8 +318,3 @@ Deno.test("a port that the pod cannot bind ends with 255 and names the port", as
     "T:   port 9998: something else in the pod listens there already",
   ]);
 });
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}

@@ -1,5 +1,6 @@
 /** Servers under the shim: what they listen on stays on the host, what they connect to is in the pod. */
 import { deepStrictEqual as equals, strictEqual as equal } from "node:assert/strict";
+import { freePort } from "../testkit/free_port.ts";
 import { hasProgram, openWorld, runToEnd, serveEcho, serveText, type World } from "./harness.ts";
 
 Deno.test("nginx is a reverse proxy with workers, to upstreams in the pod", {
@@ -171,11 +172,6 @@ while True: signal.pause()
 function launch(world: World, program: string, args: string[]): Deno.ChildProcess {
   const env = world.capture.environment({ PATH: Deno.env.get("PATH") ?? "" });
   return new Deno.Command(program, { args, env, clearEnv: true, stdin: "null" }).spawn();
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 async function listening(port: number): Promise<void> {
