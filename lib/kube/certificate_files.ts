@@ -11,7 +11,7 @@
 import { type Log, silentLog } from "@/log/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 import type { CertificateFiles, ClientCertificate } from "./cluster_config.ts";
-import type { CredentialSource, Identity } from "./credentials.ts";
+import type { CredentialSource, Identity } from "./identity.ts";
 import { isPair, requireCertificates, requirePrivateKey } from "./pem.ts";
 
 /**

@@ -1,23 +1,9 @@
 import { messageOf, UserError } from "@/util/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { openCertificateFiles } from "./certificate_files.ts";
-import type { ClientCertificate, ClusterConfig, Credentials } from "./cluster_config.ts";
+import type { ClusterConfig, Credentials } from "./cluster_config.ts";
 import { openExecPlugin, type PluginRunner } from "./exec_plugin.ts";
-
-/** What a request is sent with. */
-export interface Identity {
-  readonly headers: readonly (readonly [string, string])[];
-  /** A certificate that takes the place of the configuration's own. */
-  readonly clientCertificate?: ClientCertificate;
-}
-
-/** Where requests get their identity from; asks again when what it has is too old or was refused. */
-export interface CredentialSource extends Disposable {
-  /** @throws {UserError} when the file or program behind it fails */
-  identity(signal?: AbortSignal): Promise<Identity>;
-  /** Drops what the server refused with 401. @returns whether asking again can give something else */
-  refused(identity: Identity): boolean;
-}
+import type { CredentialSource, Identity } from "./identity.ts";
 
 /** How long a token from a file is taken for the current one, as client-go does. */
 const TOKEN_FILE_MS = 60_000;

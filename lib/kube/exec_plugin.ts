@@ -3,7 +3,7 @@ import { type Finished, runProgram } from "@/process/mod.ts";
 import { abortable, UserError } from "@/util/mod.ts";
 import * as z from "zod/mini";
 import type { ExecCredentials } from "./cluster_config.ts";
-import type { CredentialSource, Identity } from "./credentials.ts";
+import type { CredentialSource, Identity } from "./identity.ts";
 import { requireCertificates, requirePrivateKey } from "./pem.ts";
 
 /** How credential plugins are started. */

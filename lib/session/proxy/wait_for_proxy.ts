@@ -15,7 +15,8 @@ import { deadline, messageOf, sleep, UserError } from "@/util/mod.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { AgentRun } from "../tunnel/pod_loss.ts";
 import { type FailureCause, judgeProxy, type ProxyState } from "./proxy_state.ts";
-import { asSuccessor, whyNoPodComes } from "../tunnel/successor.ts";
+import { asSuccessor } from "../tunnel/successor.ts";
+import { whyNoPodComes } from "../workload/no_pod.ts";
 import type { Teller } from "../teller.ts";
 
 /** As Telepresence 1. */

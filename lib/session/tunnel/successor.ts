@@ -1,6 +1,7 @@
-import { type Deployment, deployments, isNotFound, type KubeClient, type Pod, podState } from "@/kube/mod.ts";
+import { deployments, isNotFound, type KubeClient, type Pod, podState } from "@/kube/mod.ts";
 import { UserError } from "@/util/mod.ts";
 import type { Plan } from "../plan/plan.ts";
+import { whyNoPodComes } from "../workload/no_pod.ts";
 import type { AgentRun } from "./pod_loss.ts";
 
 /**
@@ -36,10 +37,4 @@ export async function requireDeployment(
   });
   const why = whyNoPodComes(found);
   if (why !== undefined) throw new UserError(`No other pod of the proxy comes: deployment "${name}" ${why}`);
-}
-
-/** Pure: why a Deployment makes no pod, as the end of a sentence; undefined when it does. */
-export function whyNoPodComes(deployment: Deployment | undefined): string | undefined {
-  if (deployment === undefined || deployment.metadata.deletionTimestamp) return "was deleted";
-  return deployment.spec.replicas === 0 ? "was scaled to 0" : undefined;
 }

@@ -1,8 +1,8 @@
 import { deepStrictEqual as equals } from "node:assert/strict";
-import { deployments, type Pod, pods } from "@/kube/mod.ts";
+import { type Pod, pods } from "@/kube/mod.ts";
 import type { AgentRun } from "./pod_loss.ts";
 import { judgeProxy } from "../proxy/proxy_state.ts";
-import { asSuccessor, whyNoPodComes } from "./successor.ts";
+import { asSuccessor } from "./successor.ts";
 
 const PAST: AgentRun = { namespace: "shop", pod: "web-1", container: "agent", uid: "u1", containerId: "c1" };
 
@@ -48,16 +48,4 @@ Deno.test("asSuccessor() tells what comes after a run of the agent from that run
       equals(found && judgeProxy(undefined, found, "agent").kind, want);
     });
   }
-});
-
-Deno.test("whyNoPodComes() says why a Deployment makes no pod", () => {
-  const deployment = (metadata: Record<string, unknown>, replicas: number) =>
-    deployments.parse({
-      metadata: { name: "web", ...metadata },
-      spec: { replicas, selector: {}, template: { spec: { containers: [] } } },
-    });
-  equals(whyNoPodComes(undefined), "was deleted");
-  equals(whyNoPodComes(deployment({ deletionTimestamp: "2026-01-01T00:00:00Z" }, 1)), "was deleted");
-  equals(whyNoPodComes(deployment({}, 0)), "was scaled to 0");
-  equals(whyNoPodComes(deployment({}, 1)), undefined);
 });

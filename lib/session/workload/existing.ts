@@ -10,7 +10,7 @@
 import { type Container, type Deployment, deployments, isNotFound, type KubeClient, secrets } from "@/kube/mod.ts";
 import { importPrivateKey } from "@/transport/mod.ts";
 import { messageOf, UserError } from "@/util/mod.ts";
-import { whyNoPodComes } from "../tunnel/successor.ts";
+import { whyNoPodComes } from "./no_pod.ts";
 
 /** A proxy as it was found. */
 export interface Existing {

@@ -1,7 +1,6 @@
 import { UserError } from "@/util/mod.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { Original } from "./original.ts";
-import type { Identity } from "./proxy_template.ts";
 
 /** Ports that programs without privileges may not bind, unless the network namespace says otherwise (ip(7)). */
 export const FIRST_HIGH = 1024;
@@ -17,7 +16,7 @@ export function lowPortsOf({ expose, fromPod }: Pick<Plan, "expose" | "fromPod">
  *
  * @throws {UserError} when it will not: the original would have gone for nothing
  */
-export function requireBindable(plan: Plan, original: Original, { user }: Identity): void {
+export function requireBindable(plan: Plan, original: Original, { user }: { readonly user: number }): void {
   const low = lowPortsOf(plan);
   if (original.template.spec.hostNetwork !== true || user === 0 || low.length === 0) return;
   const ports = `${low.length === 1 ? "port" : "ports"} ${low.join(", ")}`;
