@@ -23,6 +23,8 @@ import { type DnsAnswer, EAI_NAMES, type EaiName, ERRNO_NAMES, type ErrnoName } 
 
 const Port = z.int().check(z.gte(1), z.lte(65535));
 const Host = z.string().check(z.minLength(1), z.maxLength(1024));
+/** An address, with its zone where it has one: it becomes a word of other protocols, and part of a table on a terminal. */
+const AddressText = z.string().check(z.regex(/^[\w.:%-]{1,100}$/));
 const MountPath = z.string().check(z.regex(/^\/./), z.maxLength(4096));
 
 /** What other people read on their terminals: no control characters. */
@@ -47,13 +49,13 @@ export type HostRequest = z.infer<typeof HostRequest>;
 
 /** What the agent may ask of the host. */
 export const AgentRequest = z.discriminatedUnion("ask", [
-  z.object({ ask: z.literal("accepted"), listener: z.int(), from: z.object({ host: z.string(), port: z.int() }) }),
+  z.object({ ask: z.literal("accepted"), listener: z.int(), from: z.object({ host: AddressText, port: z.int() }) }),
 ]);
 /** What the agent may ask of the host. */
 export type AgentRequest = z.infer<typeof AgentRequest>;
 
 /** The answer to "lookup". */
-export const LookupReply = z.object({ addresses: z.array(z.string()).check(z.minLength(1)) });
+export const LookupReply = z.object({ addresses: z.array(AddressText).check(z.minLength(1)) });
 /** The answer to "files": the mount points that are there. */
 export const FilesReply = z.object({ mounts: z.array(z.string()) });
 

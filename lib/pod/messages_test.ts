@@ -1,6 +1,6 @@
 import { deepStrictEqual as equals, throws } from "node:assert/strict";
 import { DnsFormatError } from "@/dns/mod.ts";
-import { decodeAnswer, encodeAnswer } from "./messages.ts";
+import { AgentRequest, decodeAnswer, decodeMessage, encodeAnswer, LookupReply } from "./messages.ts";
 import type { DnsAnswer } from "./pod.ts";
 
 Deno.test("decodeAnswer() gives what encodeAnswer() was given, whatever the code and the name", () => {
@@ -23,4 +23,18 @@ Deno.test("decodeAnswer() gives what encodeAnswer() was given, whatever the code
 Deno.test("decodeAnswer() refuses what is no answer", () => {
   throws(() => decodeAnswer(new Uint8Array(11)), DnsFormatError);
   throws(() => decodeAnswer(new Uint8Array(12)), DnsFormatError, "an answer to no question");
+});
+
+Deno.test("what the agent says of addresses is one word of printable text", () => {
+  const text = (message: unknown) => new TextEncoder().encode(JSON.stringify(message));
+  const reply = (address: string) => decodeMessage(LookupReply, text({ addresses: [address] })).addresses;
+  const accepted = (host: string) =>
+    decodeMessage(AgentRequest, text({ ask: "accepted", listener: 1, from: { host, port: 7 } })).from.host;
+  for (const address of ["10.0.0.1", "fe80::1%eth0", "2001:db8::a7"]) {
+    equals([reply(address), accepted(address)], [[address], address]);
+  }
+  for (const address of ["", "1.2.3.4 5.6.7.8", "1.2.3.4\nlocal", "\x1b[2J", "1".repeat(101)]) {
+    throws(() => reply(address));
+    throws(() => accepted(address));
+  }
 });

@@ -1,7 +1,7 @@
 import { RCODES } from "@/dns/mod.ts";
 import { type Log, silentLog } from "@/log/mod.ts";
 import { type Incoming, Link, type Mux, type MuxStream, openLink, openMux, StreamReset } from "@/transport/mod.ts";
-import { type Duplex, messageOf, writeAll } from "@/util/mod.ts";
+import { closeQuietly, type Duplex, messageOf, writeAll } from "@/util/mod.ts";
 import { DatagramReader, encodeDatagram } from "./datagram.ts";
 import {
   AgentRequest,
@@ -95,7 +95,7 @@ class PodClient implements LinkedPod {
   async sessions(options: Waiting = {}): Promise<readonly PodSession[]> {
     const stream = await this.#ask({ ask: "sessions" }, options);
     await stream.closeWrite();
-    return decodeMessage(Sessions, await readToEnd(stream));
+    return decodeMessage(Sessions, await readToEnd(stream, MOST_BYTES.sessions));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -135,7 +135,7 @@ class PodClient implements LinkedPod {
     const flow = this.#observe({ ask: "resolve", name, type }, options);
     const stream = await this.#ask({ ask: "resolve", name, type }, options, flow);
     await stream.closeWrite();
-    const answer = decodeAnswer(await readToEnd(stream));
+    const answer = decodeAnswer(await readToEnd(stream, MOST_BYTES.dns));
     if (answer.rcode === RCODES.NOERROR) flow?.answered(addressesIn(answer));
     else flow?.failed(answer.rcode === RCODES.NXDOMAIN ? "NXDOMAIN" : `RCODE ${answer.rcode}`);
     return answer;
@@ -148,12 +148,13 @@ class PodClient implements LinkedPod {
   async environment(options: Waiting = {}): Promise<Record<string, string>> {
     const stream = await this.#ask({ ask: "environment" }, options);
     await stream.closeWrite();
-    return decodeMessage(Environment, await readToEnd(stream));
+    return decodeMessage(Environment, await readToEnd(stream, MOST_BYTES.environment));
   }
 
   async files(mounts: readonly string[], options: Waiting = {}): Promise<PodFiles> {
     const stream = await this.#ask({ ask: "files", mounts: [...mounts] }, options);
-    return { mounts: decodeMessage(FilesReply, stream.reply).mounts, duplex: stream };
+    const there = decodeMessage(FilesReply, stream.reply).mounts;
+    return { mounts: mounts.filter((mount) => there.includes(mount)), duplex: stream }; // others are none of the agent's to name
   }
 
   /** Asks for a stream that is a connection, or datagrams. */
@@ -288,9 +289,20 @@ function flowOver(stream: MuxStream): DatagramFlow {
   };
 }
 
-async function readToEnd(stream: Duplex): Promise<Uint8Array> {
+/** The longest answers that are taken whole. No process has a larger environment; DNS has 16 bits for a size. */
+const MOST_BYTES = { environment: 32 * 1024 * 1024, dns: 65535, sessions: 4 * 1024 * 1024 } as const;
+
+/** @throws {DialError} EIO when there is more than an agent says: it has no end to wait for, and would fill our memory */
+async function readToEnd(stream: Duplex, most: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   const buffer = new Uint8Array(65536);
-  for (let count; (count = await stream.read(buffer)) !== null;) parts.push(buffer.slice(0, count));
+  let bytes = 0;
+  for (let count; (count = await stream.read(buffer)) !== null;) {
+    if ((bytes += count) > most) {
+      closeQuietly(stream);
+      throw new DialError("EIO", `The agent's answer is longer than ${most} bytes`);
+    }
+    parts.push(buffer.slice(0, count));
+  }
   return new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
 }

@@ -289,3 +289,36 @@ check("files() serves the volumes that are there by SFTP, and several connection
     await Deno.remove(directory, { recursive: true });
   }
 });
+
+Deno.test("an agent that answers without end, or with mount points that nobody asked for, is not believed", async () => {
+  const [a, b] = duplexPair();
+  const agentLink = openLink({ graceMs: 0 });
+  void agentLink.attach(0, b);
+  let sent = 0;
+  const ended = Promise.withResolvers<void>();
+  await using _agent = openMux(agentLink, {
+    role: "agent",
+    onOpen: async (incoming) => {
+      const { ask } = JSON.parse(new TextDecoder().decode(incoming.request)) as { ask: string };
+      const reply = ask === "files" ? new TextEncoder().encode('{"mounts":["/..","/asked","/home"]}') : undefined;
+      const stream = incoming.accept(reply);
+      if (ask === "files") return;
+      const part = new Uint8Array(65536);
+      try {
+        while (true) sent += await stream.write(part);
+      } catch {
+        ended.resolve();
+      }
+    },
+  });
+  await using pod = openPod(a);
+  const { mounts, duplex } = await pod.files(["/asked", "/other"]);
+  duplex.close();
+  equals(mounts, ["/asked"]);
+  await rejects(
+    pod.sessions(),
+    (error) => error instanceof DialError && /longer than 4194304 bytes/.test(error.message),
+  );
+  await ended.promise;
+  ok(sent < 64 * 1024 * 1024, `${sent} bytes were sent`);
+});

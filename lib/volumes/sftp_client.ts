@@ -15,6 +15,8 @@ import { closeQuietly, type Duplex, messageOf, writeAll } from "@/util/mod.ts";
 /** How much of a file is asked for at a time, and how many such requests are under way: 1 MiB for each round trip. */
 const READ_BYTES = 128 * 1024;
 const READS = 8;
+/** How many entries of a directory are taken: a server may say that there are more for ever. */
+const MOST_ENTRIES = 10_000;
 
 /** The server refused a request; `code` is a STATUS. */
 export class SftpRefused extends Error {
@@ -109,6 +111,9 @@ export class SftpClient implements AsyncDisposable {
           fields.bytes();
           const attributes = fields.attributes();
           if (name !== "." && name !== "..") entries.push({ name, attributes });
+          if (entries.length > MOST_ENTRIES) {
+            throw new SftpRefused(STATUS.FAILURE, `"${path}" has more than ${MOST_ENTRIES} entries`);
+          }
         }
       }
     } catch (error) {

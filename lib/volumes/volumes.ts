@@ -46,16 +46,20 @@ const NOTHING: Volumes = { root: undefined, paths: [], [Symbol.asyncDispose]: ()
  *
  * That neither works is no reason to end a session: it is told, and there is no root.
  *
- * @param mounts the mount points in the pod
+ * @param all the mount points in the pod; those that would lead out of the directory are left out
  * @throws {UserError} when the path that the user named cannot be used
  */
 export async function openVolumes(
   pod: Pod,
-  mounts: readonly string[],
+  all: readonly string[],
   { at, mode }: VolumesWanted,
   options: VolumesOptions,
 ): Promise<Volumes> {
   const { say, signal } = options;
+  const mounts = all.filter(staysBelow);
+  for (const path of all.filter((path) => !staysBelow(path))) {
+    say(`The volume at "${path}" is left out: it is no plain path`);
+  }
   if (at.kind === "nowhere" || mounts.length === 0) return NOTHING;
   await using stack = new AsyncDisposableStack();
   const place = await makeDirectory(at);
@@ -82,6 +86,11 @@ export async function openVolumes(
     paths: here.map((mount) => ({ pod: mount, host: `${path}${mount}` })),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Whether a path that is put behind a directory's stays below it: a pod's template may say any, `/../home` too. */
+function staysBelow(path: string): boolean {
+  return /^(?:\/[^/]+)+\/?$/.test(path) && !path.split("/").some((name) => name === "." || name === "..");
 }
 
 /** Mounts. @returns why it could not be, or nothing when it is mounted */
