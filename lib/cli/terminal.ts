@@ -14,7 +14,8 @@
  * - With `--quiet`, only what went wrong or has to be known.
  * - A usage error is the one exception to `T: `: it has the form that argparse gave it.
  * - What is said also goes to the session's log, wrapped or not, terminal or not.
- * - Words of others (a cluster's error text) cannot steer the terminal: control characters are shown, not sent.
+ * - Words of others (a cluster's error text) cannot steer the terminal: control characters are shown, not sent. On the
+ *   standard output they are shown as JSON writes them, so that what is JSON stays it.
  * - A table that is watched (`status --watch`) owns the standard output, and is written over as a whole where that is a
  *   terminal that can move the cursor; else what changes is a line.
  * - No colors (so NO_COLOR asks for nothing), no other cursor movement, no spinner: the command may own the screen.
@@ -23,14 +24,14 @@
  */
 import { type Log, silentLog } from "@/log/mod.ts";
 import type { Teller } from "@/session/mod.ts";
-import { reasonOf, UserError } from "@/util/mod.ts";
+import { reasonOf, UserError, visible } from "@/util/mod.ts";
 import { wrap } from "./_wrap.ts";
 
 /** The terminal, with what only this room says. */
 export interface Terminal extends Teller {
   /** Says lines that are to be copied, so without wrapping. */
   copy(lines: string): void;
-  /** Writes what was asked for to the standard output, as it is. @throws {UserError} when it cannot be */
+  /** Writes what was asked for to the standard output. @throws {UserError} when it cannot be */
   print(text: string): void;
   /** Writes a text over the one before it, made for so many columns; undefined where that cannot be. */
   readonly frame: ((draw: (columns: number) => string) => void) | undefined;
@@ -108,7 +109,7 @@ export function makeTerminal(screen: Screen, log: Log = silentLog, { quiet = fal
     },
     print(text) {
       line?.erase();
-      const failed = screen.writeStdout(text);
+      const failed = screen.writeStdout(visible(text, "\\u00"));
       if (failed) throw new UserError(`Cannot write to the standard output: ${reasonOf(failed)}`, { cause: failed });
     },
     frame: screen.stdoutCanMove ? openFrame(screen) : undefined,
@@ -193,12 +194,4 @@ function fit(text: string, screen: Screen): string[] {
   const columns = screen.columns() ?? USUAL_COLUMNS;
   if (!screen.stderrIsTerminal || columns < NARROWEST) return text.split("\n");
   return wrap(text, columns - 1 - MARK.length);
-}
-
-/** Text whose control characters (but line ends and tabs) are spelled out: `\x1b[2J` clears no screen. */
-function visible(text: string): string {
-  // deno-lint-ignore no-control-regex -- control characters are what this is about
-  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, (char) => {
-    return char === "\r" ? "" : `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`;
-  });
 }

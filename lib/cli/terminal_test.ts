@@ -57,6 +57,14 @@ Deno.test("say() shows control characters of others and does not send them", () 
   equals(screen.written.stderr, "T: a\\x1b[2Jb\\x9bc\\x07\td\nT: e\n");
 });
 
+Deno.test("print() shows control characters of others as JSON writes them, so that JSON stays JSON", () => {
+  const screen = makeScreen();
+  makeTerminal(screen).print(`${JSON.stringify({ by: "a\x1b]0;x\x07\u009b2J\u202eb\tc" })}\n`);
+  equals(screen.written.stdout, '{"by":"a\\u001b]0;x\\u0007\\u009b2J\\u202eb\\tc"}\n');
+  makeTerminal(screen).print("a\x1b[2J\tb\r\n");
+  equals(screen.written.stdout.split("\n")[1], "a\\u001b[2J\tb");
+});
+
 Deno.test("chat() is for people, and always in the log", () => {
   const lines: string[] = [];
   const log = makeLog((line) => lines.push(line), { now: () => 0 });

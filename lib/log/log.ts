@@ -1,3 +1,5 @@
+import { visible } from "@/util/mod.ts";
+
 /** Where a room tells what it does. Lines go to the session's log file, never to the terminal. */
 export interface Log {
   /** What a reader of the log wants in every session. */
@@ -21,7 +23,8 @@ export interface LogOptions {
 
 /**
  * A log over a sink of lines. Each line is `   1.2 ROOM | text`: seconds since the log began, the room, the text with
- * secrets masked. Text of several lines becomes several lines.
+ * secrets masked. Text of several lines becomes several lines; control characters in it are spelled out, as logs are read
+ * on terminals.
  */
 export function makeLog(sink: (line: string) => void, options: LogOptions = {}): Log {
   const { verbose = false, now = () => performance.now() } = options;
@@ -29,7 +32,7 @@ export function makeLog(sink: (line: string) => void, options: LogOptions = {}):
   const at = (room: string): Log => {
     const tell = (text: string) => {
       const seconds = ((now() - start) / 1000).toFixed(1).padStart(6);
-      for (const line of mask(text).split("\n")) sink(`${seconds} ${room.padEnd(4)} | ${line}`);
+      for (const line of visible(mask(text)).split("\n")) sink(`${seconds} ${room.padEnd(4)} | ${line}`);
     };
     return { info: tell, debug: verbose ? tell : () => {}, room: at };
   };

@@ -1,7 +1,8 @@
 /**
  * The session's log: lines with elapsed time and room, secrets masked.
  *
- * Invariant: nothing here writes to the terminal; a line that left `makeLog` holds no token, password or key.
+ * Invariant: nothing here writes to the terminal; a line that left `makeLog` holds no token, password or key, and
+ * nothing that steers a terminal.
  *
  * @module
  */

@@ -14,3 +14,4 @@ export { splitLines } from "./lines.ts";
 export { collectGarbage, keepHeapSmall, SMALL_HEAP_VARIABLES } from "./memory.ts";
 export { splice, SPLICE_BYTES } from "./splice.ts";
 export { spendTurn, turnOver } from "./turns.ts";
+export { visible } from "./visible.ts";

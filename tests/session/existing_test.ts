@@ -105,6 +105,36 @@ Deno.test("a session of another machine on the same proxy is told: by status, an
   equals(await sessions(cluster), []);
 });
 
+Deno.test("status shows the words of others as words: they steer no terminal, and are no lines of the table", async () => {
+  await using cluster = await startFakeCluster();
+  const labels = {
+    telepresence: "0".repeat(32),
+    "telepresence-claim": "x",
+    "app.kubernetes.io/managed-by": "telepresence",
+  };
+  const by = "me@here\x1b[2J\u009b2J\nffffffffff  running  root@yours";
+  const place = { kind: "place", workload: "deployment", name: "web", uid: "u", replicas: 1, claim: "x" };
+  const data = { by, since: "2026", place: JSON.stringify({ ...place, originalFirst: false }) };
+  await cluster.put("configmaps", { name: "x", labels, data });
+  const { stdout } = await run(cluster, ["status"]);
+  match(
+    stdout,
+    /^SESSION .*\n0{10} {2}elsewhere {2}2026 +me@here\\u001b\[2J\\u009b2J ffffffffff running root@yours .*\n$/,
+  );
+  equals((await sessions(cluster))[0]?.by, by, "JSON says it as it is");
+  await cluster.put("configmaps", {
+    name: "y",
+    labels: { ...labels, telepresence: "1".repeat(32) },
+    data: { place: "{" },
+  });
+  equals((await sessions(cluster)).map(({ doing }) => doing), [
+    "--swap-deployment deployment/web",
+    "--swap-deployment ?",
+  ]);
+  const { code, stderr } = await run(cluster, ["recover", "1".repeat(32)]);
+  equals([code, stderr], [255, "T: Error: Cannot read a claim on a workload: it does not say of which\n"]);
+});
+
 Deno.test("status says of which proxy it could not ask who uses it, and tells the rest", async () => {
   await using cluster = await startFakeCluster();
   await install(cluster);

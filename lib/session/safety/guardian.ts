@@ -19,7 +19,7 @@ import {
 } from "@/kube/mod.ts";
 import { type Log, silentLog } from "@/log/mod.ts";
 import { type Helper, startHelper } from "@/process/mod.ts";
-import { messageOf, sleep, splitLines, UserError } from "@/util/mod.ts";
+import { messageOf, sleep, splitLines, UserError, visible } from "@/util/mod.ts";
 import { removeRecord } from "./journal.ts";
 import { identifyProcess, isRunning, type ProcessIdentity } from "./process_identity.ts";
 import { leftoverOf, type SessionRecord } from "./record.ts";
@@ -123,7 +123,7 @@ export async function guard(options: GuardOptions): Promise<number> {
     if (hello !== undefined) await removeRecord(hello.path);
     return 0;
   }
-  const say = (line: string) => options.say(line, hello.terminal);
+  const say = (line: string) => options.say(visible(line), hello.terminal); // it goes to the terminal as it is
   say(`telepresence was killed. Giving back: ${record.steps.map(leftoverOf).join(", ")}`);
   const [code] = await Promise.all([undoForAnother(hello, record, { ...options, say }), ending]);
   return code;

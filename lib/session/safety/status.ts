@@ -10,7 +10,7 @@ import {
 } from "@/kube/mod.ts";
 import { messageOf, UserError } from "@/util/mod.ts";
 import { SESSION_LABEL } from "../labels.ts";
-import { CLAIM_LABEL, placeOfClaim } from "../workload/claim.ts";
+import { CLAIM_LABEL, readPlace } from "../workload/claim.ts";
 import { type Guests, readGuests } from "../workload/guests.ts";
 import { hasSteps, journalDirectory, readJournals } from "./journal.ts";
 import { isRunning } from "./process_identity.ts";
@@ -144,6 +144,7 @@ async function inCluster(
   return [...Map.groupBy(titled, ({ metadata }) => metadata.labels[SESSION_LABEL] ?? "")].map(([id, objects]) => {
     const claim = maps.find(({ metadata: { labels } }) => labels[SESSION_LABEL] === id && CLAIM_LABEL in labels);
     const [first] = objects;
+    const place = claim && readPlace(claim.data);
     const proxy = proxies.find(({ metadata }) => metadata.labels[SESSION_LABEL] === id);
     return {
       session: id.slice(0, 10),
@@ -154,7 +155,7 @@ async function inCluster(
       namespace: first?.metadata.namespace ?? "",
       doing: claim === undefined
         ? `--new-deployment ${proxy?.metadata.name ?? ""}`
-        : `--swap-deployment ${titleOf(placeOfClaim(claim.data))}`,
+        : `--swap-deployment ${place === undefined ? "?" : titleOf(place)}`,
       objects: objects.map(({ title }) => title),
     };
   });
@@ -171,7 +172,9 @@ function textOf(sessions: readonly SessionStatus[]): string {
     pod ?? "-",
     doing,
   ]);
-  const all = [["SESSION", "STATE", "SINCE", "BY", "NAMESPACE", "POD", "WHAT"], ...rows];
+  // What is from the cluster may be anybody's words: a line end in it is no line of the table.
+  const cells = rows.map((row) => row.map((cell) => cell.replace(/\s+/g, " ")));
+  const all = [["SESSION", "STATE", "SINCE", "BY", "NAMESPACE", "POD", "WHAT"], ...cells];
   const widths = (all[0] ?? []).map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
   const lines = all.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd());
   const left = sessions.some(({ state }) => state === "left over");

@@ -74,9 +74,20 @@ export function holderOf({ metadata: { labels }, data }: ConfigMap): Holder {
   return { sessionId: labels[SESSION_LABEL] ?? "", since: data["since"] ?? "", by: data["by"] ?? "" };
 }
 
-/** What a claim in the cluster says: how its place is given back. @throws when it is none of ours */
+/** What a claim in the cluster says: how its place is given back. @throws {UserError} when it is none of ours */
 export function placeOfClaim(data: Readonly<Record<string, string>>): PlaceStep {
-  return z.parse(placeText, JSON.parse(data["place"] ?? ""));
+  const place = readPlace(data);
+  if (place === undefined) throw new UserError("Cannot read a claim on a workload: it does not say of which");
+  return place;
+}
+
+/** The same for who only looks: anybody who may write ConfigMaps can write one that is none. */
+export function readPlace(data: Readonly<Record<string, string>>): PlaceStep | undefined {
+  try {
+    return z.parse(placeText, JSON.parse(data["place"] ?? ""));
+  } catch {
+    return undefined;
+  }
 }
 
 /**
