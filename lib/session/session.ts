@@ -36,6 +36,7 @@ import { explainLoss } from "./tunnel/loss.ts";
 import { acquireWorkload } from "./workload/acquire.ts";
 import { readImageEnvironment } from "./workload/image_environment.ts";
 import { takeOver, watchClaim } from "./workload/take_over.ts";
+import { unverified } from "./unverified.ts";
 
 /**
  * Runs the user's command as if it were in a pod, and leaves the cluster as it was.
@@ -88,6 +89,8 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   // Intent.
   const cluster = await loadKubeconfig({ ...around, ...(wanted.context && { context: wanted.context }) });
   const runtimeAuthorities = around.chooseAuthorities?.(authoritiesOf(cluster)) ?? "some";
+  const risk = unverified(cluster);
+  if (risk !== undefined) say(`WARNING: ${risk}`);
   const terminal = shareTerminal({ say, pause: () => teller.pause() });
   const { pluginRunner } = terminal;
   const { openKube = openKubeClient } = around;

@@ -12,6 +12,7 @@ import {
 import { messageOf } from "@/util/mod.ts";
 import { proxyDeployment } from "../proxy/manifest.ts";
 import { makePlan } from "../plan/plan.ts";
+import { unverified } from "../unverified.ts";
 import { failed, type Finding, ok, problem, warning } from "./finding.ts";
 
 /** What the checks of a cluster are made with. */
@@ -48,6 +49,13 @@ export async function checkServer({ kube, signal }: ClusterOptions, now = () => 
     if (version.major === 1 && version.minor < OLDEST_MINOR) {
       return warning(check, `${says}: it is older than 1.${OLDEST_MINOR}, so ports below 1024 cannot be exposed`, [
         "Expose a port above 1023: --expose 8080",
+      ]);
+    }
+    const risk = unverified(kube.config);
+    if (risk !== undefined) {
+      return warning(check, `${says}. ${risk}`, [
+        "Name its authority instead: kubectl config set-cluster CLUSTER --insecure-skip-tls-verify=false " +
+        "--certificate-authority=FILE",
       ]);
     }
     if (ms > SLOW_MS) {

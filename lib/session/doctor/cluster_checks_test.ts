@@ -3,8 +3,8 @@ import type { KubeClient } from "@/kube/mod.ts";
 import { checkServer, type ClusterOptions } from "./cluster_checks.ts";
 
 /** A server of a release that takes so long. */
-function serverOf(minor: number, proxy?: string): ClusterOptions {
-  const config = { server: "https://api.example:6443", ...(proxy && { proxy }) };
+function serverOf(minor: number, proxy?: string, skipVerify = false): ClusterOptions {
+  const config = { server: "https://api.example:6443", tls: { skipVerify }, ...(proxy && { proxy }) };
   const version = () => Promise.resolve({ gitVersion: `v1.${minor}.0`, major: 1, minor });
   const kube = { config, version } as unknown as KubeClient;
   return { kube, namespace: "default", image: "image", signal: new AbortController().signal };
@@ -31,4 +31,10 @@ Deno.test("checkServer(): an old server and a slow one are warnings", async () =
   equals(slow.state, "warning");
   match(slow.says, /answers in 501 ms, which is slow/);
   equals(slow.hints.length, 1);
+});
+
+Deno.test("checkServer(): a certificate that is not checked is a warning", async () => {
+  const { state, says } = await checkServer(serverOf(34, undefined, true), clockOf(1));
+  equals(state, "warning");
+  match(says, /The certificate of https:\/\/api\.example:6443 is not checked.*can take your credentials/);
 });
