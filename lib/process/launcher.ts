@@ -1,5 +1,5 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { messageOf } from "@/util/mod.ts";
+import { isReplaceable, messageOf } from "@/util/mod.ts";
 
 /** The launcher as a file. Disposing it removes it. */
 export interface Launcher extends AsyncDisposable {
@@ -34,6 +34,7 @@ export async function placeLauncher(
 }
 
 async function placeIn(parent: string, program: Uint8Array<ArrayBuffer>): Promise<Launcher> {
+  if (await isReplaceable(parent)) throw new Error("everybody may replace what is there");
   const directory = await Deno.makeTempDir({ dir: parent, prefix: "telepresence-" }); // 0700, as mkdtemp makes it
   const remove = () => Deno.remove(directory, { recursive: true });
   try {

@@ -12,6 +12,7 @@ export { messageOf, reasonOf, unfold, UserError } from "./fault.ts";
 export { abortable, deadline, sleep } from "./life.ts";
 export { splitLines } from "./lines.ts";
 export { collectGarbage, keepHeapSmall, SMALL_HEAP_VARIABLES } from "./memory.ts";
+export { isReplaceable } from "./replaceable.ts";
 export { splice, SPLICE_BYTES } from "./splice.ts";
 export { spendTurn, turnOver } from "./turns.ts";
 export { visible } from "./visible.ts";

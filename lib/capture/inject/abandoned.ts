@@ -97,7 +97,8 @@ export function* partsOf(text: string): Generator<string> {
 
 const ROW = /^ *\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) /gm;
 
-function parseAddress(words: string): string {
+/** An address as the kernel's tables have it. */
+export function parseAddress(words: string): string {
   const bytes = (words.match(/.{8}/g) ?? []).flatMap((word) => (word.match(/../g) ?? []).reverse());
   if (bytes.length === 4) return bytes.map((byte) => parseInt(byte, 16)).join(".");
   const text = Array.from({ length: 8 }, (_, i) => `${bytes[2 * i]}${bytes[2 * i + 1]}`).join(":");

@@ -1,4 +1,4 @@
-import { messageOf, UserError } from "@/util/mod.ts";
+import { isReplaceable, messageOf, UserError } from "@/util/mod.ts";
 
 /** The shim (or the helper) as a file, and a place for the control socket beside it. Disposing it removes both. */
 export interface Place extends AsyncDisposable {
@@ -110,6 +110,8 @@ async function removeLeft(parent: string): Promise<void> {
   for await (const { name, isDirectory } of Deno.readDir(parent)) {
     const directory = `${parent}/${name}`;
     if (!isDirectory || !name.startsWith("telepresence-")) continue;
+    // In somebody else's directory what is looked at here may be a pipe by the time that it is opened.
+    if ((await Deno.lstat(directory).catch(() => NOTHING)).uid !== Deno.uid()) continue;
     const { isFile, uid } = await Deno.lstat(`${directory}/${LOCK}`).catch(() => NOTHING);
     if (!isFile || uid !== Deno.uid()) continue;
     using lock = await Deno.open(`${directory}/${LOCK}`, { write: true }).catch(() => undefined);
@@ -132,6 +134,7 @@ async function refusal(parent: string): Promise<string | undefined> {
   } catch {
     return "does not exist";
   }
+  if (await isReplaceable(path)) return "is writable for everybody and not sticky, so our file could be replaced";
   return isNoexec(path, await Deno.readTextFile("/proc/self/mountinfo").catch(() => ""))
     ? "is mounted noexec"
     : undefined;

@@ -1,3 +1,4 @@
+import { placeLauncher } from "@/process/mod.ts";
 import { deepStrictEqual as equals, ok, rejects, strictEqual as equal } from "node:assert/strict";
 import { writeAll } from "@/util/mod.ts";
 import { isNoexec, placeShim } from "./place.ts";
@@ -27,6 +28,36 @@ Deno.test("placeShim() names each directory that it cannot use, with the reason"
     placeShim(new Uint8Array(1), ["/absent", `/tmp/${"x".repeat(90)}`, "/a b"]),
     /Cannot place the shim: \/absent does not exist; .*too long for a Unix socket; \/a b has a blank/,
   );
+});
+
+Deno.test("neither the shim nor the launcher is put where everybody may replace it", async () => {
+  const parent = await Deno.makeTempDir();
+  try {
+    await Deno.chmod(parent, 0o777);
+    await rejects(placeShim(new Uint8Array(1), [parent]), /is writable for everybody and not sticky/);
+    const script = new TextEncoder().encode("#!/bin/sh\n");
+    equal(await placeLauncher(script, { directories: [parent] }), undefined);
+    await Deno.chmod(parent, 0o1777);
+    await using shim = await placeShim(new Uint8Array(1), [parent]);
+    await using launcher = await placeLauncher(script, { directories: [parent] });
+    equal([shim.directory, launcher?.path].every((path) => path?.startsWith(parent)), true);
+  } finally {
+    await Deno.remove(parent, { recursive: true });
+  }
+});
+
+Deno.test("placeShim() looks at nothing in somebody else's directory", { ignore: Deno.uid() !== 0 }, async () => {
+  const parent = await Deno.makeTempDir();
+  try {
+    const theirs = `${parent}/telepresence-theirs`;
+    await Deno.mkdir(theirs);
+    await Deno.writeTextFile(`${theirs}/lock`, "");
+    await Deno.chown(theirs, 12345, 12345);
+    await using _place = await placeShim(new Uint8Array(1), [parent]);
+    equal((await Deno.stat(`${theirs}/lock`)).isFile, true);
+  } finally {
+    await Deno.remove(parent, { recursive: true });
+  }
 });
 
 Deno.test("isNoexec() takes the mount that lies on top", () => {

@@ -12,7 +12,8 @@ import { type Log, silentLog } from "@/log/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 import { RESOLVER } from "../dns/resolver.ts";
 import type { DnsResponder } from "../dns/answer.ts";
-import type { Endpoint } from "./protocol.ts";
+import { parseAddress } from "./abandoned.ts";
+import { canonicalAddress, type Endpoint } from "./protocol.ts";
 
 /** Where relays are, which nothing else uses (shim/README.md, "Relays"). */
 const ADDRESS = { 4: "127.84.80.1", 6: "::1" } as const;
@@ -43,8 +44,8 @@ export interface RelaysOptions {
   readonly pod: Pick<Pod, "datagrams">;
   /** Answers what is sent to the name server. */
   readonly responder: DnsResponder;
-  /** Whether the socket that sends from this port is one of the session's user. @default {as /proc/net tells} */
-  readonly isOurs?: (port: number) => Promise<boolean>;
+  /** Whether the socket that sends from there is one of the session's user. @default {as /proc/net tells} */
+  readonly isOurs?: (from: Endpoint) => Promise<boolean>;
   readonly log?: Log;
 }
 
@@ -117,7 +118,7 @@ async function openRelay(
     flows.set(key, flow);
     const [oldest] = flows.keys();
     if (flows.size > MOST_FLOWS && oldest !== undefined) flows.get(oldest)?.end.abort();
-    const call: Promise<void> = flow.run(() => isOurs(port))
+    const call: Promise<void> = flow.run(() => isOurs({ address, port }))
       .catch((error) => log.debug(`datagrams ${peer.address} ${peer.port} from ${port}: ${messageOf(error)}`))
       .finally(() => {
         if (flows.get(key) === flow) flows.delete(key);
@@ -212,19 +213,25 @@ function flowFor(
 /** How long a source of queries is remembered. */
 const QUIET_MS = 15_000;
 
-async function isOwnSocket(port: number): Promise<boolean> {
+async function isOwnSocket(from: Endpoint): Promise<boolean> {
   const read = (path: string) => Deno.readTextFile(path).catch(() => "");
-  return ownersOf(port, `${await read("/proc/net/udp")}\n${await read("/proc/net/udp6")}`).includes(Deno.uid() ?? 0);
+  const owners = ownersOf(from, `${await read("/proc/net/udp")}\n${await read("/proc/net/udp6")}`);
+  return owners.length > 0 && owners.every((owner) => owner === Deno.uid());
 }
 
 /**
- * The users whose sockets have this port.
+ * The users whose sockets can have sent from there: those that are bound to the address, or to all. A port alone says
+ * nothing, as everybody may have the same one at another address of the loopback.
  *
  * @param tables the text of `/proc/net/udp` and `/proc/net/udp6` (proc(5)): the second field is the local end in
  *   hexadecimal, the eighth the user
  */
-export function ownersOf(port: number, tables: string): number[] {
-  const wanted = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
-  return tables.split("\n").map((line) => line.trim().split(/\s+/))
-    .filter((fields) => fields[1]?.endsWith(wanted)).map((fields) => Number(fields[7]));
+export function ownersOf({ address, port }: Endpoint, tables: string): number[] {
+  const wanted = canonicalAddress(address) ?? address;
+  return tables.split("\n").map((line) => line.trim().split(/\s+/)).flatMap((fields) => {
+    const [, words, digits] = /^([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4})$/.exec(fields[1] ?? "") ?? [];
+    if (words === undefined || parseInt(digits ?? "", 16) !== port) return [];
+    const bound = parseAddress(words);
+    return [wanted, "0.0.0.0", "::"].includes(bound) ? [Number(fields[7])] : [];
+  });
 }
