@@ -12,8 +12,8 @@
  * next would trust. zstd's own checksum says that what we unpacked is what was packed.
  *
  * The directory is the first that will do: the user's cache, then the directory for temporary files. It has to be the
- * user's and writable by nobody else (its files become our code), on a file system that lets programs be executed and
- * has space. When none will do, each is told with its reason.
+ * user's and writable by nobody else (its files become our code), and so has what leads there; on a file system that
+ * lets programs be executed and has space. When none will do, each is told with its reason.
  *
  * No policy but this is here: what the arguments mean is the bundle's. Linked statically, so that any libc will do.
  */
@@ -133,12 +133,35 @@ static bool is_anothers_base(struct place *place)
 	return theirs;
 }
 
+/*
+ * is_way_ours() - whether nobody else can put another directory in the place of one that leads there: what was looked at
+ * is executed by its path. Sets why
+ */
+static bool is_way_ours(struct place *place)
+{
+	struct stat way, entry;
+
+	for (char *slash = place->path + place->given; slash != NULL; slash = strchr(slash + 1, '/')) {
+		bool is_base = slash == place->path + place->given;
+		*slash = '\0';
+		bool there = stat(place->path, &way) == 0 && lstat(place->path, &entry) == 0;
+		*slash = '/';
+		if (!there)
+			return refuse(place, strerror(errno));
+		if ((way.st_mode & S_IWOTH) && !(way.st_mode & S_ISVTX))
+			return refuse(place, "others may write to a directory that leads there");
+		if (!is_base && (entry.st_uid != geteuid() || (way.st_uid != geteuid() && way.st_uid != 0)))
+			return refuse(place, "a directory that leads there belongs to somebody else");
+	}
+	return true;
+}
+
 /* open_place() - the directory itself, made where it lacks. Return: a descriptor, or -1 with why */
 static int open_place(struct place *place)
 {
 	struct stat st;
 
-	if (is_anothers_base(place) || !make_directories(place))
+	if (is_anothers_base(place) || !make_directories(place) || !is_way_ours(place))
 		return -1;
 	int dir = open(place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0 || fstat(dir, &st) != 0)

@@ -200,6 +200,41 @@ Deno.test(`when no place will do, each is told${cannotMount}`, { ignore: noMount
   ]);
 });
 
+Deno.test("a place that others may replace is passed by", { ignore: !linux }, async (t) => {
+  await using onefile = await makeOnefile();
+  const table: readonly [name: string, make: (cache: string) => Promise<void>, rootAlone?: boolean][] = [
+    ["a base where everybody may replace what is there", (cache) => Deno.chmod(cache, 0o777)],
+    ["a directory on the way where everybody may", async (cache) => {
+      await Deno.mkdir(`${cache}/telepresence`);
+      await Deno.chmod(`${cache}/telepresence`, 0o777);
+    }],
+    ["somebody else's directory on the way, below one as /tmp is", async (cache) => {
+      await Deno.chmod(cache, 0o1777);
+      await Deno.mkdir(`${cache}/telepresence`);
+      await Deno.chown(`${cache}/telepresence`, 65534, 65534);
+    }, true],
+    ["somebody else's symlink on the way", async (cache) => {
+      await Deno.chmod(cache, 0o1777);
+      await Deno.mkdir(`${cache}/elsewhere`);
+      await Deno.symlink("elsewhere", `${cache}/telepresence`);
+      await runProgram(["chown", "-h", "65534", `${cache}/telepresence`]);
+    }, true],
+  ];
+  for (const [name, make, rootAlone = false] of table) {
+    await t.step({
+      name,
+      ignore: rootAlone && Deno.uid() !== 0,
+      async fn() {
+        const [cache, home] = [await onefile.makeDirectory(), await onefile.makeDirectory()];
+        await make(cache);
+        const { code, stderr } = await runProgram([onefile.path, "exit", "3"], places(cache, { HOME: home }));
+        equals([code, stderr], [3, ""]);
+        equals((await unpackedIn(`${home}/.cache`)).length, 3);
+      },
+    });
+  }
+});
+
 const notRoot = Deno.uid() === 0 ? cannotMount : " (skipped: it takes root)";
 const others = 65534;
 
