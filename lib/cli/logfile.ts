@@ -69,7 +69,7 @@ function openSomewhere(cwd: string, options: LogfileOptions): Target {
     }
   }
   try {
-    return openFile(absolute(cwd, NAME), options.say);
+    return openFile(absolute(cwd, NAME), options.say, { follows: false });
   } catch (cause) {
     const target = openState(options);
     options.say(`Cannot write ${NAME} in the current directory (${reasonOf(cause)}): the log is ${target.path}`);
@@ -92,10 +92,17 @@ function openState({ env, home, say }: LogfileOptions): Target {
   }
 }
 
-function openFile(path: string, say: (line: string) => void): Target {
+/**
+ * Nobody asked for a file of our own name in this directory, which may be anybody's, or a working copy of somebody's
+ * repository: so a symlink to a file is not followed there, which would be emptied.
+ */
+function openFile(path: string, say: (line: string) => void, { follows = true } = {}): Target {
   using stack = new DisposableStack();
+  const refused = "it is a symlink to another file";
+  if (!follows && leadsToFile(path)) throw new Error(refused);
   const file = stack.use(Deno.openSync(path, { write: true, create: true, mode: 0o600 }));
-  const { isFile, mode } = file.statSync();
+  const { isFile, mode, ino } = file.statSync();
+  if (isFile && !follows && Deno.lstatSync(path).ino !== ino) throw new Error(refused); // by now
   // A device or a pipe is not ours to change. A file may be there with wider rights: narrowed before it is written.
   if (isFile && ((mode ?? 0) & 0o777) !== 0o600) Deno.chmodSync(path, 0o600);
   if (isFile) file.truncateSync(0);
@@ -113,6 +120,20 @@ function openFile(path: string, say: (line: string) => void): Target {
     }
   };
   return { path, write, close: () => owned.dispose() };
+}
+
+/** Whether a path is a symlink to a file, or to one that would be made. */
+function leadsToFile(path: string): boolean {
+  try {
+    if (!Deno.lstatSync(path).isSymlink) return false;
+  } catch {
+    return false;
+  }
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return true;
+  }
 }
 
 function currentDirectory(cwd: () => string): string {

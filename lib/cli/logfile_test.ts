@@ -104,6 +104,25 @@ Deno.test("openLogfile() goes to the state directory when the folder cannot be w
   }
 });
 
+Deno.test("openLogfile() follows no symlink to a file that nobody named: it would be emptied", () => {
+  using place = setUp();
+  Deno.mkdirSync(place.home);
+  Deno.writeTextFileSync(`${place.home}/mine`, "mine");
+  Deno.symlinkSync(`${place.home}/mine`, `${place.cwd}/telepresence.log`);
+  using logfile = place.open();
+  equal(Deno.readTextFileSync(`${place.home}/mine`), "mine");
+  match(place.said.join(), /^Cannot write telepresence\.log .*it is a symlink to another file.*: the log is /);
+  Deno.removeSync(`${place.cwd}/telepresence.log`);
+  Deno.symlinkSync(`${place.home}/new`, `${place.cwd}/telepresence.log`);
+  using other = place.open();
+  equals([other.path, place.said.length], [logfile.path, 2]);
+  throws(() => Deno.statSync(`${place.home}/new`), Deno.errors.NotFound);
+  Deno.removeSync(`${place.cwd}/telepresence.log`);
+  Deno.symlinkSync("/dev/null", `${place.cwd}/telepresence.log`);
+  using toNull = place.open();
+  equals([logfile.path.startsWith(place.home), toNull.path], [true, `${place.cwd}/telepresence.log`]);
+});
+
 Deno.test("openLogfile() says so when no place is left", () => {
   using place = setUp();
   Deno.mkdirSync(`${place.cwd}/telepresence.log`);

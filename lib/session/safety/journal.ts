@@ -36,7 +36,8 @@ export type RecordListener = (record: SessionRecord) => Promise<void>;
 
 /** The directory of the journals. */
 export function journalDirectory(env: Readonly<Record<string, string>>, home: string): string {
-  return `${env["XDG_STATE_HOME"] || `${home}/.local/state`}/telepresence/sessions`;
+  const named = env["XDG_STATE_HOME"]; // the XDG base directory specification has a relative path ignored
+  return `${named?.startsWith("/") ? named : `${home}/.local/state`}/telepresence/sessions`;
 }
 
 /**
@@ -140,6 +141,14 @@ export function hasSteps({ record }: Pick<StoredRecord, "record">): boolean {
   return record.steps.length > 0;
 }
 
+/** @throws {UserError} when it is another user's: what it says would be done with our rights */
+async function readRecord(path: string): Promise<SessionRecord> {
+  using file = await Deno.open(path);
+  const { uid } = await file.stat();
+  if (uid !== Deno.uid()) throw new UserError("it belongs to somebody else");
+  return parseRecord(await new Response(file.readable).text());
+}
+
 /** All journals of a directory; a file that is none is skipped and told. */
 export async function readJournals(directory: string, tell: (line: string) => void): Promise<StoredRecord[]> {
   const found: StoredRecord[] = [];
@@ -148,7 +157,7 @@ export async function readJournals(directory: string, tell: (line: string) => vo
       if (!name.endsWith(".json")) continue;
       const path = `${directory}/${name}`;
       try {
-        found.push({ path, record: parseRecord(await Deno.readTextFile(path)) });
+        found.push({ path, record: await readRecord(path) });
       } catch (error) {
         if (!(error instanceof Deno.errors.NotFound)) tell(`Cannot read the journal ${path}: ${reasonOf(error)}`);
       }

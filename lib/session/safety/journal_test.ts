@@ -1,5 +1,5 @@
 import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
-import { type Journal, openJournal, readJournals } from "./journal.ts";
+import { type Journal, journalDirectory, openJournal, readJournals } from "./journal.ts";
 import type { SessionRecord, Step } from "./record.ts";
 
 const RECORD: SessionRecord = {
@@ -65,4 +65,23 @@ Deno.test("readJournals() tells of a file that is no journal, and reads the othe
     equals((await readJournals(directory, (line) => told.push(line))).length, 1);
     ok(told[0]?.startsWith("Cannot read the journal "), told[0]);
   });
+});
+
+Deno.test("readJournals() reads none of somebody else: it would be undone with our rights", {
+  ignore: Deno.uid() !== 0,
+}, async () => {
+  await withDirectory(async (directory) => {
+    await openJournal(directory, RECORD).add(CLAIM);
+    const told: string[] = [];
+    const read = () => readJournals(directory, (line) => told.push(line));
+    equals((await read()).length, 1);
+    await Deno.chown(`${directory}/${RECORD.sessionId}.json`, 65534, 65534);
+    equals((await read()).length, 0);
+    ok(told[0]?.endsWith(": it belongs to somebody else"), told[0]);
+  });
+});
+
+Deno.test("journalDirectory() ignores a relative XDG_STATE_HOME: the folder that one stands in may be anybody's", () => {
+  equals(journalDirectory({ XDG_STATE_HOME: "state" }, "/home/me"), "/home/me/.local/state/telepresence/sessions");
+  equals(journalDirectory({ XDG_STATE_HOME: "/state" }, "/home/me"), "/state/telepresence/sessions");
 });
