@@ -233,6 +233,21 @@ Deno.test("install.sh chooses among the targets of the table by uname", async (t
   });
 });
 
+Deno.test("install.sh, asked to get it by https, is led to nothing else", async () => {
+  const programs = await Deno.makeTempDir({ prefix: "telepresence-test-" });
+  try {
+    await Deno.writeTextFile(`${programs}/curl`, '#!/bin/sh\necho "curl $*"\nexit 1\n', { mode: 0o755 });
+    const got = async (releases: string) => {
+      const env = { PATH: `${programs}:${PATH}`, HOME: programs, TELEPRESENCE_RELEASES: releases };
+      return (await runProgram(["sh"], { input: await installer(), clearEnv: true, env })).stdout;
+    };
+    match(await got("https://releases.example"), /^curl --proto =https --fail .* https:\/\/releases\.example\//);
+    match(await got("http://mirror.example"), /^curl --proto =http,https --fail /);
+  } finally {
+    await Deno.remove(programs, { recursive: true });
+  }
+});
+
 Deno.test("install.sh is clean to shellcheck", { ignore: !await has("shellcheck", "--version") }, async () => {
   await requireProgram(["shellcheck", "--shell=sh", "-"], { input: await installer() });
 });

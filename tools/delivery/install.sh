@@ -22,7 +22,12 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 get() { # URL FILE
     if has curl; then
-        curl --fail --silent --show-error --location --output "$2" "$1"
+        # Who is asked by https does not lead elsewhere by http.
+        case $1 in
+            https://*) by='=https' ;;
+            *) by='=http,https' ;;
+        esac
+        curl --proto "$by" --fail --silent --show-error --location --output "$2" "$1"
     elif has wget; then
         wget -q -O "$2" "$1"
     else
