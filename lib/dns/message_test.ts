@@ -157,6 +157,18 @@ Deno.test("decodeName() ends for names that point to themselves, to each other, 
   });
 });
 
+Deno.test("decodeName() follows no long chain of pointers: each record of a message could point to its end", () => {
+  const chainOf = (pointers: number) => {
+    const bytes = new Uint8Array(1 + 2 * pointers); // the root, and pointers each of which points to the one before
+    for (let at = 1, before = 0; at < bytes.length; before = at, at += 2) {
+      bytes.set([0xc0 | before >> 8, before & 0xff], at);
+    }
+    return bytes;
+  };
+  equals(decodeName(chainOf(127), 2 * 127 - 1).name, "");
+  throws(() => decodeName(chainOf(128), 2 * 128 - 1), DnsFormatError);
+});
+
 Deno.test("encodeMessage() refuses names and values that have no place in a message", async (t) => {
   const name = (text: string): DnsMessage => ({ ...EMPTY, questions: [{ name: text, type: 1, class: 1 }] });
   for (const text of ["a..b", ".a", `${"a".repeat(64)}.b`, Array(65).fill("abc").join(".")]) {

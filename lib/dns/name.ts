@@ -9,6 +9,8 @@ import { DnsFormatError } from "./format_error.ts";
 const LABEL_BYTES = 63;
 /** Longest name on the wire, its lengths and the root's zero included (RFC 1035, section 2.3.4). */
 const NAME_BYTES = 255;
+/** How many pointers may follow each other: a name has no more labels, and a chain of thousands costs as many reads. */
+const MOST_POINTERS = 127;
 /** The two high bits of a pointer (RFC 1035, section 4.1.4). */
 const POINTER = 0xc0;
 
@@ -24,6 +26,7 @@ export function decodeName(message: Uint8Array, at: number): { name: string; end
   const labels: string[] = [];
   let end: number | undefined;
   let length = 1;
+  let pointers = 0;
   let lowest = at;
   for (let here = at;;) {
     const size = byteAt(message, here);
@@ -31,6 +34,7 @@ export function decodeName(message: Uint8Array, at: number): { name: string; end
       const target = (size & ~POINTER) << 8 | byteAt(message, here + 1);
       end ??= here + 2;
       if (target >= lowest) throw new DnsFormatError("a name points forwards");
+      if (++pointers > MOST_POINTERS) throw new DnsFormatError("a name of too many pointers");
       lowest = here = target;
       continue;
     }
