@@ -153,8 +153,10 @@ class PodClient implements LinkedPod {
 
   async files(mounts: readonly string[], options: Waiting = {}): Promise<PodFiles> {
     const stream = await this.#ask({ ask: "files", mounts: [...mounts] }, options);
-    const there = decodeMessage(FilesReply, stream.reply).mounts;
-    return { mounts: mounts.filter((mount) => there.includes(mount)), duplex: stream }; // others are none of the agent's to name
+    const asked = new Set(mounts.map((mount) => mount.replace(/\/+$/, "")));
+    // Places on this machine are made of them: others are none of the agent's to name.
+    const there = decodeMessage(FilesReply, stream.reply).mounts.filter((mount) => asked.has(mount));
+    return { mounts: there, duplex: stream };
   }
 
   /** Asks for a stream that is a connection, or datagrams. */

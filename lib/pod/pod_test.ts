@@ -312,7 +312,7 @@ Deno.test("an agent that answers without end, or with mount points that nobody a
     },
   });
   await using pod = openPod(a);
-  const { mounts, duplex } = await pod.files(["/asked", "/other"]);
+  const { mounts, duplex } = await pod.files(["/asked/", "/other"]);
   duplex.close();
   equals(mounts, ["/asked"]);
   await rejects(
