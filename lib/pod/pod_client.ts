@@ -148,7 +148,11 @@ class PodClient implements LinkedPod {
   async environment(options: Waiting = {}): Promise<Record<string, string>> {
     const stream = await this.#ask({ ask: "environment" }, options);
     await stream.closeWrite();
-    return decodeMessage(Environment, await readToEnd(stream, MOST_BYTES.environment));
+    const all = decodeMessage(Environment, await readToEnd(stream, MOST_BYTES.environment));
+    // What the kernel cannot hold is no variable: "PATH=/x" as a name would be another PATH to some programs.
+    return Object.fromEntries(
+      Object.entries(all).filter(([name, value]) => /^[^=\0]+$/.test(name) && !value.includes("\0")),
+    );
   }
 
   async files(mounts: readonly string[], options: Waiting = {}): Promise<PodFiles> {

@@ -290,7 +290,7 @@ check("files() serves the volumes that are there by SFTP, and several connection
   }
 });
 
-Deno.test("an agent that answers without end, or with mount points that nobody asked for, is not believed", async () => {
+Deno.test("an agent that answers without end, with mount points that nobody asked for, or with names that none has, is not believed", async () => {
   const [a, b] = duplexPair();
   const agentLink = openLink({ graceMs: 0 });
   void agentLink.attach(0, b);
@@ -303,6 +303,11 @@ Deno.test("an agent that answers without end, or with mount points that nobody a
       const reply = ask === "files" ? new TextEncoder().encode('{"mounts":["/..","/asked","/home"]}') : undefined;
       const stream = incoming.accept(reply);
       if (ask === "files") return;
+      if (ask === "environment") {
+        const variables = { "PATH=/theirs": "", "": "x", "A\0": "x", B: "\0", GOOD: "a=b" };
+        await writeAll(stream, new TextEncoder().encode(JSON.stringify(variables)));
+        return await stream.closeWrite();
+      }
       const part = new Uint8Array(65536);
       try {
         while (true) sent += await stream.write(part);
@@ -315,6 +320,7 @@ Deno.test("an agent that answers without end, or with mount points that nobody a
   const { mounts, duplex } = await pod.files(["/asked/", "/other"]);
   duplex.close();
   equals(mounts, ["/asked"]);
+  equals(await pod.environment(), { GOOD: "a=b" });
   await rejects(
     pod.sessions(),
     (error) => error instanceof DialError && /longer than 4194304 bytes/.test(error.message),

@@ -105,6 +105,7 @@ Deno.test("readRecord() leaves out a line that was cut off, and refuses what is 
   const table: readonly (readonly [string, string, RegExp])[] = [
     ["empty", "", /it is empty$/],
     ["something else", "hello\n", /line 1 is none of a record$/],
+    ["a time that no date has", `${lines[0]?.replace(/"at":\d+/, '"at":1e300')}\n`, /line 1 is none of a record$/],
     ["without its beginning", `${lines[1]}\n`, /it does not begin as a record does$/],
   ];
   for (const [name, text, words] of table) {

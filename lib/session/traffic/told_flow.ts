@@ -57,6 +57,9 @@ export function parseSnapshot(line: string): Snapshot {
   return z.parse(snapshotSchema, JSON.parse(line));
 }
 
+/** The last moment that a date can say (ECMA-262, "Time Values and Time Range"). */
+const LATEST_MS = 8.64e15;
+
 const recordLineSchema = z.discriminatedUnion("line", [
   z.object({
     line: z.literal("session"),
@@ -64,7 +67,7 @@ const recordLineSchema = z.discriminatedUnion("line", [
     doing: z.string(),
     context: z.string(),
     namespace: z.string(),
-    at: z.number(),
+    at: z.number().check(z.gte(0), z.lte(LATEST_MS)),
   }),
   z.extend(toldFlowSchema, { line: z.literal("flow") }),
   z.extend(totalsSchema, { line: z.literal("end"), at: z.number() }),
