@@ -17,6 +17,7 @@ import benchmarks from "../../docs/benchmarks.md" with { type: "text" };
 import methods from "../../docs/methods.md" with { type: "text" };
 import proxying from "../../docs/proxying.md" with { type: "text" };
 import rbac from "../../docs/rbac.md" with { type: "text" };
+import security from "../../docs/security.md" with { type: "text" };
 import troubleshooting from "../../docs/troubleshooting.md" with { type: "text" };
 import volumes from "../../docs/volumes.md" with { type: "text" };
 import watching from "../../docs/watching.md" with { type: "text" };
@@ -39,6 +40,7 @@ const PAGES: Readonly<Record<string, string>> = {
   migration,
   proxying,
   rbac,
+  security,
   swap,
   troubleshooting,
   tunnel,
