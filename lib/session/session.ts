@@ -14,6 +14,7 @@ import type { Around } from "./around.ts";
 import { exposePorts } from "./command/expose.ts";
 import { forwardToPod } from "./command/forward.ts";
 import { launch, prepareEnvironment, readContainer } from "./command/launch.ts";
+import { promptOf } from "./command/prompt.ts";
 import { shareTerminal } from "./command/share_terminal.ts";
 import { untilEnd } from "./command/until_end.ts";
 import { chooseCapture } from "./method/choose_capture.ts";
@@ -246,10 +247,4 @@ async function addressesOf(server: URL | string): Promise<string[]> {
   if (/^[\d.]+$|:/.test(hostname)) return [hostname];
   const found = await Promise.allSettled([Deno.resolveDns(hostname, "A"), Deno.resolveDns(hostname, "AAAA")]);
   return [hostname, ...found.flatMap((one) => one.status === "fulfilled" ? one.value : [])];
-}
-
-/** The shell's prompt begins with the context, as in Telepresence 1: one sees where one is. */
-function promptOf(context: string): Record<string, string> {
-  const quoted = context.replace(/[\\"$`]/g, "\\$&");
-  return { PROMPT_COMMAND: `PS1="@${quoted}|$PS1";unset PROMPT_COMMAND` };
 }
