@@ -34,7 +34,7 @@ export async function placeLauncher(
 }
 
 async function placeIn(parent: string, program: Uint8Array<ArrayBuffer>): Promise<Launcher> {
-  if (await isReplaceable(parent)) throw new Error("everybody may replace what is there");
+  if (await isReplaceable(parent)) throw new Error("others could replace it there");
   const directory = await Deno.makeTempDir({ dir: parent, prefix: "telepresence-" }); // 0700, as mkdtemp makes it
   const remove = () => Deno.remove(directory, { recursive: true });
   try {

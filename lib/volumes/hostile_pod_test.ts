@@ -174,3 +174,26 @@ Deno.test("openVolumes() leaves out mount points that would lead out of the dire
   match(said.join("\n"), /^The volume at "\/\.\.\/home" is left out: it is no plain path\n/);
   await Deno.remove(path);
 });
+
+Deno.test("openVolumes() makes no directory for the pod's secrets where everybody may replace it", async () => {
+  const before = Deno.env.get("TMPDIR");
+  const place = await Deno.makeTempDir();
+  try {
+    await Deno.chmod(place, 0o777);
+    Deno.env.set("TMPDIR", place);
+    const { signal } = new AbortController();
+    const said: string[] = [];
+    const options = { title: "t", say: (line: string) => void said.push(line), log: silentLog, signal };
+    const wanted = { at: { kind: "temporary" }, mode: "copy" } as const;
+    {
+      await using volumes = await openVolumes({} as Pod, ["/v"], wanted, options);
+      equals(volumes.root, undefined);
+    }
+    match(said.join(), /^WARNING: Mounting remote volumes failed, .*: others could replace what is in /);
+    equals(await below(place), []);
+  } finally {
+    if (before === undefined) Deno.env.delete("TMPDIR");
+    else Deno.env.set("TMPDIR", before);
+    await Deno.remove(place, { recursive: true });
+  }
+});

@@ -1,6 +1,6 @@
 import type { Log } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
-import { messageOf, UserError } from "@/util/mod.ts";
+import { isReplaceable, messageOf, UserError } from "@/util/mod.ts";
 import { copyVolumes } from "./copy.ts";
 import { mountLive, whyNoLiveMount } from "./live_mount.ts";
 import { isMounted } from "./mount_table.ts";
@@ -67,6 +67,7 @@ export async function openVolumes(
   stack.defer(() => removeAll(place.made));
   let here: readonly string[] = [];
   try {
+    await requireOwn(place);
     const why = mode === "copy" ? undefined : await tryMount(pod, mounts, place, stack, options);
     if (mode !== "copy" && why === undefined) here = mounts;
     else if (mode === "live") throw new UserError(why ?? "");
@@ -143,6 +144,16 @@ interface Place {
   readonly path: string;
   /** Directories that were made for it and go with it, innermost first. */
   readonly made: readonly string[];
+}
+
+/** @throws {UserError} when others could put theirs in the place of a directory that we made, for secrets as well */
+async function requireOwn({ made }: Place): Promise<void> {
+  const outermost = made.at(-1);
+  if (outermost === undefined) return;
+  const above = outermost.slice(0, outermost.lastIndexOf("/")) || "/";
+  if (await isReplaceable(above)) {
+    throw new UserError(`others could replace what is in ${above} (TMPDIR names another)`);
+  }
 }
 
 async function makeDirectory(at: Exclude<VolumesWanted["at"], { kind: "nowhere" }>): Promise<Place> {

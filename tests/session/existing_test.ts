@@ -131,6 +131,13 @@ Deno.test("status shows the words of others as words: they steer no terminal, an
     "--swap-deployment deployment/web",
     "--swap-deployment ?",
   ]);
+  const odd = JSON.stringify({ ...place, name: "web;x", originalFirst: false });
+  await cluster.put("configmaps", {
+    name: "z",
+    labels: { ...labels, telepresence: "2".repeat(32) },
+    data: { place: odd },
+  });
+  equals((await sessions(cluster)).at(-1)?.doing, "--swap-deployment ?", "it may end up in a command to be pasted");
   const { code, stderr } = await run(cluster, ["recover", "1".repeat(32)]);
   equals([code, stderr], [255, "T: Error: Cannot read a claim on a workload: it does not say of which\n"]);
 });

@@ -134,7 +134,7 @@ async function refusal(parent: string): Promise<string | undefined> {
   } catch {
     return "does not exist";
   }
-  if (await isReplaceable(path)) return "is writable for everybody and not sticky, so our file could be replaced";
+  if (await isReplaceable(path)) return "is one in which others could replace our file";
   return isNoexec(path, await Deno.readTextFile("/proc/self/mountinfo").catch(() => ""))
     ? "is mounted noexec"
     : undefined;

@@ -30,17 +30,21 @@ Deno.test("placeShim() names each directory that it cannot use, with the reason"
   );
 });
 
-Deno.test("neither the shim nor the launcher is put where everybody may replace it", async () => {
+Deno.test("neither the shim nor the launcher is put where others may replace it", async () => {
   const parent = await Deno.makeTempDir();
   try {
     await Deno.chmod(parent, 0o777);
-    await rejects(placeShim(new Uint8Array(1), [parent]), /is writable for everybody and not sticky/);
+    await rejects(placeShim(new Uint8Array(1), [parent]), /is one in which others could replace our file/);
     const script = new TextEncoder().encode("#!/bin/sh\n");
     equal(await placeLauncher(script, { directories: [parent] }), undefined);
     await Deno.chmod(parent, 0o1777);
     await using shim = await placeShim(new Uint8Array(1), [parent]);
     await using launcher = await placeLauncher(script, { directories: [parent] });
     equal([shim.directory, launcher?.path].every((path) => path?.startsWith(parent)), true);
+    if (Deno.uid() !== 0) return; // who is not root cannot give a directory away
+    await Deno.chown(parent, 12345, 12345);
+    await rejects(placeShim(new Uint8Array(1), [parent]), /is one in which others could replace our file/);
+    equal(await placeLauncher(script, { directories: [parent] }), undefined);
   } finally {
     await Deno.remove(parent, { recursive: true });
   }

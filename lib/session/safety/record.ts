@@ -15,15 +15,18 @@ const deleteSchema = z.object({
   uid: z.optional(z.string()),
 });
 
+/** A name as the API has them. A claim is anybody's words, and hints to be pasted into a shell are made of it. */
+const nameSchema = z.string().check(z.maxLength(253), z.regex(/^[a-z0-9][a-z0-9.-]*$/));
+
 const placeSchema = z.object({
   kind: z.literal("place"),
   workload: z.enum(WORKLOAD_KINDS),
-  name: z.string(),
+  name: nameSchema,
   uid: z.string(),
   /** How many pods it had. */
   replicas: z.number(),
   /** The ConfigMap that holds the place in the cluster; it goes last, and stays when the original cannot come back. */
-  claim: z.string(),
+  claim: nameSchema,
   /** Whether the original had to go before the proxy could come, so that the proxy goes before it comes back. */
   originalFirst: z.boolean(),
   /** A bare Pod as it is made again. */
