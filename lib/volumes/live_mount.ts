@@ -139,7 +139,7 @@ async function mountOptions(): Promise<string> {
     "dcache_timeout=1",
     "dcache_stat_timeout=3", // a large directory is asked for its entries' attributes after it was listed
     "dcache_max_size=50000",
-    // The agent gives no target that leads out of the mount (lib/pod/sftp.md), so what is left is harmless.
+    // Nothing passes whose target leads out of the mount (read_ahead.ts), so what is left is harmless.
     ...(known.includes("no_contain_symlinks") ? ["no_contain_symlinks"] : []),
   ].join(",");
 }

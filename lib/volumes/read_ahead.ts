@@ -14,6 +14,7 @@ import {
   SFTP,
   SftpError,
   type SftpRequest,
+  STATUS,
 } from "@/pod/mod.ts";
 import { AskedRequests } from "./asked.ts";
 import { FileAhead, type Opening, type Piece, type Read } from "./file_ahead.ts";
@@ -49,7 +50,8 @@ type Asked =
 type About =
   | undefined
   | { readonly opens: FileAhead; readonly readNumber?: number }
-  | { readonly attributesOf: { readonly path: string } | { readonly file: FileAhead } };
+  | { readonly attributesOf: { readonly path: string } | { readonly file: FileAhead } }
+  | { readonly linkAt: string };
 
 /** Reads ahead for the files that a client reads from front to back. */
 export class ReadAhead {
@@ -100,8 +102,17 @@ export class ReadAhead {
     if (asked.for === "ahead") {
       return this.#arrived(asked.file, asked.piece, type === SFTP.DATA ? fields.bytes() : undefined);
     }
+    if (asked.about !== undefined && "linkAt" in asked.about) {
+      if (type !== SFTP.NAME || staysInTree(asked.about.linkAt, fields)) return this.#pass(asked.id, type, body);
+      const refusal = this.#ends.toClient().begin(SFTP.STATUS).uint32(asked.id).uint32(STATUS.PERMISSION_DENIED);
+      return void refusal.text("The symlink leads out of the pod's files").text("").end();
+    }
     this.#learn(asked.about, type, fields);
-    this.#ends.toClient().begin(type).uint32(asked.id).raw(body.subarray(4)).end();
+    this.#pass(asked.id, type, body);
+  }
+
+  #pass(id: number, type: number, body: Uint8Array): void {
+    this.#ends.toClient().begin(type).uint32(id).raw(body.subarray(4)).end();
   }
 
   /** Drops what a request makes untrue, before it is sent. @returns what its answer will tell */
@@ -128,6 +139,8 @@ export class ReadAhead {
       case "lstat":
       case "stat":
         return { attributesOf: request };
+      case "readlink":
+        return { linkAt: request.path };
       case "fstat": {
         const file = this.#byHandle.get(request.handle);
         return file && { attributesOf: { file } };
@@ -138,7 +151,7 @@ export class ReadAhead {
   }
 
   /** Takes from an answer what it tells. */
-  #learn(about: About, type: number, fields: FieldReader): void {
+  #learn(about: Exclude<About, { readonly linkAt: string }>, type: number, fields: FieldReader): void {
     if (about === undefined) return;
     if ("opens" in about) {
       const handle = type === SFTP.HANDLE ? fields.bytes() : undefined;
@@ -383,4 +396,18 @@ function namesOf(version: Uint8Array): string[] {
   const names: string[] = [];
   for (; !fields.isAtEnd; fields.bytes()) names.push(new TextDecoder().decode(fields.bytes()));
   return names;
+}
+
+/**
+ * Whether what a symlink says leads nowhere but into the mount, wherever that is on this machine. The agent says no
+ * other targets (`lib/pod/sftp.md`), but a pod may have another agent by now.
+ */
+function staysInTree(link: string, fields: FieldReader): boolean {
+  if (fields.uint32() !== 1) return false;
+  const target = new TextDecoder().decode(fields.bytes());
+  const parts = target.split("/").filter((part) => part !== "" && part !== ".");
+  const named = parts.findIndex((part) => part !== "..");
+  const ups = named < 0 ? parts.length : named;
+  const depth = link.split("/").filter((part) => part !== "").length - 1;
+  return !target.startsWith("/") && ups <= depth && !parts.slice(ups).includes("..");
 }

@@ -19,9 +19,13 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 /** An answer, as the client that asked for it sees it. */
-type Answer = Uint8Array | "EOF" | { readonly status: number } | { readonly handle: number } | {
-  readonly size: number;
-};
+type Answer =
+  | Uint8Array
+  | "EOF"
+  | { readonly status: number }
+  | { readonly handle: number }
+  | { readonly size: number }
+  | { readonly target: string };
 
 /** A machine between a client and a server that are both this test, with a clock that it sets. */
 class Scene {
@@ -66,7 +70,9 @@ class Scene {
     else if (answer === "EOF") writer.begin(SFTP.STATUS).uint32(id).uint32(STATUS.EOF).text("").text("");
     else if ("status" in answer) writer.begin(SFTP.STATUS).uint32(id).uint32(answer.status).text("").text("");
     else if ("handle" in answer) writer.begin(SFTP.HANDLE).uint32(id).uint32(4).uint32(answer.handle);
-    else writer.begin(SFTP.ATTRS).uint32(id).attributes({ size: answer.size });
+    else if ("target" in answer) {
+      writer.begin(SFTP.NAME).uint32(id).uint32(1).text(answer.target).text("").attributes({});
+    } else writer.begin(SFTP.ATTRS).uint32(id).attributes({ size: answer.size });
     for (const packet of packetsOf(writer.end())) this.ahead.answer(packet);
     this.#sort();
   }
@@ -104,7 +110,8 @@ function answerOf(type: number, fields: FieldReader): Answer {
   if (type === SFTP.DATA) return fields.bytes().slice();
   if (type === SFTP.HANDLE) return { handle: new FieldReader(fields.bytes()).uint32() };
   if (type === SFTP.ATTRS) return { size: fields.attributes().size ?? 0 };
-  const status = fields.uint32();
+  const status = fields.uint32(); // of a NAME: how many there are
+  if (type === SFTP.NAME) return { target: fields.text() };
   return status === STATUS.EOF ? "EOF" : { status };
 }
 
@@ -475,4 +482,22 @@ Deno.test("ReadAhead passes on that a small file cannot be opened, and refuses m
   equals(scene.answers.get(id), { status: STATUS.NO_SUCH_FILE });
   equals(scene.ahead.bytes, 3000);
   throws(() => small(new Uint8Array(65 * KIB)), SftpError);
+});
+
+Deno.test("ReadAhead passes on what a symlink says, and refuses one that would lead out of the mount", () => {
+  const scene = new Scene();
+  const says = (path: string, target: string) => {
+    const id = scene.ask(SFTP.READLINK, (to) => to.text(path));
+    scene.answer(() => ({ target }));
+    return scene.answers.get(id);
+  };
+  for (const target of ["..data/a", "../../x", ".", "", "../..", "./../b/c"]) {
+    equals(says("/a/b/link", target), { target });
+  }
+  for (const target of ["/etc/passwd", "../../../x", "b/../../../../x", "x/..", "../../.."]) {
+    equals(says("/a/b/link", target), { status: STATUS.PERMISSION_DENIED }, target);
+  }
+  const id = scene.ask(SFTP.READLINK, (to) => to.text("/a"));
+  scene.answer(() => ({ status: STATUS.NO_SUCH_FILE }));
+  equals(scene.answers.get(id), { status: STATUS.NO_SUCH_FILE });
 });
