@@ -59,7 +59,7 @@ export async function withMount(
     await Deno.mkdir(local);
     await withPod(async (pod) => {
       await using volumes = await openVolumes(pod, [local], { at: at(beside), mode: "live" }, {
-        title: "test",
+        title: TITLE,
         say: (line) => {
           throw new Error(line);
         },
@@ -135,11 +135,15 @@ export async function withCuttablePod(body: (pod: Pod, cut: () => Disposable) =>
   await keeping;
 }
 
-/** The mounts on this machine that are of these tests: a session beside them is none of their affair. */
+/** What the table of mounts calls those of this run: another run, or a session, beside it is none of its affair. */
+export const TITLE = `test-${Deno.pid}`;
+
+/** The mounts on this machine that are of this run. */
 export async function fuseMounts(): Promise<string[]> {
   const table = await Deno.readTextFile("/proc/self/mountinfo");
-  const ours = / - fuse\.sshfs (?:test|two|killed):\/ /;
-  return table.split("\n").filter((line) => ours.test(line)).map((line) => line.split(" ")[4] ?? "");
+  return table.split("\n").filter((line) => line.includes(` - fuse.sshfs ${TITLE}:/ `)).map((line) =>
+    line.split(" ")[4] ?? ""
+  );
 }
 
 /** Runs a program of a test. @throws when it fails, with all that it said */

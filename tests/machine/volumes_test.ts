@@ -2,7 +2,7 @@
 import { deepStrictEqual as equals, match, ok, rejects } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runProgram } from "@/process/mod.ts";
-import { fuseMounts, mountTest, mustRun, withCuttablePod } from "./harness.ts";
+import { fuseMounts, mountTest, mustRun, TITLE, withCuttablePod } from "./harness.ts";
 
 const besideThis = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -156,7 +156,7 @@ async function digest(path: string): Promise<string> {
 mountTest("two sessions have a mount each, and the end of one leaves the other", async ({ mount, local, pod }) => {
   const { openVolumes } = await import("@/volumes/mod.ts");
   const { silentLog } = await import("@/log/mod.ts");
-  const options = { title: "two", say: () => {}, log: silentLog, signal: new AbortController().signal };
+  const options = { title: TITLE, say: () => {}, log: silentLog, signal: new AbortController().signal };
   await Deno.writeTextFile(`${local}/f`, "1");
   {
     await using second = await openVolumes(pod, [local], { at: { kind: "temporary" }, mode: "live" }, options);
@@ -212,14 +212,14 @@ mountTest("nothing stays mounted, and no directory stays, whatever is killed", a
   for (const [name, kill] of victims) {
     await t.step(name, async () => {
       const child = new Deno.Command(Deno.execPath(), {
-        args: ["run", "--allow-all", "--no-check", "--quiet", program, local],
+        args: ["run", "--allow-all", "--no-check", "--quiet", program, local, TITLE],
         stdin: "null",
         stdout: "piped",
       }).spawn();
       const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
       const root = (await reader.read()).value?.trim() ?? "";
       ok((await fuseMounts()).includes(root));
-      const sshfs = Number((await mustRun("pgrep", "--full", `sshfs -f killed:/ ${root} `)).trim());
+      const sshfs = Number((await mustRun("pgrep", "--full", `sshfs -f ${TITLE}:/ ${root} `)).trim());
       kill(child.pid, sshfs);
       await child.status;
       await reader.cancel();
@@ -242,7 +242,7 @@ mountTest(
   async ({ local, beside }) => {
     const { openVolumes } = await import("@/volumes/mod.ts");
     const { silentLog } = await import("@/log/mod.ts");
-    const options = { title: "two", say: () => {}, log: silentLog, signal: new AbortController().signal };
+    const options = { title: TITLE, say: () => {}, log: silentLog, signal: new AbortController().signal };
     await mustRun("dd", "if=/dev/urandom", `of=${local}/large`, "bs=1M", "count=48");
     await withCuttablePod(async (pod, cut) => {
       await using volumes = await openVolumes(pod, [local], { at: { kind: "temporary" }, mode: "live" }, options);
