@@ -36,6 +36,8 @@ export interface MountOptions {
   readonly at?: (beside: string) => VolumesWanted["at"];
   /** How long the path to the pod is. @default {0} */
   readonly rttMs?: number;
+  /** Hears what the user would. @default {it is a failure} */
+  readonly say?: (line: string) => void;
 }
 
 /** A test with a mount, after which nothing may be mounted; skipped, by name, where there can be none. */
@@ -47,10 +49,20 @@ export function mountTest(
   Deno.test({ name, ignore: lacking !== undefined, fn: (t) => withMount((mounted) => body(mounted, t), options) });
 }
 
+/** The same kind of test, but skipped by name where something lacks. */
+export function needing(lacks: string | undefined, test: typeof mountTest): typeof mountTest {
+  if (lacks === undefined) return test;
+  return (name) => Deno.test.ignore(`${name} (skipped: ${lacks})`, () => {});
+}
+
+function fail(line: string): never {
+  throw new Error(line);
+}
+
 /** Runs `body` with a mount. @throws when something is still mounted afterwards */
 export async function withMount(
   body: (mounted: Mounted) => Promise<void>,
-  { at = () => ({ kind: "temporary" }), rttMs = 0 }: MountOptions = {},
+  { at = () => ({ kind: "temporary" }), rttMs = 0, say = fail }: MountOptions = {},
 ): Promise<void> {
   const beside = await Deno.realPath(await Deno.makeTempDir({ prefix: "telepresence-machine-" }));
   const before = await fuseMounts();
@@ -60,9 +72,7 @@ export async function withMount(
     await withPod(async (pod) => {
       await using volumes = await openVolumes(pod, [local], { at: at(beside), mode: "live" }, {
         title: TITLE,
-        say: (line) => {
-          throw new Error(line);
-        },
+        say,
         log: silentLog,
         signal: new AbortController().signal,
       });

@@ -2,7 +2,7 @@
 import { deepStrictEqual as equals, match, ok, rejects } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runProgram } from "@/process/mod.ts";
-import { fuseMounts, mountTest, mustRun, TITLE, withCuttablePod } from "./harness.ts";
+import { fuseMounts, mountTest, mustRun, needing, TITLE, withCuttablePod } from "./harness.ts";
 
 const besideThis = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -13,6 +13,69 @@ mountTest("files in the mount do what files on a disk do", async ({ mount, local
   const wanted = await mustRun("python3", besideThis("file_system.py"), disk);
   const got = await mustRun("python3", besideThis("file_system.py"), `${mount}/t`);
   equals(got.split("\n"), wanted.split("\n"));
+});
+
+mountTest("names that are not UTF-8 are refused, and no other file is taken for one", async ({ mount, local }) => {
+  equals(await mustRun("python3", besideThis("byte_names.py"), local, mount), "as they should be\n");
+});
+
+const said: string[] = [];
+const aFileSystem = needing(Deno.uid() === 0 ? undefined : "it takes root to make a file system", mountTest);
+
+aFileSystem(
+  "a volume that is full or read-only is as on a disk, and it is said which is full",
+  async ({ mount, local, beside }) => {
+    const places = [`${beside}/disk`, `${local}/volume`] as const;
+    const [disk, volume] = places;
+    try {
+      for (const place of places) {
+        await Deno.mkdir(place);
+        await mustRun("mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=16", "tmpfs", place);
+      }
+      for (const state of ["full", "read-only"]) {
+        if (state === "read-only") { for (const place of places) await mustRun("mount", "-o", "remount,ro", place); }
+        const wanted = await mustRun("python3", besideThis("full_volume.py"), disk, state);
+        const got = await mustRun("python3", besideThis("full_volume.py"), `${mount}/volume`, state);
+        const error = state === "full" ? "ENOSPC" : "EROFS";
+        ok(wanted.includes(error), wanted);
+        equals(got.split("\n"), wanted.replaceAll(error, state === "full" ? "EIO" : "EACCES").split("\n"));
+      }
+      equals(said.length, 1, said.join("\n"));
+      match(
+        said[0] ?? "",
+        /^WARNING: The pod has no room left for what is written to (\S+)\/volume\/much \(ENOSPC\); /,
+      );
+      ok(said[0]?.includes(volume));
+    } finally {
+      for (const place of places) await runProgram(["umount", "--lazy", place]);
+    }
+  },
+  { say: (line) => void said.push(line) },
+);
+
+aFileSystem("what is moved from one volume to another is copied and removed", async ({ mount, local }) => {
+  await Deno.mkdir(`${local}/volume`);
+  await mustRun("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", `${local}/volume`);
+  try {
+    await Deno.mkdir(`${local}/d/e`, { recursive: true });
+    await Deno.writeTextFile(`${local}/d/e/f`, "content");
+    await mustRun("mv", `${mount}/d`, `${mount}/volume/moved`);
+    equals(await Deno.readTextFile(`${local}/volume/moved/e/f`), "content");
+    await rejects(Deno.lstat(`${local}/d`), Deno.errors.NotFound);
+    // Within a volume a refusal is no reason to copy.
+    await mustRun(
+      "sh",
+      "-c",
+      `mkdir -p '${mount}/full/of' '${mount}/over'; ! mv -T '${mount}/over' '${mount}/full' 2>&1`,
+    );
+    const script = `import os, sys
+try: os.rename(sys.argv[1] + "/over", sys.argv[1] + "/full")
+except OSError as error: print(error.strerror)`;
+    equals(await mustRun("python3", "-c", script, mount), "Permission denied\n");
+    equals(await mustRun("ls", `${local}/full`), "of\n");
+  } finally {
+    await runProgram(["umount", "--lazy", `${local}/volume`]);
+  }
 });
 
 mountTest(
