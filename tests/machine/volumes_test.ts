@@ -1,7 +1,9 @@
 /** Mounts on this machine: as a disk would do, and gone whatever ends them. */
 import { deepStrictEqual as equals, match, ok, rejects } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import type { Pod } from "@/pod/mod.ts";
 import { runProgram } from "@/process/mod.ts";
+import type { Duplex } from "@/util/mod.ts";
 import { fuseMounts, mountTest, mustRun, needing, TITLE, withCuttablePod } from "./harness.ts";
 
 const besideThis = (name: string) => fileURLToPath(new URL(name, import.meta.url));
@@ -185,6 +187,38 @@ mountTest("many small files are read as they are, and as they become", async ({ 
     names.toSorted().map((name) => `${name} the second\nmore\n`).join(""),
   );
 }, { rttMs: 4 });
+
+mountTest("a large directory lists in a few round trips", async ({ local, pod }) => {
+  const { openVolumes } = await import("@/volumes/mod.ts");
+  const { silentLog } = await import("@/log/mod.ts");
+  const options = { title: TITLE, say: () => {}, log: silentLog, signal: new AbortController().signal };
+  await mustRun("sh", "-c", `cd '${local}' && seq -f entry-%g 5000 | xargs touch`);
+  let [trips, isAnswered] = [0, true];
+  const counting = new Proxy(pod, {
+    get(target, name) {
+      if (name !== "files") return Reflect.get(target, name, target);
+      return async (...given: Parameters<Pod["files"]>) => {
+        const { duplex, ...rest } = await target.files(...given);
+        const read = async (into: Uint8Array) => {
+          const count = await duplex.read(into);
+          isAnswered = true;
+          return count;
+        };
+        const write = (bytes: Uint8Array) => {
+          if (isAnswered) trips++;
+          isAnswered = false;
+          return duplex.write(bytes);
+        };
+        const counted: Duplex = { read, write, closeWrite: () => duplex.closeWrite(), close: () => duplex.close() };
+        return { ...rest, duplex: counted };
+      };
+    },
+  });
+  await using volumes = await openVolumes(counting, [local], { at: { kind: "temporary" }, mode: "live" }, options);
+  trips = 0;
+  equals((await mustRun("ls", "-l", `${volumes.root}${local}`)).trim().split("\n").length, 5001);
+  ok(trips > 0 && trips < 40, `${trips} round trips`); // at 20 ms they are less than a second
+});
 
 const FIO = await runProgram(["fio", "--version"]).then(() => true, () => false);
 
