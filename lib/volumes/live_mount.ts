@@ -166,7 +166,7 @@ async function mountOptions(): Promise<string> {
     "dcache_max_size=50000",
     // What the agent refuses a rename with is EPERM only where it is between two volumes (lib/pod/sftp.md): so a program
     // hears what makes it copy instead.
-    "workaround=renamexdev",
+    ...(known.includes("renamexdev") ? ["workaround=renamexdev"] : []),
     // The agent gives no target that leads out of the mount (lib/pod/sftp.md), so what is left is harmless.
     ...(known.includes("no_contain_symlinks") ? ["no_contain_symlinks"] : []),
   ].join(",");

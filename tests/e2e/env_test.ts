@@ -67,9 +67,21 @@ clusterTest("the agent's image and runtime do not show in the command's environm
 clusterTest("--env sets and --env-unset takes away, whoever had the variable", async (cluster) => {
   const value = JSON.stringify({ quotes: "\"'`", lines: "a\nb\r\n\tc", text: "é😀\u2028", filler: "x".repeat(1300) });
   const all = Array.from({ length: 0x7ff }, (_, index) => String.fromCharCode(index + 1)).join("");
-  const flags = ["--env", `JSON=${value}`, "--env", `ALL=${all}`, "--env-unset", "REDIS_*", "--env-unset", "NO_COLO?"];
+  const flags = [
+    "--env",
+    `JSON=${value}`,
+    "--env",
+    `ALL=${all}`,
+    "--env",
+    "LD_LIBRARY_PATH=/of/this/machine",
+    "--env-unset",
+    "REDIS_*",
+    "--env-unset",
+    "NO_COLO?",
+  ];
   await check(cluster, flags, async (environment) => {
     equals([environment["JSON"], environment["ALL"]], [value, all]);
+    equals(environment["LD_LIBRARY_PATH"], "/of/this/machine");
     equals(Object.keys(environment).filter((name) => /^REDIS_|^NO_COLOR$/.test(name)), []);
     match(environment["KUBERNETES_SERVICE_HOST"] ?? "", /^10\./);
     const log = await Deno.readTextFile(`${cluster.directory}/telepresence.log`);
