@@ -166,6 +166,11 @@ test-e2e: build ## Runs the tests on the embedded cluster alone; CONTEXT=name: o
 	@$(NEED_ARM64)
 	@TELEPRESENCE_TEST_IMAGES='$(IMAGES)' $(DENO) run --allow-all tools/run_tests.ts e2e '$(CONTEXT)'
 
+.PHONY: test-long
+test-long: build ## Runs the tests that wait for ten minutes and more (a token's rotation); CONTEXT=name as with test-e2e
+	@$(NEED_MOUNTS)
+	@TELEPRESENCE_TEST_IMAGES='$(IMAGES)' $(DENO) run --allow-all tools/run_tests.ts long '$(CONTEXT)'
+
 .PHONY: chaos
 chaos: ## Runs the tunnel over 5000 seeds of broken carriers, or replays one: SEED=n
 	@$(if $(SEED),CHAOS_SEED=$(SEED),CHAOS_SEEDS=$(or $(SEEDS),5000)) $(DENO) test --quiet --allow-all --trace-leaks lib/transport/chaos_test.ts

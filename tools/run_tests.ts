@@ -1,9 +1,11 @@
 /**
  * Runs layers of tests, a file at a time, and ends with the line `N passed, N failed, N skipped`.
  *
- * `deno run -A tools/run_tests.ts fast|programs|machine|e2e|all [CONTEXT]`
+ * `deno run -A tools/run_tests.ts fast|programs|machine|e2e|long|all [CONTEXT]`
  *
- * CONTEXT names another cluster for the layer e2e: a context of the user's kubeconfig, or `kind`. Files that test the
+ * All are those but `long`, which waits for what takes minutes by itself.
+ *
+ * CONTEXT names another cluster for the layers on one: a context of the user's kubeconfig, or `kind`. Files that test the
  * embedded cluster itself are skipped by name then, and so are single tests that need control over it.
  *
  * Each file is a process of its own: one that cannot be loaded, hangs or takes its process down counts as one failure
@@ -28,6 +30,8 @@ interface Layer {
   readonly minutes: number;
   /** Whether it needs a cluster. */
   readonly cluster?: boolean;
+  /** Whether it runs only where it is named. */
+  readonly apart?: boolean;
   /** Folders of `roots` that test the embedded cluster itself, so that no other one will do. */
   readonly embedded?: readonly string[];
 }
@@ -65,6 +69,7 @@ const LAYERS: readonly Layer[] = [
     cluster: true,
     embedded: ["tests/cluster"],
   },
+  { name: "long", roots: ["tests/long"], parallel: 1, minutes: 30, cluster: true, apart: true },
 ];
 
 interface Counts {
@@ -74,8 +79,8 @@ interface Counts {
 }
 
 const [wanted, context = ""] = Deno.args;
-const layers = LAYERS.filter(({ name }) => wanted === "all" || wanted === name);
-if (layers.length === 0) throw new Error("usage: run_tests.ts fast|programs|machine|e2e|all [CONTEXT]");
+const layers = LAYERS.filter(({ name, apart = false }) => wanted === name || wanted === "all" && !apart);
+if (layers.length === 0) throw new Error("usage: run_tests.ts fast|programs|machine|e2e|long|all [CONTEXT]");
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const reports = await Deno.makeTempDir({ prefix: "telepresence-test-" });
 try {

@@ -110,7 +110,7 @@ export class FileRequests implements AsyncDisposable {
       case "unknown":
         return status(to, id, STATUS.OP_UNSUPPORTED, `The extension "${request.name}" is not spoken here`);
       case "unnameable":
-        return status(to, id, STATUS.NO_SUCH_FILE, "No file here has a name that is not UTF-8");
+        return status(to, id, STATUS.OP_UNSUPPORTED, "A name that is not UTF-8 cannot be reached here");
       default:
         return await this.#change(request), status(to, id);
     }
@@ -178,7 +178,10 @@ export class FileRequests implements AsyncDisposable {
     this.#requireRoom();
     const place = this.#tree.locate(path);
     const listed = place.kind === "way" ? place.names : await fs.readdir(await this.#reach(path));
-    return this.#add({ kind: "directory", path, names: [".", "..", ...listed] });
+    // The runtime gives U+FFFD for bytes that are not UTF-8. Whoever really has such a name is there once, and all who only
+    // seem to have it go when the entries are looked at.
+    const names = new Set([".", "..", ...listed]);
+    return this.#add({ kind: "directory", path, names: [...names] });
   }
 
   async #read(

@@ -9,6 +9,7 @@ import {
   SFTP,
   SFTP_VERSION,
   SftpError,
+  type SftpRequest,
   STATUS,
   type Status,
 } from "@/pod/mod.ts";
@@ -50,8 +51,9 @@ export async function serveFiles(stream: Duplex, tree: FileTree, log: Log = sile
     try {
       await requests.answer(request, id, writer);
     } catch (error) {
-      log.debug(`${request.ask} refused: ${messageOf(error)}`);
-      status(writer, id, statusOf(error), messageOf(error));
+      const why = reasonOf(error);
+      log.debug(`${request.ask} refused: ${why}`);
+      status(writer, id, statusOf(error, request), why);
     }
   };
   let greeted = false;
@@ -106,8 +108,14 @@ function greet({ type, body }: Packet, writer: PacketWriter): void {
   writer.end();
 }
 
-/** The STATUS for a system's error, as OpenSSH chooses it; protocol 3 has few, and the message has the errno's name. */
-function statusOf(error: unknown): Status {
+/** A system's error in words that begin with the name of its errno, where it has one. */
+function reasonOf(error: unknown): string {
+  const [code, message] = [codeOf(error), messageOf(error)];
+  return code === "" || message.startsWith(code) ? message : `${code}: ${message}`;
+}
+
+/** The STATUS for a system's error, as OpenSSH chooses it but for what `sftp.md` says ("Status"). */
+function statusOf(error: unknown, { ask }: SftpRequest): Status {
   switch (codeOf(error)) {
     case "ENOENT":
     case "ENOTDIR":
@@ -124,7 +132,15 @@ function statusOf(error: unknown): Status {
     case "EOPNOTSUPP":
     case "ENOTSUP":
       return STATUS.OP_UNSUPPORTED;
-    default:
-      return error instanceof Deno.errors.NotCapable ? STATUS.PERMISSION_DENIED : STATUS.FAILURE;
+    case "ENOSPC":
+    case "EDQUOT":
+    case "EIO":
+      return STATUS.NO_SPACE; // which arrives as EIO, whatever was asked: FAILURE arrives so for a WRITE alone
+    case "EXDEV":
+      return STATUS.FAILURE;
   }
+  if (error instanceof Deno.errors.InvalidData) return STATUS.OP_UNSUPPORTED; // a symlink to a name that is not UTF-8
+  if (error instanceof Deno.errors.NotCapable) return STATUS.PERMISSION_DENIED;
+  // A posix-rename's FAILURE arrives as EXDEV, upon which a program copies and removes: nothing else may be one.
+  return ask === "posix-rename" ? STATUS.PERMISSION_DENIED : STATUS.FAILURE;
 }

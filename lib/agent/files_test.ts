@@ -10,7 +10,7 @@ import {
   SftpError,
   STATUS,
 } from "@/pod/mod.ts";
-import { type Duplex, duplexPair, writeAll } from "@/util/mod.ts";
+import { type Duplex, duplexPair, messageOf, writeAll } from "@/util/mod.ts";
 import { SftpClient, SftpRefused } from "@/volumes/mod.ts";
 import { FileTree } from "./file_tree.ts";
 import { serveFiles } from "./files.ts";
@@ -154,6 +154,44 @@ check("tells symlinks as they are, and follows none out", async (client, root) =
   equals(((await client.lstat(`${root}/out`)).mode ?? 0) & 0o170000, 0o120000);
   for (const path of ["/etc/passwd", `${root}/../../etc/passwd`, "etc/passwd"]) {
     await rejects(client.lstat(path), refusedWith(STATUS.NO_SUCH_FILE), path);
+  }
+});
+
+check("never takes a name that is not UTF-8 for another", async (client, root) => {
+  const raw = (...bytes: number[]) => Uint8Array.of(...new TextEncoder().encode(`${root}/`), ...bytes);
+  const script = `import os, sys
+for name, text in (b"a\\xff", "hidden"), (b"a\\xef\\xbf\\xbd", "true"), (b"b\\xff", "hidden"):
+    open(os.fsencode(sys.argv[1]) + b"/" + name, "w").write(text)
+os.symlink(b"a\\xff", sys.argv[1] + "/link")`;
+  const { success } = await new Deno.Command("python3", { args: ["-c", script, root] }).output();
+  ok(success);
+  equals((await client.list(root)).map(({ name }) => name).sort(), ["a\ufffd", "link"]);
+  equals((await client.lstat(`${root}/a\ufffd`)).size, "true".length);
+  await rejects(client.lstat(`${root}/b\ufffd`), refusedWith(STATUS.NO_SUCH_FILE));
+  await rejects(client.ask(SFTP.LSTAT, (to) => to.bytes(raw(0x61, 0xff))), refusedWith(STATUS.OP_UNSUPPORTED));
+  await rejects(client.ask(SFTP.REMOVE, (to) => to.bytes(raw(0x61, 0xff))), refusedWith(STATUS.OP_UNSUPPORTED));
+  await rejects(client.readLink(`${root}/link`), refusedWith(STATUS.OP_UNSUPPORTED));
+  await rejects(open(client, `${root}/link`, OPEN.READ), refusedWith(STATUS.OP_UNSUPPORTED));
+});
+
+check("begins its reasons with the errno", async (client, root) => {
+  await Deno.writeTextFile(`${root}/f`, "");
+  await Deno.mkdir(`${root}/d/e`, { recursive: true });
+  await Deno.mkdir(`${root}/empty`);
+  const posixRename = (from: string, to: string) => (writer: PacketWriter) => {
+    writer.text("posix-rename@openssh.com").text(`${root}/${from}`).text(`${root}/${to}`);
+  };
+  const table = [
+    ["ENOENT", STATUS.NO_SUCH_FILE, client.lstat(`${root}/none`)],
+    ["EACCES", STATUS.PERMISSION_DENIED, client.ask(SFTP.REMOVE, (to) => to.text("/"))],
+    ["EEXIST", STATUS.FAILURE, client.ask(SFTP.MKDIR, (to) => to.text(`${root}/d`).attributes({}))],
+    ["ENOTEMPTY", STATUS.FAILURE, client.ask(SFTP.RMDIR, (to) => to.text(`${root}/d`))],
+    // Of a posix-rename, FAILURE is what happens between two file systems and nothing else.
+    ["ENOTEMPTY", STATUS.PERMISSION_DENIED, client.ask(SFTP.EXTENDED, posixRename("empty", "d"))],
+    ["EBADF", STATUS.FAILURE, client.ask(SFTP.FSTAT, (to) => to.bytes(new Uint8Array(4).fill(9)))],
+  ] as const;
+  for (const [errno, code, asking] of table) {
+    await rejects(asking, (error) => refusedWith(code)(error) && messageOf(error).startsWith(`${errno}: `));
   }
 });
 

@@ -49,6 +49,8 @@ export const STATUS = {
   /** What no server says, but a client to itself. */
   CONNECTION_LOST: 7,
   OP_UNSUPPORTED: 8,
+  /** Of later drafts (draft-ietf-secsh-filexfer-13, section 9.1): a client that does not know it sees that it failed. */
+  NO_SPACE: 14,
 } as const;
 /** A code of a STATUS. */
 export type Status = typeof STATUS[keyof typeof STATUS];

@@ -23,6 +23,7 @@ import { type Filter, runProgram, startFilter } from "@/process/mod.ts";
 import { closeQuietly, deadline, type Duplex, messageOf, sleep, splice, UserError } from "@/util/mod.ts";
 import { startMountGuardian } from "./guardian.ts";
 import { isMounted } from "./mount_table.ts";
+import type { Full } from "./read_ahead.ts";
 import { readAhead } from "./read_ahead_stream.ts";
 
 /** How long sshfs may take to have mounted. */
@@ -31,6 +32,8 @@ const MOUNT_MS = 10_000;
 const LOOK_MS = 10;
 /** How long an unmount may take that waits for what is still to be written. */
 const UNMOUNT_MS = 5_000;
+/** Between two lines about a volume that is full. */
+const FULL_MS = 60_000;
 
 /** A mount. Disposing it unmounts. */
 export interface LiveMount extends AsyncDisposable {
@@ -46,6 +49,8 @@ export interface LiveMountOptions {
   readonly made: readonly string[];
   /** What the table of mounts calls it. */
   readonly title: string;
+  /** Tells the user what has to be known. */
+  readonly say: (line: string) => void;
   readonly log: Log;
   readonly signal: AbortSignal;
 }
@@ -85,7 +90,10 @@ export async function mountLive(pod: Pod, mounts: readonly string[], options: Li
   stack.use(startMountGuardian(path, made, log)); // before there is something to guard
   const sshfs = stack.use(startFilter(["sshfs", "-f", `${title}:/`, path, "-o", await mountOptions()], { log }));
   let broken: unknown;
-  const joint = splice(sshfs.duplex, readAhead(heard(duplex, (error) => broken ??= error)));
+  const joint = splice(
+    sshfs.duplex,
+    readAhead(heard(duplex, (error) => broken ??= error), { full: tellFull(options) }),
+  );
   stack.defer(async () => {
     await unmount(path, log);
     closeQuietly(sshfs.duplex); // where the mount is still in use, sshfs does not end by itself
@@ -104,6 +112,23 @@ export async function mountLive(pod: Pod, mounts: readonly string[], options: Li
   });
   const owned = stack.move();
   return { lost, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/**
+ * Tells that a volume is full: the program that writes hears EIO, as `sshfs` has no word for it, and nobody looks for room
+ * because of that.
+ */
+function tellFull({ say, log }: LiveMountOptions): (refusal: Full) => void {
+  let told = -Infinity;
+  return ({ path = "a file that was moved", errno }) => {
+    log.info(`The pod has no room for ${path}: ${errno}`);
+    if (performance.now() - told < FULL_MS) return;
+    told = performance.now();
+    say(
+      `WARNING: The pod has no room left for what is written to ${path} (${errno}); ` +
+        'the program that writes is told "Input/output error"',
+    );
+  };
 }
 
 /** The same connection, of which it is heard why it breaks. */
@@ -139,6 +164,9 @@ async function mountOptions(): Promise<string> {
     "dcache_timeout=1",
     "dcache_stat_timeout=3", // a large directory is asked for its entries' attributes after it was listed
     "dcache_max_size=50000",
+    // What the agent refuses a rename with is EPERM only where it is between two volumes (lib/pod/sftp.md): so a program
+    // hears what makes it copy instead.
+    ...(known.includes("renamexdev") ? ["workaround=renamexdev"] : []),
     // Nothing passes whose target leads out of the mount (read_ahead.ts), so what is left is harmless.
     ...(known.includes("no_contain_symlinks") ? ["no_contain_symlinks"] : []),
   ].join(",");

@@ -38,11 +38,31 @@ export interface Ends {
   readonly toClient: () => PacketWriter;
   /** Milliseconds that never go back. */
   readonly now: () => number;
+  /** Hears that the pod has no room for what the client wanted to write. @default {nobody does} */
+  readonly full?: (refusal: Full) => void;
 }
+
+/** A change that the pod has no room for. */
+export interface Full {
+  /** Of the file, as the pod knows it; undefined where the client never opened it by this connection. */
+  readonly path: string | undefined;
+  /** `ENOSPC`, or `EDQUOT` where it is the quota. */
+  readonly errno: string;
+}
+
+/** How the words of such a refusal begin (`lib/pod/sftp.md`, "Status"). */
+const FULL = /^(?:ENOSPC|EDQUOT)\b/;
 
 /** A request that is under way. */
 type Asked =
-  | { readonly for: "client"; readonly askedAt: number; readonly id: number; readonly about: About }
+  | {
+    readonly for: "client";
+    readonly askedAt: number;
+    readonly id: number;
+    readonly about: About;
+    /** What it is about, if it can need room. */
+    readonly path?: string | undefined;
+  }
   | { readonly for: "opening"; readonly askedAt: number; readonly file: FileAhead; readonly opening: Opening }
   | { readonly for: "ahead"; readonly askedAt: number; readonly file: FileAhead; readonly piece: Piece };
 
@@ -83,7 +103,7 @@ export class ReadAhead {
     const { id, request } = decodeSftpRequest(packet);
     if (request.ask === "read" && this.#read({ ...request, id })) return;
     if (request.ask === "open" && this.#openAndRead(packet, id, request)) return;
-    this.#forward(packet, id, this.#note(request));
+    this.#forward(packet, id, { about: this.#note(request), path: this.#pathOf(request) });
   }
 
   /** Takes a packet of the server's. @throws {SftpError} when it is no answer to what was asked */
@@ -108,11 +128,26 @@ export class ReadAhead {
       return void refusal.text("The symlink leads out of the pod's files").text("").end();
     }
     this.#learn(asked.about, type, fields);
+    if (type === SFTP.STATUS) this.#hear(asked.path, new FieldReader(body.subarray(4)));
     this.#pass(asked.id, type, body);
   }
 
   #pass(id: number, type: number, body: Uint8Array): void {
     this.#ends.toClient().begin(type).uint32(id).raw(body.subarray(4)).end();
+  }
+
+  /** Hears of a refusal that the client's protocol has no word for. */
+  #hear(path: string | undefined, status: FieldReader): void {
+    const { full } = this.#ends;
+    if (full === undefined || status.uint32() === STATUS.OK) return;
+    const [errno] = FULL.exec(new TextDecoder().decode(status.bytes())) ?? [];
+    if (errno !== undefined) full({ path, errno });
+  }
+
+  #pathOf(request: SftpRequest): string | undefined {
+    if ("path" in request) return request.path;
+    if ("to" in request) return request.to;
+    return "handle" in request ? this.#byHandle.get(request.handle)?.path : undefined;
   }
 
   /** Drops what a request makes untrue, before it is sent. @returns what its answer will tell */
@@ -383,8 +418,8 @@ export class ReadAhead {
     to.uint32(4).uint32(handle).uint64(offset).uint32(length).end();
   }
 
-  #forward({ type, body }: Packet, id: number, about: About): void {
-    const number = this.#asked.add({ for: "client", askedAt: this.#ends.now(), id, about });
+  #forward({ type, body }: Packet, id: number, what: { about: About; path: string | undefined }): void {
+    const number = this.#asked.add({ for: "client", askedAt: this.#ends.now(), id, ...what });
     this.#ends.toServer().begin(type).uint32(number).raw(body.subarray(4)).end();
   }
 }

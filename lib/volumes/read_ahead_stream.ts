@@ -1,6 +1,6 @@
 import { PacketReader, PacketWriter, SftpError } from "@/pod/mod.ts";
 import { type Duplex, writeAll } from "@/util/mod.ts";
-import { ReadAhead } from "./read_ahead.ts";
+import { type Full, ReadAhead } from "./read_ahead.ts";
 
 /** How much of the server's stream is read at a time. */
 const READ_BYTES = 256 * 1024;
@@ -11,6 +11,8 @@ const MAX_ANSWER_BYTES = 1024 * 1024;
 export interface ReadAheadOptions {
   /** Milliseconds that never go back. @default {performance.now} */
   readonly now?: () => number;
+  /** Hears that the pod has no room for what the client wanted to write. @default {nobody does} */
+  readonly full?: (refusal: Full) => void;
 }
 
 /**
@@ -19,8 +21,8 @@ export interface ReadAheadOptions {
  *
  * Its `read` and `write` reject with {SftpError} when one of both sends what is no SFTP.
  */
-export function readAhead(server: Duplex, { now = () => performance.now() }: ReadAheadOptions = {}): Duplex {
-  return new ReadAheadStream(server, now);
+export function readAhead(server: Duplex, options: ReadAheadOptions = {}): Duplex {
+  return new ReadAheadStream(server, options);
 }
 
 class ReadAheadStream implements Duplex {
@@ -40,10 +42,11 @@ class ReadAheadStream implements Duplex {
   #ended = false;
   #changed = Promise.withResolvers<void>();
 
-  constructor(server: Duplex, now: () => number) {
+  constructor(server: Duplex, { now = () => performance.now(), full = () => {} }: ReadAheadOptions) {
     this.#server = server;
     this.#toServer = new Outlet(server);
-    this.#ahead = new ReadAhead({ toServer: () => this.#toServer.packets, toClient: () => this.#toClient, now });
+    const [toServer, toClient] = [() => this.#toServer.packets, () => this.#toClient];
+    this.#ahead = new ReadAhead({ toServer, toClient, now, full });
   }
 
   async write(bytes: Uint8Array): Promise<number> {

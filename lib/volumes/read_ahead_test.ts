@@ -13,7 +13,7 @@ import {
   type SftpRequest,
   STATUS,
 } from "@/pod/mod.ts";
-import { ReadAhead } from "./read_ahead.ts";
+import { type Full, ReadAhead } from "./read_ahead.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -22,7 +22,7 @@ const MIB = 1024 * KIB;
 type Answer =
   | Uint8Array
   | "EOF"
-  | { readonly status: number }
+  | { readonly status: number; readonly why?: string }
   | { readonly handle: number }
   | { readonly size: number }
   | { readonly target: string };
@@ -32,7 +32,14 @@ class Scene {
   now = 1_000_000;
   readonly #up = new PacketWriter();
   readonly #down = new PacketWriter();
-  readonly ahead = new ReadAhead({ toServer: () => this.#up, toClient: () => this.#down, now: () => this.now });
+  readonly ahead = new ReadAhead({
+    toServer: () => this.#up,
+    toClient: () => this.#down,
+    now: () => this.now,
+    full: (refusal) => void this.full.push(refusal),
+  });
+  /** What there was no room for. */
+  readonly full: Full[] = [];
   #nextId = 0;
   /** Requests that the server has yet to answer. */
   readonly asked: { readonly id: number; readonly request: SftpRequest }[] = [];
@@ -68,8 +75,9 @@ class Scene {
     const writer = new PacketWriter();
     if (answer instanceof Uint8Array) writer.begin(SFTP.DATA).uint32(id).bytes(answer);
     else if (answer === "EOF") writer.begin(SFTP.STATUS).uint32(id).uint32(STATUS.EOF).text("").text("");
-    else if ("status" in answer) writer.begin(SFTP.STATUS).uint32(id).uint32(answer.status).text("").text("");
-    else if ("handle" in answer) writer.begin(SFTP.HANDLE).uint32(id).uint32(4).uint32(answer.handle);
+    else if ("status" in answer) {
+      writer.begin(SFTP.STATUS).uint32(id).uint32(answer.status).text(answer.why ?? "").text("");
+    } else if ("handle" in answer) writer.begin(SFTP.HANDLE).uint32(id).uint32(4).uint32(answer.handle);
     else if ("target" in answer) {
       writer.begin(SFTP.NAME).uint32(id).uint32(1).text(answer.target).text("").attributes({});
     } else writer.begin(SFTP.ATTRS).uint32(id).attributes({ size: answer.size });
@@ -500,4 +508,27 @@ Deno.test("ReadAhead passes on what a symlink says, and refuses one that would l
   const id = scene.ask(SFTP.READLINK, (to) => to.text("/a"));
   scene.answer(() => ({ status: STATUS.NO_SUCH_FILE }));
   equals(scene.answers.get(id), { status: STATUS.NO_SUCH_FILE });
+});
+
+Deno.test("ReadAhead hears that there is no room, and for what", () => {
+  const scene = new Scene();
+  const handle = scene.opened("/data/f", OPEN.WRITE);
+  const answers: readonly Answer[] = [
+    { status: STATUS.NO_SPACE, why: "ENOSPC: No space left on device (os error 28)" },
+    { status: STATUS.OK, why: "ENOSPC" },
+    { status: STATUS.FAILURE, why: "EEXIST: not about ENOSPC" },
+    { status: STATUS.NO_SPACE, why: "EDQUOT: Disk quota exceeded" },
+    { status: STATUS.NO_SPACE, why: "ENOSPC" },
+  ];
+  for (let count = 0; count < 3; count++) {
+    scene.ask(SFTP.WRITE, (to) => to.uint32(4).uint32(handle).uint64(0).text("x"));
+  }
+  scene.ask(SFTP.MKDIR, (to) => to.text("/data/d").attributes({}));
+  scene.ask(SFTP.WRITE, (to) => to.uint32(4).uint32(handle + 1).uint64(0).text("x"));
+  for (const answer of answers) scene.answer(() => answer);
+  equals(scene.full, [
+    { path: "/data/f", errno: "ENOSPC" },
+    { path: "/data/d", errno: "EDQUOT" },
+    { path: undefined, errno: "ENOSPC" },
+  ]);
 });

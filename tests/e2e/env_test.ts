@@ -66,9 +66,22 @@ clusterTest("the agent's image and runtime do not show in the command's environm
 
 clusterTest("--env sets and --env-unset takes away, whoever had the variable", async (cluster) => {
   const value = JSON.stringify({ quotes: "\"'`", lines: "a\nb\r\n\tc", text: "é😀\u2028", filler: "x".repeat(1300) });
-  const flags = ["--env", `JSON=${value}`, "--env-unset", "REDIS_*", "--env-unset", "NO_COLO?"];
+  const all = Array.from({ length: 0x7ff }, (_, index) => String.fromCharCode(index + 1)).join("");
+  const flags = [
+    "--env",
+    `JSON=${value}`,
+    "--env",
+    `ALL=${all}`,
+    "--env",
+    "LD_LIBRARY_PATH=/of/this/machine",
+    "--env-unset",
+    "REDIS_*",
+    "--env-unset",
+    "NO_COLO?",
+  ];
   await check(cluster, flags, async (environment) => {
-    equals(environment["JSON"], value);
+    equals([environment["JSON"], environment["ALL"]], [value, all]);
+    equals(environment["LD_LIBRARY_PATH"], "/of/this/machine");
     equals(Object.keys(environment).filter((name) => /^REDIS_|^NO_COLOR$/.test(name)), []);
     match(environment["KUBERNETES_SERVICE_HOST"] ?? "", /^10\./);
     const log = await Deno.readTextFile(`${cluster.directory}/telepresence.log`);
@@ -84,8 +97,11 @@ clusterTest("values of each kind arrive byte for byte, and what the image brings
     2,
   );
   ok(json.length > 1300);
+  // Every character of one byte or two but NUL; with bytes that are not UTF-8 no container is started by the kubelet.
+  const all = Array.from({ length: 0x7ff }, (_, index) => String.fromCharCode(index + 1)).join("");
+  const base64 = (text: string) => new TextEncoder().encode(text).toBase64();
   await withNamespace(cluster, "env", async (namespace) => {
-    const data = { JSON: btoa(String.fromCharCode(...new TextEncoder().encode(json))), LD_DEBUG: btoa("files") };
+    const data = { JSON: base64(json), ALL: base64(all), LD_DEBUG: base64("files") };
     await kube.create(secrets, { metadata: { name: "all", namespace }, data });
     await kube.create(configMaps, {
       metadata: { name: "more", namespace },
@@ -96,6 +112,7 @@ clusterTest("values of each kind arrive byte for byte, and what the image brings
         { name: "PLAIN", value: "  a 'b' \"c\" \\n $x `y` " },
         { name: "DENO_AUTH_TOKENS", value: "the user's own" },
         { name: "FROM_SECRET", valueFrom: { secretKeyRef: { name: "all", key: "JSON" } } },
+        { name: "ALL_TOO", valueFrom: { secretKeyRef: { name: "all", key: "ALL" } } },
         { name: "NODE", valueFrom: { fieldRef: { fieldPath: "metadata.namespace" } } },
         { name: "CPUS", valueFrom: { resourceFieldRef: { resource: "limits.memory", divisor: "1Mi" } } },
         { name: "POINTS", value: "$(PLAIN)-$$(PLAIN)" },
@@ -117,6 +134,8 @@ clusterTest("values of each kind arrive byte for byte, and what the image brings
         DENO_AUTH_TOKENS: "the user's own",
         FROM_SECRET: json,
         JSON: json,
+        ALL: all,
+        ALL_TOO: all,
         NODE: namespace,
         POINTS: "  a 'b' \"c\" \\n $x `y` -$(PLAIN)",
         P_LANG: "xx",

@@ -13,6 +13,10 @@ const claims = untyped({ ...pods, plural: "persistentvolumeclaims", kind: "Persi
 /** An annotation that the test changes. */
 const TURN = "metadata.annotations['turn']";
 
+/** Before it, root leaves what the pod's user may not have, and what its group may. */
+const OWNER = "chmod 777 /data; echo secret >/data/secret; chmod 600 /data/secret; mkdir -m 700 /data/closed; " +
+  "echo group >/data/group; chown 0:4321 /data/group; chmod 640 /data/group";
+
 /** As the pod's user the original writes who it is, and waits. */
 const ORIGINAL = "echo original > /data/o; mkdir -p /data/part; echo part > /data/part/p; exec sleep 600";
 
@@ -64,7 +68,7 @@ clusterTest(
               initContainers: [{
                 ...image,
                 name: "owner",
-                command: ["sh", "-c", "chmod 777 /data"],
+                command: ["sh", "-c", OWNER],
                 securityContext: { runAsUser: 0 },
                 volumeMounts: [{ name: "data", mountPath: "/data" }],
               }],
@@ -130,10 +134,16 @@ clusterTest(
       await says("echo mine > $R/data/new; ln -s new $R/data/link; mkdir $R/data/d; echo small > $R/small/s");
       match(await says("echo x > $R/fixed/f"), /Permission denied|Read-only/);
       match(await says("echo x > $R/keys/f"), /Permission denied|Read-only/);
-      match(
-        await says("dd if=/dev/zero of=$R/small/f bs=64K count=64 conv=fsync && echo fits"),
-        /dd: .*(error|failed)/,
-      );
+      for (
+        const act of ["cat $R/data/secret", "echo x > $R/data/secret", "ls $R/data/closed", "echo x > $R/data/group"]
+      ) {
+        match(await says(act), /: Permission denied$/, act);
+      }
+      match(await says("chmod 644 $R/data/secret"), /not permitted|Permission denied/);
+      equals(await says("cat $R/data/group"), "group");
+      const full = await says("dd if=/dev/zero of=$R/small/f bs=64K count=64 conv=fsync && echo fits");
+      match(full, /dd: .*: Input\/output error/);
+      match(full, /^T: WARNING: The pod has no room left for what is written to \/small\/f \(ENOSPC\)/m);
       equals(await says("rm $R/small/f && cat $R/small/s"), "small");
 
       const body = { data: { key: btoa("two") } };
@@ -174,10 +184,10 @@ clusterTest(
       equals(await tells("cat /data/new; readlink /data/link; stat -c '%u %g %F' /data/new /data/d"), [
         ...["mine", "new", "1234 5678 regular file", "1234 5678 directory"],
       ]);
-      await tells("rm -r /data/*");
+      await tells("rm -rf /data/*");
     } finally {
       await kube.delete(persistent, { name: namespace });
-      if (!FOREIGN) await Deno.remove(path).catch(() => {}); // the node of the embedded cluster is this machine
+      if (!FOREIGN) await Deno.remove(path, { recursive: true }).catch(() => {}); // the node of the embedded cluster is this machine
     }
   },
 );

@@ -1,8 +1,9 @@
 """Does hard things to files in the directory that it is given, and prints what came of each, one line a thing.
 
 Run on a directory of a disk and on the same through a mount, it must print the same. Left out is what protocol 3 of SFTP
-and sshfs cannot do; docs/volumes.md says it: times below a second, errno beyond a few (ENOTEMPTY of a rename, ENOSPC),
-the true inode behind two hard links, and that a file which is replaced while it is open has a name until it is closed.
+and sshfs cannot do; docs/volumes.md says it: times below a second, errno beyond a few (ENOTEMPTY of a rename), the true
+inode behind two hard links, and that a file which is replaced while it is open has a name until it is closed. Names that
+are not UTF-8 are in byte_names.py, volumes that are full or read-only in full_volume.py.
 """
 import errno, mmap, os, stat, sys, threading
 

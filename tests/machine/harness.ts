@@ -36,6 +36,8 @@ export interface MountOptions {
   readonly at?: (beside: string) => VolumesWanted["at"];
   /** How long the path to the pod is. @default {0} */
   readonly rttMs?: number;
+  /** Hears what the user would. @default {it is a failure} */
+  readonly say?: (line: string) => void;
 }
 
 /** A test with a mount, after which nothing may be mounted; skipped, by name, where there can be none. */
@@ -47,10 +49,20 @@ export function mountTest(
   Deno.test({ name, ignore: lacking !== undefined, fn: (t) => withMount((mounted) => body(mounted, t), options) });
 }
 
+/** The same kind of test, but skipped by name where something lacks. */
+export function needing(lacks: string | undefined, test: typeof mountTest): typeof mountTest {
+  if (lacks === undefined) return test;
+  return (name) => Deno.test.ignore(`${name} (skipped: ${lacks})`, () => {});
+}
+
+function fail(line: string): never {
+  throw new Error(line);
+}
+
 /** Runs `body` with a mount. @throws when something is still mounted afterwards */
 export async function withMount(
   body: (mounted: Mounted) => Promise<void>,
-  { at = () => ({ kind: "temporary" }), rttMs = 0 }: MountOptions = {},
+  { at = () => ({ kind: "temporary" }), rttMs = 0, say = fail }: MountOptions = {},
 ): Promise<void> {
   const beside = await Deno.realPath(await Deno.makeTempDir({ prefix: "telepresence-machine-" }));
   const before = await fuseMounts();
@@ -59,10 +71,8 @@ export async function withMount(
     await Deno.mkdir(local);
     await withPod(async (pod) => {
       await using volumes = await openVolumes(pod, [local], { at: at(beside), mode: "live" }, {
-        title: "test",
-        say: (line) => {
-          throw new Error(line);
-        },
+        title: TITLE,
+        say,
         log: silentLog,
         signal: new AbortController().signal,
       });
@@ -135,11 +145,15 @@ export async function withCuttablePod(body: (pod: Pod, cut: () => Disposable) =>
   await keeping;
 }
 
-/** The mounts on this machine that are of these tests: a session beside them is none of their affair. */
+/** What the table of mounts calls those of this run: another run, or a session, beside it is none of its affair. */
+export const TITLE = `test-${Deno.pid}`;
+
+/** The mounts on this machine that are of this run. */
 export async function fuseMounts(): Promise<string[]> {
   const table = await Deno.readTextFile("/proc/self/mountinfo");
-  const ours = / - fuse\.sshfs (?:test|two|killed):\/ /;
-  return table.split("\n").filter((line) => ours.test(line)).map((line) => line.split(" ")[4] ?? "");
+  return table.split("\n").filter((line) => line.includes(` - fuse.sshfs ${TITLE}:/ `)).map((line) =>
+    line.split(" ")[4] ?? ""
+  );
 }
 
 /** Runs a program of a test. @throws when it fails, with all that it said */

@@ -1,8 +1,10 @@
 /** Mounts on this machine: as a disk would do, and gone whatever ends them. */
 import { deepStrictEqual as equals, match, ok, rejects } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import type { Pod } from "@/pod/mod.ts";
 import { runProgram } from "@/process/mod.ts";
-import { fuseMounts, mountTest, mustRun, withCuttablePod } from "./harness.ts";
+import type { Duplex } from "@/util/mod.ts";
+import { fuseMounts, mountTest, mustRun, needing, TITLE, withCuttablePod } from "./harness.ts";
 
 const besideThis = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -13,6 +15,69 @@ mountTest("files in the mount do what files on a disk do", async ({ mount, local
   const wanted = await mustRun("python3", besideThis("file_system.py"), disk);
   const got = await mustRun("python3", besideThis("file_system.py"), `${mount}/t`);
   equals(got.split("\n"), wanted.split("\n"));
+});
+
+mountTest("names that are not UTF-8 are refused, and no other file is taken for one", async ({ mount, local }) => {
+  equals(await mustRun("python3", besideThis("byte_names.py"), local, mount), "as they should be\n");
+});
+
+const said: string[] = [];
+const aFileSystem = needing(Deno.uid() === 0 ? undefined : "it takes root to make a file system", mountTest);
+
+aFileSystem(
+  "a volume that is full or read-only is as on a disk, and it is said which is full",
+  async ({ mount, local, beside }) => {
+    const places = [`${beside}/disk`, `${local}/volume`] as const;
+    const [disk, volume] = places;
+    try {
+      for (const place of places) {
+        await Deno.mkdir(place);
+        await mustRun("mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=16", "tmpfs", place);
+      }
+      for (const state of ["full", "read-only"]) {
+        if (state === "read-only") { for (const place of places) await mustRun("mount", "-o", "remount,ro", place); }
+        const wanted = await mustRun("python3", besideThis("full_volume.py"), disk, state);
+        const got = await mustRun("python3", besideThis("full_volume.py"), `${mount}/volume`, state);
+        const error = state === "full" ? "ENOSPC" : "EROFS";
+        ok(wanted.includes(error), wanted);
+        equals(got.split("\n"), wanted.replaceAll(error, state === "full" ? "EIO" : "EACCES").split("\n"));
+      }
+      equals(said.length, 1, said.join("\n"));
+      match(
+        said[0] ?? "",
+        /^WARNING: The pod has no room left for what is written to (\S+)\/volume\/much \(ENOSPC\); /,
+      );
+      ok(said[0]?.includes(volume));
+    } finally {
+      for (const place of places) await runProgram(["umount", "--lazy", place]);
+    }
+  },
+  { say: (line) => void said.push(line) },
+);
+
+aFileSystem("what is moved from one volume to another is copied and removed", async ({ mount, local }) => {
+  await Deno.mkdir(`${local}/volume`);
+  await mustRun("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", `${local}/volume`);
+  try {
+    await Deno.mkdir(`${local}/d/e`, { recursive: true });
+    await Deno.writeTextFile(`${local}/d/e/f`, "content");
+    await mustRun("mv", `${mount}/d`, `${mount}/volume/moved`);
+    equals(await Deno.readTextFile(`${local}/volume/moved/e/f`), "content");
+    await rejects(Deno.lstat(`${local}/d`), Deno.errors.NotFound);
+    // Within a volume a refusal is no reason to copy.
+    await mustRun(
+      "sh",
+      "-c",
+      `mkdir -p '${mount}/full/of' '${mount}/over'; ! mv -T '${mount}/over' '${mount}/full' 2>&1`,
+    );
+    const script = `import os, sys
+try: os.rename(sys.argv[1] + "/over", sys.argv[1] + "/full")
+except OSError as error: print(error.strerror)`;
+    equals(await mustRun("python3", "-c", script, mount), "Permission denied\n");
+    equals(await mustRun("ls", `${local}/full`), "of\n");
+  } finally {
+    await runProgram(["umount", "--lazy", `${local}/volume`]);
+  }
 });
 
 mountTest(
@@ -123,6 +188,38 @@ mountTest("many small files are read as they are, and as they become", async ({ 
   );
 }, { rttMs: 4 });
 
+mountTest("a large directory lists in a few round trips", async ({ local, pod }) => {
+  const { openVolumes } = await import("@/volumes/mod.ts");
+  const { silentLog } = await import("@/log/mod.ts");
+  const options = { title: TITLE, say: () => {}, log: silentLog, signal: new AbortController().signal };
+  await mustRun("sh", "-c", `cd '${local}' && seq -f entry-%g 5000 | xargs touch`);
+  let [trips, isAnswered] = [0, true];
+  const counting = new Proxy(pod, {
+    get(target, name) {
+      if (name !== "files") return Reflect.get(target, name, target);
+      return async (...given: Parameters<Pod["files"]>) => {
+        const { duplex, ...rest } = await target.files(...given);
+        const read = async (into: Uint8Array) => {
+          const count = await duplex.read(into);
+          isAnswered = true;
+          return count;
+        };
+        const write = (bytes: Uint8Array) => {
+          if (isAnswered) trips++;
+          isAnswered = false;
+          return duplex.write(bytes);
+        };
+        const counted: Duplex = { read, write, closeWrite: () => duplex.closeWrite(), close: () => duplex.close() };
+        return { ...rest, duplex: counted };
+      };
+    },
+  });
+  await using volumes = await openVolumes(counting, [local], { at: { kind: "temporary" }, mode: "live" }, options);
+  trips = 0;
+  equals((await mustRun("ls", "-l", `${volumes.root}${local}`)).trim().split("\n").length, 5001);
+  ok(trips > 0 && trips < 40, `${trips} round trips`); // at 20 ms they are less than a second
+});
+
 const FIO = await runProgram(["fio", "--version"]).then(() => true, () => false);
 
 mountTest("fio finds each block as it wrote it, whatever the order and the size", async ({ mount }, t) => {
@@ -156,7 +253,7 @@ async function digest(path: string): Promise<string> {
 mountTest("two sessions have a mount each, and the end of one leaves the other", async ({ mount, local, pod }) => {
   const { openVolumes } = await import("@/volumes/mod.ts");
   const { silentLog } = await import("@/log/mod.ts");
-  const options = { title: "two", say: () => {}, log: silentLog, signal: new AbortController().signal };
+  const options = { title: TITLE, say: () => {}, log: silentLog, signal: new AbortController().signal };
   await Deno.writeTextFile(`${local}/f`, "1");
   {
     await using second = await openVolumes(pod, [local], { at: { kind: "temporary" }, mode: "live" }, options);
@@ -212,14 +309,14 @@ mountTest("nothing stays mounted, and no directory stays, whatever is killed", a
   for (const [name, kill] of victims) {
     await t.step(name, async () => {
       const child = new Deno.Command(Deno.execPath(), {
-        args: ["run", "--allow-all", "--no-check", "--quiet", program, local],
+        args: ["run", "--allow-all", "--no-check", "--quiet", program, local, TITLE],
         stdin: "null",
         stdout: "piped",
       }).spawn();
       const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
       const root = (await reader.read()).value?.trim() ?? "";
       ok((await fuseMounts()).includes(root));
-      const sshfs = Number((await mustRun("pgrep", "--full", `sshfs -f killed:/ ${root} `)).trim());
+      const sshfs = Number((await mustRun("pgrep", "--full", `sshfs -f ${TITLE}:/ ${root} `)).trim());
       kill(child.pid, sshfs);
       await child.status;
       await reader.cancel();
@@ -242,7 +339,7 @@ mountTest(
   async ({ local, beside }) => {
     const { openVolumes } = await import("@/volumes/mod.ts");
     const { silentLog } = await import("@/log/mod.ts");
-    const options = { title: "two", say: () => {}, log: silentLog, signal: new AbortController().signal };
+    const options = { title: TITLE, say: () => {}, log: silentLog, signal: new AbortController().signal };
     await mustRun("dd", "if=/dev/urandom", `of=${local}/large`, "bs=1M", "count=48");
     await withCuttablePod(async (pod, cut) => {
       await using volumes = await openVolumes(pod, [local], { at: { kind: "temporary" }, mode: "live" }, options);

@@ -1,12 +1,12 @@
-/** A process with a mount of the directory that it is given: it prints the mount's root, and stays until it is killed. */
+/** A process with a mount of the directory that it is given, by the title that it is given: it prints the mount's root, and stays until it is killed. */
 import { silentLog } from "@/log/mod.ts";
 import { openVolumes } from "@/volumes/mod.ts";
 import { withPod } from "../harness.ts";
 
-const [directory = ""] = Deno.args;
+const [directory = "", title = ""] = Deno.args;
 await withPod(async (pod) => {
   await using volumes = await openVolumes(pod, [directory], { at: { kind: "temporary" }, mode: "live" }, {
-    title: "killed",
+    title,
     say: () => {},
     log: silentLog,
     signal: new AbortController().signal,
