@@ -15,6 +15,7 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 /** The ways to get it, each a block of console under its heading. */
 const WAYS = [
   ["README.md", "Install", "no Deno"],
+  ["docs/install.md", "By one line", "no Deno"],
   ["docs/install.md", "As one file", "no Deno"],
   ["docs/install.md", "By Deno", "Deno"],
 ] as const;
