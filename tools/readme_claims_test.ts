@@ -55,11 +55,11 @@ Deno.test("the agent is as large as the README says", async () => {
 });
 
 Deno.test("a console block that docs_test.ts does not run names the test that does", async () => {
-  const docs = [...Deno.readDirSync(new URL("docs/", ROOT))].map(({ name }) => `docs/${name}`);
+  const namesIn = async (folder: string) => await Array.fromAsync(Deno.readDir(new URL(folder, ROOT)));
+  const docs = (await namesIn("docs/")).map(({ name }) => `docs/${name}`);
+  const folders = (await namesIn("tests/")).filter(({ isDirectory }) => isDirectory);
   const tests = new Set(
-    [...Deno.readDirSync(new URL("tests/", ROOT))].flatMap(({ name, isDirectory }) =>
-      isDirectory ? [...Deno.readDirSync(new URL(`tests/${name}/`, ROOT))].map((file) => file.name) : []
-    ),
+    (await Promise.all(folders.map(({ name }) => namesIn(`tests/${name}/`)))).flat().map(({ name }) => name),
   );
   const unproved: string[] = [];
   for (const page of ["README.md", ...docs.filter((name) => name.endsWith(".md"))]) {
