@@ -4,7 +4,7 @@
  * @module
  */
 import { askForNewest, chooseAuthorities, main, systemHost } from "@/cli/mod.ts";
-import { selfCommand } from "@/process/mod.ts";
+import { builtFor, selfCommand } from "@/process/mod.ts";
 import {
   doctor,
   guard,
@@ -39,7 +39,7 @@ const host = systemHost({
       launcher: embedded(`${Deno.build.arch}-launcher`),
       self: startedAgain,
       terminal: pathOfTerminal(),
-      netns: () => helperFor(Deno.build),
+      netns: helper,
     }),
   command(command, around) {
     const options = { ...around, say: (line: string) => around.teller.say(line) };
@@ -47,7 +47,7 @@ const host = systemHost({
     if (command.kind !== "doctor") chooseAuthorities("system");
     switch (command.kind) {
       case "recover":
-        return recover(command, { ...options, netns: () => helperFor(Deno.build) });
+        return recover(command, { ...options, netns: helper });
       case "status":
         return showStatus(command, { ...options, version: VERSION });
       case "report":
@@ -63,7 +63,7 @@ const host = systemHost({
         });
       case "doctor": {
         const machine = thisMachine(
-          { shim: embedded(Deno.build.arch), netns: () => helperFor(Deno.build) },
+          { shim: embedded(Deno.build.arch), netns: helper },
           around.env,
         );
         return doctor(command, { ...options, machine, image: imageFor(around.env, AGENT_IMAGE), chooseAuthorities });
@@ -113,14 +113,12 @@ function startedAgain(args: readonly string[]): [string, ...string[]] {
 
 /** What is built from C for this machine, where we have it: the preload library and the launcher. */
 function embedded(name: string): Uint8Array<ArrayBuffer> | undefined {
-  const text = Deno.build.os === "linux" ? (shims as Record<string, string>)[name] : undefined;
-  return text === undefined ? undefined : Uint8Array.fromBase64(text);
+  return builtFor(Deno.build, shims, name);
 }
 
 /** The program that makes namespaces on this machine, where we have one. */
-async function helperFor({ os, arch }: typeof Deno.build): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const text = os === "linux" ? (helpers as Record<string, string>)[arch] : undefined;
-  if (text === undefined) return undefined;
-  const compressed = new Blob([Uint8Array.fromBase64(text)]).stream();
-  return await new Response(compressed.pipeThrough(new DecompressionStream("gzip"))).bytes();
+async function helper(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const compressed = builtFor(Deno.build, helpers, Deno.build.arch);
+  if (compressed === undefined) return undefined;
+  return await new Response(new Blob([compressed]).stream().pipeThrough(new DecompressionStream("gzip"))).bytes();
 }

@@ -324,7 +324,7 @@ static bool name_place(struct place *place, const char *base, const char *below)
 /* become() - executes the runtime with the bundle and our arguments. Returns when it cannot be, with why */
 static void become(struct place *place, int argc, char **argv)
 {
-	static char program[PATH_MAX + NAME_MAX], script[PATH_MAX + NAME_MAX];
+	static char program[PATH_MAX + NAME_MAX], script[PATH_MAX + NAME_MAX], cache[PATH_MAX + NAME_MAX];
 	static char *words[] = { "run", "--allow-all", "--quiet", "--no-config", "--no-lock" };
 	size_t given = sizeof(words) / sizeof(*words), count = 0;
 	char **all = calloc(given + (size_t)argc + 4, sizeof(*all));
@@ -345,6 +345,12 @@ static void become(struct place *place, int argc, char **argv)
 	if (getenv("DENO_NO_UPDATE_CHECK") == NULL) {
 		setenv("DENO_NO_UPDATE_CHECK", "1", 1);
 		setenv("DENO_NO_UPDATE_CHECK_BY", "telepresence", 1);
+	}
+	/* What Deno keeps of the bundle's compiled code goes with us; in its own place it would outlive our removal. */
+	if (getenv("DENO_DIR") == NULL) {
+		snprintf(cache, sizeof(cache), "%s/cache", place->path);
+		setenv("DENO_DIR", cache, 1);
+		setenv("DENO_DIR_BY", "telepresence", 1);
 	}
 	execv(program, all);
 	int failed = errno;

@@ -101,6 +101,8 @@ export interface ChoiceInput {
   readonly program: string;
   /** Whether the session runs as root, whose programs need no setuid bit. */
   readonly isRoot: boolean;
+  /** The machine. @default {this one} */
+  readonly machine?: { readonly os: string; readonly arch: string };
   /** Asks whether this machine allows a namespace; not called where the answer does not matter. */
   readonly namespace: () => Promise<NamespaceVerdict>;
 }
@@ -143,17 +145,21 @@ export const CHOICES: readonly Row[] = [
  * @throws {UserError} that says why none is possible, or the one that is wanted is not, and what is
  */
 export async function chooseMethod(input: ChoiceInput): Promise<Choice> {
-  const { wanted, hasShim, hasHelper = false, refusal, program, isRoot } = input;
+  const { wanted, hasShim, hasHelper = false, refusal, program, isRoot, machine = Deno.build } = input;
+  if (!hasMethods(machine)) {
+    const what = wanted === undefined ? `carry "${program}"` : `use --method ${wanted}`;
+    throw new UserError(`Cannot ${what}: ${whyNoMethod(machine)}`, { hints: NO_METHOD_HINTS });
+  }
   if (wanted === "vpn-tcp") {
     if (hasHelper) return { method: wanted }; // whatever the command is: the whole machine is carried
-    throw new UserError(`Cannot use --method vpn-tcp: there is no helper for ${Deno.build.os} on ${Deno.build.arch}`);
+    throw new UserError(`Cannot use --method vpn-tcp: there is no helper for ${machine.os} on ${machine.arch}`);
   }
   const preloads = hasShim && refusal === undefined;
   if (wanted === "inject-tcp" && preloads) return { method: wanted };
   if (wanted === undefined && preloads) return { method: "inject-tcp", reason: `"${program}" can be preloaded` };
 
   const whyNotInject = refusal === undefined
-    ? `there is no preload library for ${Deno.build.os} on ${Deno.build.arch}`
+    ? `there is no preload library for ${machine.os} on ${machine.arch}`
     : refusal.reason;
   const verdict = await input.namespace();
   const whyNotNamespace = !verdict.allowed
@@ -187,6 +193,23 @@ export async function chooseMethod(input: ChoiceInput): Promise<Choice> {
     hints: [...(refusal?.hints ?? []), `--method namespace would carry it, but ${whyNotNamespace}`, ...hints],
   });
 }
+
+/** Whether any method can carry a command on such a system. */
+export function hasMethods({ os }: { readonly os: string }): boolean {
+  return os === "linux";
+}
+
+/** Why none can. */
+export function whyNoMethod({ os }: { readonly os: string }): string {
+  const name = { darwin: "macOS", windows: "Windows" }[os] ?? os;
+  return `all methods that carry a command are Linux's, and this is ${name}`;
+}
+
+/** What somebody can do there. */
+export const NO_METHOD_HINTS: readonly string[] = [
+  "Run telepresence in a Linux virtual machine, with your kubeconfig in it: telepresence help install",
+  "What is asked of the cluster alone is made for this system too: --plan, doctor, status, recover",
+];
 
 function sentence(refusal: Refusal | undefined, program: string, method: string, reason: string): string {
   if (refusal === undefined) return `Cannot use --method ${method}: ${reason}`;

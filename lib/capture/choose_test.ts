@@ -51,6 +51,27 @@ Deno.test("chooseMethod() takes the best that machine and command allow", async 
   }
 });
 
+Deno.test("chooseMethod() refuses every method on macOS, whatever is wanted, and says where there are some", async (t) => {
+  for (const arch of ["aarch64", "x86_64"]) {
+    for (const wanted of [undefined, ...METHODS]) {
+      // Even with Linux's own programs at hand, which a Mac could not start.
+      for (const has of [true, false]) {
+        await t.step(`${arch}, ${wanted ?? "no --method"}, ${has ? "with" : "without"} programs`, async () => {
+          const machine = { os: "darwin", arch };
+          const of = input({ machine, hasShim: has, hasHelper: has, ...(wanted && { wanted }) });
+          await rejects(chooseMethod(of), (error) => {
+            ok(error instanceof UserError);
+            const what = wanted === undefined ? 'carry "get"' : `use --method ${wanted}`;
+            equals(error.message, `Cannot ${what}: all methods that carry a command are Linux's, and this is macOS`);
+            match(error.hints.join("\n"), /^Run telepresence in a Linux virtual machine.*\n.*--plan, doctor, status/);
+            return true;
+          });
+        });
+      }
+    }
+  }
+});
+
 Deno.test("chooseMethod() says why, where the choice was ours", async () => {
   equals((await chooseMethod(input({}))).reason, '"get" can be preloaded');
   equals((await chooseMethod(input({ refusal: GO }))).reason, "inject-tcp cannot carry it: it is a Go program");

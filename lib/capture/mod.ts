@@ -15,7 +15,17 @@
 export type { Capture, FilePath, Method, PodView, ProgramOptions } from "./method.ts";
 export { type CarriableOptions, requireCarriable } from "./inject/carriable.ts";
 export { refusalOf } from "./inject/carriable.ts";
-export { type Choice, CHOICES, chooseMethod, METHOD_FACTS, type MethodName, METHODS } from "./choose.ts";
+export {
+  type Choice,
+  CHOICES,
+  chooseMethod,
+  hasMethods,
+  METHOD_FACTS,
+  type MethodName,
+  METHODS,
+  NO_METHOD_HINTS,
+  whyNoMethod,
+} from "./choose.ts";
 export { methodsPage } from "./methods_page.ts";
 export { type NamespaceOptions, startNamespace } from "./namespace/namespace.ts";
 export { type NamespaceVerdict, probeNamespace, type ProbeOptions } from "./namespace/probe.ts";

@@ -58,7 +58,10 @@ export type OwnCommand =
  */
 export function readCommand(name: Subcommand, args: readonly string[]): Command | OwnCommand {
   if (name === "complete") return { kind: name, words: args.slice(args[0] === "--" ? 1 : 0) };
-  if (args[0] === "--help" || args[0] === "-h") return { kind: "help", topic: name };
+  if (name === "help" && args.length === 1 && args[0] !== "--" && !asksForHelp(args)) {
+    return { kind: name, topic: args[0] ?? "" };
+  }
+  if (asksForHelp(args)) return { kind: "help", topic: name };
   const { later } = subcommandRow(name);
   if (later !== undefined) throw new UsageError(`${name}: not built yet: ${later}`);
   const { one, has, operands } = read(name, args);
@@ -70,7 +73,10 @@ export function readCommand(name: Subcommand, args: readonly string[]): Command 
       return { kind: name, ...where, sessions: operands };
     case "status":
       if (has("--watch")) return { kind: "watch", sessions: operands, output };
-      if (operands.length > 0) throw new UsageError(`${name}: sessions are named with --watch alone`);
+      if (operands.length > 0) {
+        const watch = `telepresence status --watch ${operands.join(" ")}`;
+        throw new UsageError(`${name}: sessions are named with --watch alone`, [`to see their connections: ${watch}`]);
+      }
       return { kind: name, ...where, allNamespaces: has("--all-namespaces"), output };
     case "doctor":
       return { kind: name, ...where, output };
@@ -99,12 +105,20 @@ export function readCommand(name: Subcommand, args: readonly string[]): Command 
   }
 }
 
+/** Whether a word of them is `--help`, wherever it stands: somebody who asks in the middle wants no other answer. */
+function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  return args.slice(0, end < 0 ? args.length : end).some((word) => word === "--help" || word === "-h");
+}
+
+const NAME_RULE = 'at most 46 characters a-z, 0-9 and "-", the first one a letter, the last one no "-"';
+
 function readAgentManifest({ one, all, operands: [name, ...strays] }: Words): Command {
   const refuse = (why: string) => new UsageError(`agent-manifest: ${why}`);
   if (name === undefined) throw refuse("the following arguments are required: NAME");
   if (strays.length > 0) throw new UsageError(`unrecognized arguments: ${strays.join(" ")}`);
   // Names of a Service begin with a letter (RFC 1035), and other objects' are made of it.
-  if (!/^[a-z]([a-z0-9-]{0,44}[a-z0-9])?$/.test(name)) throw refuse(`invalid name: '${name}'`);
+  if (!/^[a-z]([a-z0-9-]{0,44}[a-z0-9])?$/.test(name)) throw refuse(`invalid name: '${name}' (${NAME_RULE})`);
   const ports = all("--expose");
   const wrong = ports.find((port) => !/^[1-9]\d{0,4}$/.test(port) || Number(port) > 65535);
   if (wrong !== undefined) throw refuse(`argument --expose: invalid port: '${wrong}' (expected 1 to 65535)`);

@@ -33,6 +33,9 @@ export function readSwap(value: string): Operation & { kind: "swap" } | string {
       return `DeploymentConfigs of OpenShift are not swapped: ` +
         `'oc scale dc/${name} --replicas=0' and --new-deployment NAME --expose PORT come near`;
     }
+    if (/^(svc|services?)$/i.test(word)) {
+      return `a Service has no place to take, but the workload behind it has: 'kubectl describe service ${name}' shows its selector`;
+    }
     return `invalid kind of workload: '${word}' (choose from ${WORKLOAD_KINDS.join(", ")})`;
   }
   if (container !== undefined && !isLabel(container)) return `invalid container: '${container}' (${LABEL_RULE})`;

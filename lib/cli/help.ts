@@ -4,26 +4,37 @@ import { wrap } from "./_wrap.ts";
 
 /** Width of the usage and the help where no terminal says another one. */
 const DEFAULT_COLUMNS = 80;
-/** Where the second column of the list of options begins, as in argparse. */
+/** Where the second column of the list of options begins, as in argparse; on a narrow terminal it is below the first. */
 const HELP_COLUMN = 24;
+const NARROW_HELP_COLUMN = 6;
+/** From here on there is room for both columns. */
+const ROOMY = 58;
+/** Narrower lines would be a word each. */
+const NARROWEST = 36;
 
 /** The usage line, in as many lines as it takes: only what is built. */
 export function usage(columns = DEFAULT_COLUMNS): string {
-  const lead = "usage: telepresence ";
+  return usageOf("usage: telepresence", partsOfUsage(), columns);
+}
+
+function partsOfUsage(): string[] {
   const built = ROWS.filter((row) => !isLater(row));
-  const parts = built.flatMap((flag) => {
+  return built.flatMap((flag) => {
     const group = flag.group === undefined ? [flag] : built.filter((other) => other.group === flag.group);
     if (group[0] !== flag) return []; // shown with the first of its group
     const forms = group.map((one) => formOf(one, one.long === "--help" ? "-h" : one.long));
     const last = forms.length - 1; // a group may be cut between its flags
     return forms.map((form, index) => `${index === 0 ? "[" : ""}${form}${index === last ? "]" : " |"}`);
   });
-  const lines: string[] = [];
+}
+
+/** A usage line, cut between its parts, which stand below each other as far as there is room for that. */
+function usageOf(lead: string, parts: readonly string[], columns: number): string {
+  const indent = " ".repeat(columns < ROOMY ? NARROW_HELP_COLUMN : lead.length + 1);
+  const lines = [lead];
   for (const part of parts) {
-    const line = lines.at(-1);
-    const longer = line === undefined ? lead + part : `${line} ${part}`;
-    if (line === undefined) lines.push(longer);
-    else if (longer.length > columns - 2) lines.push(" ".repeat(lead.length) + part);
+    const longer = `${lines.at(-1)} ${part}`;
+    if (longer.length > columns - 2) lines.push(indent + part);
     else lines[lines.length - 1] = longer;
   }
   return lines.join("\n");
@@ -43,7 +54,7 @@ export function helpOfSubcommand(name: Subcommand, columns = DEFAULT_COLUMNS): s
     ...(operands === undefined ? [] : [operands]),
   ];
   return [
-    wrap(`usage: telepresence ${[name, ...forms].join(" ")}`, width).join("\n"),
+    usageOf(`usage: telepresence ${name}`, forms, width + 2),
     wrap(`${help[0]?.toUpperCase()}${help.slice(1)}.`, width).join("\n"),
     ...(options.length === 0 ? [] : [options.map((option) => describe(option, width)).join("\n")]),
     ...(more === undefined ? [] : [wrap(more, width).join("\n")]),
@@ -51,7 +62,7 @@ export function helpOfSubcommand(name: Subcommand, columns = DEFAULT_COLUMNS): s
 }
 
 function widthFor(columns: number): number {
-  return Math.max(60, Math.min(columns, 100)) - 2;
+  return Math.max(NARROWEST, Math.min(columns, 100) - 2);
 }
 
 /** Subcommands that are built and told. */
@@ -75,7 +86,7 @@ export function help(columns = DEFAULT_COLUMNS): string {
     ...EXAMPLES.map(([words, command]) => `${text(words)}\n\n  $ ${command}`),
     "== Detailed usage ==",
     `options:\n${ROWS.filter((row) => !isLater(row)).map((row) => describe(row, width)).join("\n")}`,
-    `subcommands (telepresence SUBCOMMAND --help tells more):\n${
+    `${text("subcommands (telepresence SUBCOMMAND --help tells more):")}\n${
       toldSubcommands().map(([name, { help }]) => row(`  ${name}`, `${help[0]?.toUpperCase()}${help.slice(1)}.`, width))
         .join("\n")
     }`,
@@ -119,8 +130,9 @@ export const EXIT_CODES: readonly (readonly [string, string])[] = [
 ];
 
 function describe(flag: Option, width: number): string {
-  const forms = [flag.long, ...(flag.short === undefined ? [] : [flag.short])];
-  return row(`  ${forms.map((form) => formOf(flag, form)).join(", ")}`, flag.help, width);
+  const forms = [flag.long, ...(flag.short === undefined ? [] : [flag.short])].map((form) => formOf(flag, form));
+  const left = `  ${forms.join(", ")}`;
+  return row(left.length <= width ? left : `  ${forms.join(",\n  ")}`, flag.help, width);
 }
 
 function formOf(flag: Option, form: string): string {
@@ -129,7 +141,8 @@ function formOf(flag: Option, form: string): string {
 
 /** Two columns: what it is, and beside or below it what it does. */
 function row(left: string, right: string, width: number): string {
-  const lines = wrap(right, width - HELP_COLUMN).map((line) => " ".repeat(HELP_COLUMN) + line);
-  if (left.length > HELP_COLUMN - 2) return [left, ...lines].join("\n");
+  const column = width < ROOMY ? NARROW_HELP_COLUMN : HELP_COLUMN;
+  const lines = wrap(right, width - column).map((line) => " ".repeat(column) + line);
+  if (left.length > column - 2) return [left, ...lines].join("\n");
   return left + lines.join("\n").slice(left.length);
 }

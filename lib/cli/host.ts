@@ -21,8 +21,9 @@ export function systemHost(own: Pick<Host, "version" | "reportTo" | "exit" | "ru
 
 /** Without what the one file (`onefile/front.c`) set for the runtime in it, and marked: the user's programs lack it. */
 function ownEnvironment(all: Record<string, string>): Record<string, string> {
-  const { DENO_NO_UPDATE_CHECK_BY: mark, DENO_NO_UPDATE_CHECK: _, ...rest } = all;
-  return mark === undefined ? all : rest;
+  const marked = ["DENO_NO_UPDATE_CHECK", "DENO_DIR"].filter((name) => all[`${name}_BY`] !== undefined);
+  const ours = marked.flatMap((name) => [name, `${name}_BY`]);
+  return Object.fromEntries(Object.entries(all).filter(([name]) => !ours.includes(name)));
 }
 
 /** A line of the terminal; the terminal itself hands out whole lines. */

@@ -45,6 +45,18 @@ Deno.test("systemHost() tells what kept its words from a file, and nothing of a 
   });
 });
 
+Deno.test("systemHost() leaves out the directory that was set for our own runtime, and none of the user's", async () => {
+  const lines = `const names = Object.keys(host.env).filter((name) => name.startsWith("DENO_DIR"));
+    host.writeStdout(names.join() + ";");`;
+  const directory = await Deno.makeTempDir();
+  try {
+    equal(await runLines(lines, `DENO_DIR=${directory} DENO_DIR_BY=telepresence PROGRAM`), ";");
+    equal(await runLines(lines, `DENO_DIR=${directory} PROGRAM`), "DENO_DIR;");
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
 Deno.test("systemHost() leaves out the variable that was set for our own runtime, and no other", async () => {
   const lines = `const names = Object.keys(host.env).filter((name) => name.startsWith("DENO_NO_UPDATE"));
     host.writeStdout(names.join() + ";");`;

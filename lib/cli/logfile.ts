@@ -30,6 +30,7 @@ export interface LogfileOptions {
 }
 
 const NAME = "telepresence.log";
+const ELSEWHERE = ["telepresence --logfile PATH writes the log elsewhere, --logfile /dev/null nowhere"];
 /** As many lines as Telepresence 1 showed when it crashed. */
 const KEPT_LINES = 12;
 
@@ -65,7 +66,7 @@ function openSomewhere(cwd: string, options: LogfileOptions): Target {
     try {
       return openFile(path, options.say);
     } catch (cause) {
-      throw new UserError(`Failed to open logfile (${path}): ${reasonOf(cause)}`, { cause });
+      throw new UserError(`Failed to open logfile (${path}): ${reasonOf(cause)}`, { hints: ELSEWHERE, cause });
     }
   }
   try {
@@ -79,7 +80,6 @@ function openSomewhere(cwd: string, options: LogfileOptions): Target {
 
 /** The log in the user's state directory, which is made for the user alone. */
 function openState({ env, home, say }: LogfileOptions): Target {
-  const hints = ["telepresence --logfile PATH writes the log elsewhere, --logfile /dev/null nowhere"];
   const failed = `Cannot write ${NAME} in the current directory`;
   // The XDG base directory specification has a relative path ignored.
   const named = env["XDG_STATE_HOME"];
@@ -88,7 +88,7 @@ function openState({ env, home, say }: LogfileOptions): Target {
     Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
     return openFile(`${folder}/${NAME}`, say);
   } catch (cause) {
-    throw new UserError(`${failed}, nor in ${folder}: ${reasonOf(cause)}`, { hints, cause });
+    throw new UserError(`${failed}, nor in ${folder}: ${reasonOf(cause)}`, { hints: ELSEWHERE, cause });
   }
 }
 

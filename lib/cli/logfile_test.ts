@@ -75,6 +75,7 @@ Deno.test("openLogfile() goes where --logfile says", async (t) => {
     throws(() => place.open({ path: "none/x.log" }), (error) => {
       ok(error instanceof UserError);
       equal(error.message, `Failed to open logfile (${place.cwd}/none/x.log): No such file or directory`);
+      equals(error.hints.length, 1);
       return true;
     });
   });

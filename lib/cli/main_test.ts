@@ -65,6 +65,32 @@ Deno.test("main() writes what was asked for to the standard output, and nothing 
   }
 });
 
+Deno.test("main() explains where help is asked for in the middle, and an option by its name", async (t) => {
+  const table: readonly (readonly [string, RegExp])[] = [
+    ["status --watch --help", /^usage: telepresence status /],
+    ["doctor --namespace -h", /^usage: telepresence doctor /],
+    ["help --expose", /^ {2}--expose PORT/],
+    ["help -n", /^ {2}--new-deployment NAME/],
+    ["help --help", /^usage: telepresence help /],
+  ];
+  for (const [line, says] of table) {
+    await t.step(line, async () => {
+      using test = setUp();
+      equal(await test.main(...line.split(" ")), 0);
+      match(test.seen.stdout, says);
+      equals([test.seen.stderr, test.hasLog()], ["", false]);
+    });
+  }
+});
+
+Deno.test("main() tells the usage as wide as a narrow terminal is", async () => {
+  using test = setUp();
+  equal(await main(["--bogus"], { ...test.host, columns: () => 50 }), 2);
+  const [usage = ""] = test.seen.stderr.split("\ntelepresence: error: ");
+  match(usage, /^usage: telepresence \[-h\]/);
+  for (const line of usage.split("\n")) ok(line.length <= 50, line);
+});
+
 Deno.test("main() says that what was asked for could not be written", async (t) => {
   for (const argv of [["--version"], ["help", "swap"], ["completion", "bash"]]) {
     await t.step(argv.join(" "), async () => {
@@ -86,7 +112,10 @@ Deno.test("main() ends with 2 at a line without a meaning, before it touches any
     [["status", "--output", "xml"], "status: argument --output: invalid choice: 'xml' (choose from 'text', 'json')"],
     [["agent-manifest"], "agent-manifest: the following arguments are required: NAME"],
     [["agent-manifest", "a", "b"], "unrecognized arguments: b"],
-    [["agent-manifest", "9a"], "agent-manifest: invalid name: '9a'"],
+    [
+      ["agent-manifest", "9a"],
+      'agent-manifest: invalid name: \'9a\' (at most 46 characters a-z, 0-9 and "-", the first one a letter, the last one no "-")',
+    ],
     [
       ["agent-manifest", "a", "--expose", "0"],
       "agent-manifest: argument --expose: invalid port: '0' (expected 1 to 65535)",
@@ -99,13 +128,15 @@ Deno.test("main() ends with 2 at a line without a meaning, before it touches any
     [["completion", "tcsh"], "completion: invalid choice: 'tcsh' (choose from 'bash', 'zsh', 'fish')"],
     [["completion"], "completion: expected a shell (choose from bash, zsh, fish)"],
     [["help", "a", "b"], "unrecognized arguments: b"],
+    [["help", "--quack"], "help: no such topic: '--quack'"],
   ] as const;
   for (const [argv, message] of table) {
     await t.step(argv.join(" "), async () => {
       using test = setUp();
       equal(await test.main(...argv), 2);
       ok(test.seen.stderr.startsWith("usage: telepresence [-h]"));
-      ok(test.seen.stderr.endsWith(`\ntelepresence: error: ${message}\n`), test.seen.stderr);
+      const said = test.seen.stderr.replace(/^telepresence: hint: .*\n/gm, "");
+      ok(said.endsWith(`\ntelepresence: error: ${message}\n`), test.seen.stderr);
       equals([test.seen.stdout, test.seen.runs, test.hasLog()], ["", [], false]);
     });
   }

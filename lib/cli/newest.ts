@@ -46,11 +46,21 @@ async function readNewest(url: string, signal: AbortSignal | undefined): Promise
     text = (await answer.text()).trim();
   } catch (cause) {
     if (signal?.aborted) throw signal.reason;
-    throw new UserError(`Cannot ask for the newest version: ${messageOf(cause)}`, { cause });
+    throw new UserError(`Cannot ask for the newest version: ${messageOf(cause)}`, { hints: [look(url)], cause });
   }
-  if (!answer.ok) throw new UserError(`Cannot ask for the newest version: ${url} answers with status ${answer.status}`);
+  if (!answer.ok) {
+    throw new UserError(`Cannot ask for the newest version: ${url} answers with status ${answer.status}`, {
+      hints: [look(url)],
+    });
+  }
   if (/^\d+(\.\d+){2}$/.test(text)) return text;
-  throw new UserError(`Cannot ask for the newest version: ${url} answers with something else than a version`);
+  throw new UserError(`Cannot ask for the newest version: ${url} answers with something else than a version`, {
+    hints: [look(url)],
+  });
+}
+
+function look(url: string): string {
+  return `See what this machine gets from there (a proxy is named by HTTPS_PROXY): curl -L ${url}`;
 }
 
 /** Less than 0 when `one` is older than `other`, 0 when they are the same. Three numbers each. */

@@ -1,4 +1,4 @@
-import { deepStrictEqual as equals, rejects } from "node:assert/strict";
+import { deepStrictEqual as equals, match, rejects } from "node:assert/strict";
 import { UserError } from "@/util/mod.ts";
 import { askForNewest, compareVersions } from "./newest.ts";
 
@@ -40,12 +40,17 @@ Deno.test("askForNewest() says what the page answers when that is no version", a
   for (const [name, answer, message] of table) {
     await t.step(name, () =>
       rejects(ask(answer, "text"), (error) => {
-        return error instanceof UserError && message.test(error.message);
+        return error instanceof UserError && message.test(error.message) && error.hints.length === 1;
       }));
   }
   await t.step("nobody there", async () => {
     const options = { version: "1.0.0", releases: "http://127.0.0.1:9", output: "text", print() {} } as const;
-    await rejects(askForNewest(options), /^UserError: Cannot ask for the newest version: /);
+    await rejects(askForNewest(options), (error) => {
+      match((error as UserError).message, /^Cannot ask for the newest version: /);
+      const look = "See what this machine gets from there (a proxy is named by HTTPS_PROXY): curl -L";
+      equals((error as UserError).hints, [`${look} ${options.releases}/latest/download/VERSION`]);
+      return true;
+    });
   });
   await t.step("a signal came first", async () => {
     await rejects(ask(() => new Response("1.0.0"), "text", AbortSignal.abort(new Error("Received SIGINT"))), {

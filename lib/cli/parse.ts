@@ -137,11 +137,12 @@ function unrecognized(strays: readonly string[], argv: readonly string[]): Usage
 function hintsFor(strays: readonly string[], argv: readonly string[]): string[] {
   const [stray = "", ...others] = strays;
   if (stray.startsWith("-")) {
-    const meant = nearest(stray.replace(/=.*/, ""), ROWS.map(({ long }) => long));
+    const flag = stray.replace(/=.*/, "");
+    const meant = OTHER_FLAGS.get(flag) ?? nearest(flag, ROWS.map(({ long }) => long));
     return meant === undefined ? [] : [`did you mean ${meant}?`];
   }
   if (isSubcommand(stray)) return [`${stray} stands first: telepresence ${stray}`];
-  const elsewhere = argv[0] === stray ? ELSEWHERE.get(stray) : undefined;
+  const elsewhere = argv[0] === stray ? hintFromElsewhere(stray, argv.slice(1)) : undefined;
   if (elsewhere !== undefined) return [elsewhere, "from another tool: telepresence help migration"];
   if (argv.length > 1 && argv[0] === stray && ["run", "exec"].includes(stray)) {
     return [`to run a command: telepresence --run ${argv.slice(argv[1] === "--" ? 2 : 1).join(" ")}`];
@@ -153,15 +154,63 @@ function hintsFor(strays: readonly string[], argv: readonly string[]): string[] 
   return [`to run a command: telepresence --run ${argv.join(" ")}`];
 }
 
-/** First words of Telepresence 2 and mirrord, and what is typed here instead. */
+/** Flags of other programs, and ours. */
+const OTHER_FLAGS: ReadonlyMap<string, string> = new Map([
+  ["-v", "--verbose, or --version"],
+  ["-V", "--version"],
+  ["--port", "--expose"],
+  ["-p", "--expose"],
+  ["--workload", "--swap-deployment"],
+  ["--target", "--swap-deployment"],
+  ["--service-account", "--serviceaccount"],
+]);
+
+/** What is typed here for a first word of Telepresence 2 or mirrord, with the names that stand behind it. */
+function hintFromElsewhere(word: string, others: readonly string[]): string | undefined {
+  if (PLACES.includes(word)) {
+    const name = others.find((other) => !other.startsWith("-")) ?? "NAME";
+    const port = valueBehind(others, "--port", "-p")?.replace(/:[a-z].*$/i, "") ?? "PORT";
+    return `to take a workload's place: telepresence --swap-deployment ${name} --expose ${port} --run COMMAND`;
+  }
+  const target = valueBehind(others, "--target", "-t");
+  if (word === "exec" && target !== undefined) {
+    const end = others.indexOf("--");
+    const command = end < 0 ? "COMMAND" : others.slice(end + 1).join(" ");
+    return `to take a workload's place: telepresence --swap-deployment ${target} --run ${command}`;
+  }
+  return ELSEWHERE.get(word);
+}
+
+/** The value of a flag that is none of ours, among words that end at `--`. */
+function valueBehind(words: readonly string[], ...flags: readonly string[]): string | undefined {
+  const end = words.indexOf("--");
+  const own = end < 0 ? words : words.slice(0, end);
+  const at = own.findIndex((word) => flags.includes(word.replace(/=.*/, "")));
+  return at < 0 ? undefined : /=(.*)/.exec(own[at] ?? "")?.[1] ?? own[at + 1];
+}
+
+/** First words of Telepresence 2 that send a workload's traffic to this machine. */
+const PLACES = ["intercept", "replace", "ingest", "wiretap"];
+const NO_DAEMON = "nothing goes on in the background: a session ends with its command";
+const NOTHING_INSTALLED = "there is nothing to install in the cluster, and nothing stays in it";
+
+/** First words of Telepresence 2, and what is typed here instead. */
 const ELSEWHERE: ReadonlyMap<string, string> = new Map([
   ["connect", "there is nothing to connect: telepresence --run COMMAND, or telepresence for a shell in the cluster"],
-  ["intercept", "to take a workload's place: telepresence --swap-deployment NAME --expose PORT --run COMMAND"],
-  ["replace", "to take a workload's place: telepresence --swap-deployment NAME --expose PORT --run COMMAND"],
+  ["shell", "a shell in the cluster: telepresence --run-shell"],
   ["list", "sessions: telepresence status"],
   ["leave", "a session ends with its command"],
-  ["quit", "a session ends with its command"],
-  ["helm", "there is nothing to install in the cluster"],
+  ["quit", NO_DAEMON],
+  ["stop", NO_DAEMON],
+  ["helm", NOTHING_INSTALLED],
+  ["install", NOTHING_INSTALLED],
+  ["uninstall", NOTHING_INSTALLED],
+  ["upgrade", "to ask for a newer version: telepresence version --check"],
+  ["login", "there is no account: the kubeconfig says who you are"],
+  ["logout", "there is no account: the kubeconfig says who you are"],
+  ["loglevel", "all of it is logged by: telepresence --verbose ..."],
+  ["gather-logs", "the log is telepresence.log in the current directory; --verbose writes all of it"],
+  ["test-vpn", "what a session needs is looked at by: telepresence doctor"],
 ]);
 
 /** Programs whose own flags are called like ours. */

@@ -316,7 +316,9 @@ Deno.test("parse() hints at what may have been meant", async (t) => {
     ["curl http://x", "curl http://x", ["to run a command: telepresence --run curl http://x"]],
     ["run curl http://x", "run curl http://x", ["to run a command: telepresence --run curl http://x"]],
     ["exec -- ls", "exec -- ls", ["to run a command: telepresence --run ls"]],
-    ["quit", "quit", ["a session ends with its command", "from another tool: telepresence help migration"]],
+    ["-v", "-v", ["did you mean --verbose, or --version?"]],
+    ["-V", "-V", ["did you mean --version?"]],
+    ["--port 8080", "--port 8080", ["did you mean --expose?"]],
     ["constructor", "constructor", ["to run a command: telepresence --run constructor"]],
     ["-xn foo", "-xn foo", []],
     ["curl -n a", "curl", []],
@@ -353,6 +355,31 @@ Deno.test("parse() warns of our own options at the end of the command (T4)", asy
           `Warning: ${flag} behind --run belongs to "curl". If it was meant for telepresence, put it before --run.`,
         ],
       );
+    });
+  }
+});
+
+Deno.test("parse() translates what is typed in Telepresence 2 and mirrord, names and all", async (t) => {
+  const swap = "to take a workload's place: telepresence --swap-deployment";
+  const table: readonly (readonly [string, string])[] = [
+    ["intercept web --port 8080", `${swap} web --expose 8080 --run COMMAND`],
+    ["intercept web --port=8080:http", `${swap} web --expose 8080 --run COMMAND`],
+    ["replace web", `${swap} web --expose PORT --run COMMAND`],
+    ["intercept", `${swap} NAME --expose PORT --run COMMAND`],
+    ["exec --target deployment/web -- node app.js --port 1", `${swap} deployment/web --run node app.js --port 1`],
+    ["exec -t web", `${swap} web --run COMMAND`],
+    ["quit", "nothing goes on in the background: a session ends with its command"],
+    ["leave web", "a session ends with its command"],
+    ["uninstall --everything", "there is nothing to install in the cluster, and nothing stays in it"],
+    ["gather-logs", "the log is telepresence.log in the current directory; --verbose writes all of it"],
+  ];
+  for (const [line, hint] of table) {
+    await t.step(line, () => {
+      throws(() => parse(words(line)), (error: unknown) => {
+        ok(error instanceof UsageError);
+        equals(error.hints, [hint, "from another tool: telepresence help migration"]);
+        return true;
+      });
     });
   }
 });

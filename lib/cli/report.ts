@@ -15,6 +15,8 @@ export interface ReportOptions {
   readonly reportTo: string;
   /** The version, for whoever reads the report. */
   readonly version: string;
+  /** How wide the terminal is; usage is told in no more than argparse's 80 columns. */
+  columns?(): number | undefined;
 }
 
 /** As many lines as Telepresence 1 showed. */
@@ -50,7 +52,7 @@ function tell(happened: readonly unknown[], terminal: Terminal, options: ReportO
   const interrupted = happened.map(signalOf).find((signal) => signal !== undefined);
   if (interrupted !== undefined) return interrupted.exitCode;
   for (const error of happened) {
-    if (error instanceof UsageError) return tellUsage(error, terminal);
+    if (error instanceof UsageError) return tellUsage(error, terminal, options);
     tellSentence("Error: ", error, terminal);
   }
   return EXIT.failed;
@@ -61,9 +63,9 @@ function signalOf(error: unknown): Interrupted | undefined {
   return unfold(error).find((each) => each instanceof Interrupted);
 }
 
-function tellUsage(error: UsageError, terminal: Terminal): number {
+function tellUsage(error: UsageError, terminal: Terminal, { columns }: ReportOptions): number {
   const hints = error.hints.map((hint) => `telepresence: hint: ${hint}\n`).join("");
-  terminal.complain(`${usage()}\ntelepresence: error: ${error.message}\n${hints}`);
+  terminal.complain(`${usage(Math.min(columns?.() ?? 80, 80))}\ntelepresence: error: ${error.message}\n${hints}`);
   return EXIT.usage;
 }
 

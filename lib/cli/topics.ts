@@ -24,6 +24,7 @@ import watching from "../../docs/watching.md" with { type: "text" };
 import { isLater, ROWS } from "./flag_table.ts";
 import { helpOfFlag, helpOfSubcommand } from "./help.ts";
 import { nearest } from "./_nearest.ts";
+import { plainPage } from "./_page.ts";
 import { isSubcommand, SUBCOMMANDS } from "./subcommands.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -64,7 +65,7 @@ export function helpOn(topic: string, columns?: number): string {
   const word = topic.toLowerCase().replace(/^-+/, "");
   const isFlag = topic.startsWith("-"); // "env" is a page, "--env" an option
   const page = !isFlag && Object.hasOwn(PAGES, word) ? PAGES[word] : undefined;
-  if (page) return plain(page);
+  if (page) return plainPage(page, columns);
   if (!isFlag && isSubcommand(word)) return helpOfSubcommand(word, columns);
   const flag = ROWS.find(({ long, short }) => long === `--${word}` || short === `-${word}`);
   if (flag !== undefined) return helpOfFlag(flag, columns);
@@ -73,12 +74,4 @@ export function helpOn(topic: string, columns?: number): string {
     ...(meant === undefined ? [] : [`did you mean telepresence help ${meant}?`]),
     `topics: ${Object.keys(PAGES).join(", ")}, each subcommand, and each option`,
   ]);
-}
-
-/** A page as a terminal shows it: Markdown is readable as it is, but for comments, links and table rules. */
-function plain(page: string): string {
-  return page
-    .replace(/<!--.*?-->\n*/gs, "")
-    .replace(/\[([^\]]+)\]\(([^)]+)\)/g, (_, words: string, to: string) => words === to ? to : `${words} (${to})`)
-    .replace(/^\|[ |:-]+\|\n/gm, "");
 }

@@ -167,7 +167,9 @@ function parseYaml(content: string, file: string, schema: Schema): unknown {
   } catch (cause) {
     // The parser's message goes on with lines of the file, which may hold secrets.
     const [words = ""] = messageOf(cause).split("\n");
-    throw new UserError(`Cannot read the kubeconfig "${file}": it is not YAML: ${words}`);
+    throw new UserError(`Cannot read the kubeconfig "${file}": it is not YAML: ${words}`, {
+      hints: [`Compare with: kubectl config view --kubeconfig ${file}`],
+    });
   }
 }
 

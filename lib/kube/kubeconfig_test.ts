@@ -450,7 +450,12 @@ const REFUSALS: {
     says: /^Cannot find a kubeconfig: looked at ".*\/a", ".*\/b"$/,
   },
   { name: "a folder for a file", files: { "config/x": "" }, says: /^Cannot read the kubeconfig ".*": / },
-  { name: "bad YAML", files: { config: "a: b: c" }, says: /is not YAML: bad indentation/ },
+  {
+    name: "bad YAML",
+    files: { config: "a: b: c" },
+    says: /is not YAML: bad indentation/,
+    hints: /^Compare with: kubectl config view --kubeconfig /,
+  },
   { name: "a list for a file", files: { config: "- a" }, says: /: it is none$/ },
   { name: "plain text", files: { config: "no kubeconfig\nat all" }, says: /: it is none$/ },
   { name: "a text for a list", files: { config: "contexts: x" }, says: /: contexts is not a list$/ },

@@ -1,5 +1,6 @@
 import { type Log, silentLog } from "@/log/mod.ts";
 import { messageOf, UserError } from "@/util/mod.ts";
+import { notRunnable } from "./not_runnable.ts";
 
 /** How the user's process ended. */
 export interface ChildExit {
@@ -59,7 +60,7 @@ export function startChild(command: readonly [string, ...string[]], options: Chi
       stderr: "inherit",
     }).spawn();
   } catch (cause) {
-    if (cause instanceof Deno.errors.NotFound) throw new UserError(`${program}: command not found`, { cause });
+    if (cause instanceof Deno.errors.NotFound) throw notRunnable(program, Deno.cwd());
     throw new UserError(`${program}: ${messageOf(cause)}`, { cause });
   }
   log.info(`Started ${program} as process ${process.pid}`);

@@ -39,6 +39,8 @@ export interface Around {
   readonly launcher?: Uint8Array<ArrayBuffer> | undefined;
   /** Gives the program that makes namespaces on this machine, undefined where there is none. */
   readonly netns?: () => Promise<Uint8Array<ArrayBuffer> | undefined>;
+  /** The machine that this runs on. @default {this one} */
+  readonly machine?: { readonly os: string; readonly arch: string };
   /** How the API server is spoken to. @default {openKubeClient} */
   readonly openKube?: typeof openKubeClient;
   /** How long the proxy may take to run. @default {120 s} */

@@ -100,7 +100,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   const image = imageFor(around.env, around.agentImage);
   log.info(`Context ${cluster.contextName}, server ${cluster.server}, namespace ${namespace}, ${image}`);
   const program = wanted.run.kind === "shell" ? "bash" : wanted.run.words[0];
-  const capturing = await chooseCapture(program, wanted.method, around);
+  const capturing = await chooseCapture(program, wanted.method, around, { forPlan: wanted.show !== undefined });
   const { privateKey: key, publicKey } = await makeSessionKey();
   const asking = { ...around, kube, say, namespace, image, publicKey };
   if (wanted.show === undefined) await healBefore(wanted, around);

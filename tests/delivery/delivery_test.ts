@@ -24,6 +24,8 @@ async function has(program: string, word: string): Promise<boolean> {
   return await runProgram([program, word]).then(({ code }) => code === 0, () => false);
 }
 
+const ruby = await has("ruby", "--version");
+
 /** Opens a page and a home directory for the test alone. */
 async function withPage(body: (page: ReleasePage, home: string) => Promise<void>): Promise<void> {
   await using page = await openReleasePage();
@@ -158,7 +160,6 @@ Deno.test(
         equals(page.asked.slice(before), ["/latest/download/VERSION"]);
       });
 
-      const ruby = await has("ruby", "--version");
       await t.step({
         name: `the Homebrew formula's own steps${ruby ? "" : " (skipped: ruby is not here)"}`,
         ignore: !ruby,
@@ -250,6 +251,30 @@ Deno.test("install.sh, asked to get it by https, is led to nothing else", async 
 
 Deno.test("install.sh is clean to shellcheck", { ignore: !await has("shellcheck", "--version") }, async () => {
   await requireProgram(["shellcheck", "--shell=sh", "-"], { input: await installer() });
+});
+
+Deno.test({
+  name: `a Mac gets its own archive by the formula, and is told what does not work${
+    ruby ? "" : " (skipped: ruby is not here)"
+  }`,
+  ignore: !ruby,
+  async fn() {
+    const archives = TARGETS.map((target, i) => ({ target, name: `x-${target.triple}`, sum: String(i).repeat(64) }));
+    const path = await Deno.makeTempFile({ suffix: ".rb" });
+    try {
+      await Deno.writeTextFile(path, formula(archives));
+      const player = new URL("formula.rb", import.meta.url).pathname;
+      for (const { target, name, sum } of archives) {
+        const machine = target.os === "darwin" && target.arch === "aarch64" ? "arm64" : target.arch;
+        const env = { HOST: `${target.os} ${machine}` };
+        const [url, found, ...caveats] = (await requireProgram(["ruby", player, path], { env })).trim().split("\n");
+        equals([url, found], [`${RELEASES}/download/v${VERSION}/${name}.tar.gz`, sum]);
+        equals(/^On macOS almost nothing works yet/.test(caveats.join("\n")), target.os === "darwin", target.triple);
+      }
+    } finally {
+      await Deno.remove(path);
+    }
+  },
 });
 
 Deno.test("the formula has every target of the table, with its own sum", () => {

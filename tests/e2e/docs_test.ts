@@ -121,7 +121,8 @@ async function runPage(cluster: Cluster, namespace: string, text: string, t: Den
       XDG_CACHE_HOME: `${cluster.directory}/cache`,
       HOME: cluster.directory,
       NO_COLOR: "1",
-      PATH: `${new URL("build", ROOT).pathname}:${folder}/bin:${Deno.env.get("PATH")}`,
+      // What a page plays stands in its own folder: an editor, say.
+      PATH: `${directory}/bin:${new URL("build", ROOT).pathname}:${folder}/bin:${Deno.env.get("PATH")}`,
     },
   };
   try {

@@ -15,9 +15,13 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 /** The ways to get it, each a block of console under its heading. */
 const WAYS = [
   ["README.md", "Install", "no Deno"],
+  ["docs/install.md", "By one line", "no Deno"],
   ["docs/install.md", "As one file", "no Deno"],
   ["docs/install.md", "By Deno", "Deno"],
 ] as const;
+
+/** What is in the home directory of the new system, and the log, which is the user's to keep. */
+const NOT_OURS = ["./.bashrc", "./.kube/config", "./.profile", "./telepresence.log"];
 
 const lacking = KUBECONFIG === undefined ? "there is no cluster" : await whyNoDebianRoot();
 if (lacking !== undefined) {
@@ -29,11 +33,17 @@ if (lacking !== undefined) {
       await using released = await openReleasePage({ bundle: `${ROOT}build/main.js` });
       await withNamespace(cluster, "install", async (namespace) => {
         const given = await makeGiven(cluster, namespace);
+        const [removal = []] = await blocks("docs/install.md", "How do I remove it\\?");
         for (const [page, heading, deno] of WAYS) {
           for (const block of await blocks(page, heading)) {
-            const { code, stdout, stderr } = await type(block, { given, released, hasDeno: deno === "Deno" });
+            const isInstalled = block.some((line) => line.includes("install.sh"));
+            const typed = isInstalled ? [...block, ...removal, "cd; echo left:; find . -type f | sort"] : block;
+            const { code, stdout, stderr } = await type(typed, { given, released, hasDeno: deno === "Deno" });
             equals([heading, code], [heading, 0], stderr);
             match(stdout, /<h1>Hello, world!<\/h1>/);
+            if (!isInstalled) continue;
+            const [, left = ""] = stdout.split("\nleft:\n");
+            equals(left.trim().split("\n"), NOT_OURS, "what docs/install.md removes is all but the log");
           }
         }
         await until(

@@ -72,7 +72,8 @@ clusterTest("--serviceaccount that is not there is refused before anything is ch
   const words = ["--namespace", shop.namespace, "-s", "web", "--serviceaccount", "nosuch", "--run", "true"];
   const { code, stderr } = await run(cluster, ...words);
   equals(code, 255);
-  match(stderr, /^T: Error: Cannot get service account "nosuch" in namespace/m);
+  match(stderr, /^T: Error: Cannot find service account "nosuch" in namespace "\S+"$/m);
+  match(stderr, /^T: Hint: See which there are: kubectl get serviceaccounts --namespace /m);
   await shop.isAgain(before);
 });
 

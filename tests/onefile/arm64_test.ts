@@ -20,7 +20,7 @@ Deno.test({
         env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", XDG_CACHE_HOME: cache, ...ARM64_VARIABLES },
       });
       equals([code, stdout, stderr], [0, `${VERSION}\n`, ""]);
-      equals((await unpackedIn(cache)).map((name) => name.split("-")[0]), ["deno", "lock", "telepresence"]);
+      equals((await unpackedIn(cache)).map((name) => name.split("-")[0]), ["cache", "deno", "lock", "telepresence"]);
     } finally {
       await Deno.remove(directory, { recursive: true });
     }

@@ -23,16 +23,18 @@ Deno.test(
     const script = 'exec -a "the user\'s word" "$0" "$@"';
     const child = new Deno.Command("bash", { args: ["-c", script, onefile.path, ...words], ...places(cache) });
     const { stdout } = await child.output();
-    const [pid, noUpdateCheck, ...argv] = new TextDecoder().decode(stdout).split("\n").slice(0, -1);
+    const [pid, noUpdateCheck, denoDir, ...argv] = new TextDecoder().decode(stdout).split("\n").slice(0, -1);
     ok(Number(pid) > 0);
     equals(noUpdateCheck, "1 telepresence");
+    equals(denoDir, `${cache}/telepresence/unpacked/cache telepresence`, "what Deno keeps goes with what we unpacked");
     const [bundle = ""] = (await unpackedIn(cache)).filter((name) => name.endsWith(".js"));
     const flags = ["run", "--allow-all", "--quiet", "--no-config", "--no-lock"];
     equals(argv, ["the user's word", ...flags, `${cache}/telepresence/unpacked/${bundle}`, ...words]);
     equals(await Deno.readTextFile(`${cache}/telepresence/unpacked/${bundle}`), "// a bundle\n");
-    const wish = places(cache, { DENO_NO_UPDATE_CHECK: "true" });
+    const wish = places(cache, { DENO_NO_UPDATE_CHECK: "true", DENO_DIR: "/mine" });
     const { stdout: own } = await new Deno.Command(onefile.path, { args: ["words"], ...wish }).output();
-    equals(new TextDecoder().decode(own).split("\n")[1], "true unmarked", "what the user has set stays as it is");
+    const set = new TextDecoder().decode(own).split("\n").slice(1, 3);
+    equals(set, ["true unmarked", "/mine unmarked"], "what the user has set stays as it is");
   },
 );
 

@@ -38,7 +38,9 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	const char *mark = getenv("DENO_NO_UPDATE_CHECK_BY");
+	const char *cache = getenv("DENO_DIR_BY");
 	printf("%ld\n%s %s\n", (long)getpid(), getenv("DENO_NO_UPDATE_CHECK"), mark == NULL ? "unmarked" : mark);
+	printf("%s %s\n", getenv("DENO_DIR"), cache == NULL ? "unmarked" : cache);
 	for (int i = 0; i < argc; i++)
 		printf("%s\n", argv[i]);
 	return 0;

@@ -142,6 +142,8 @@ Deno.test("a command that is not there is told before anything is made", async (
   await using cluster = await startFakeCluster();
   await endedWith(cluster, await run(cluster, ["-nweb", "--run", "no-such-command"]), 255, [
     "T: Error: no-such-command: command not found",
+    "T: Hint: No directory of PATH has such a program; one of the current directory is ./NAME",
+    "T: Hint: What only a shell knows (an alias, a function) takes one: --run bash -ic 'no-such-command'",
   ]);
   equals(cluster.requests, []);
 });

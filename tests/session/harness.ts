@@ -69,6 +69,8 @@ export interface StartOptions {
   readonly telling?: (teller: Teller) => Teller;
   /** The image of the agent. */
   readonly agentImage?: string;
+  /** The machine that it runs on. */
+  readonly machine?: { readonly os: string; readonly arch: string };
 }
 
 const SAID_MS = 10_000;

@@ -36,7 +36,10 @@ const KUBECONFIGS: { name: string; text?: (cluster: FakeCluster) => string; args
   {
     name: "that is no YAML",
     text: () => "clusters: [\n",
-    says: ['T: Error: Cannot read the kubeconfig "FILE": it is not YAML: deficient indentation (2:1)'],
+    says: [
+      'T: Error: Cannot read the kubeconfig "FILE": it is not YAML: deficient indentation (2:1)',
+      "T: Hint: Compare with: kubectl config view --kubeconfig FILE",
+    ],
   },
   {
     name: "without a current context",
@@ -265,5 +268,25 @@ Deno.test("a server that asks to wait is waited for, and one that is not well is
       'T: Error: Cannot create deployment "web" in namespace "default": the server is currently unable to handle the ' +
       "request",
     ]);
+  });
+});
+
+Deno.test("on a Mac a command is refused before anything is asked of the cluster, and a plan is shown", async (t) => {
+  const machine = { os: "darwin", arch: "aarch64" };
+  await t.step("--run", async () => {
+    await using cluster = await startFakeCluster();
+    const hint = "Run telepresence in a Linux virtual machine, with your kubeconfig in it: telepresence help install";
+    await endedWith(cluster, await run(cluster, WEB, { machine }), 255, [
+      'T: Error: Cannot carry "true": all methods that carry a command are Linux\'s, and this is macOS',
+      `T: Hint: ${hint}`,
+      "T: Hint: What is asked of the cluster alone is made for this system too: --plan, doctor, status, recover",
+    ]);
+    equals(cluster.requests, []);
+  });
+  await t.step("--plan", async () => {
+    await using cluster = await startFakeCluster();
+    const { code, stdout, stderr } = await run(cluster, ["--plan", ...WEB], { machine });
+    equals([code, stderr], [0, ""]);
+    match(stdout, /^In namespace default these objects would be made[^]*Nothing was changed\.$/m);
   });
 });

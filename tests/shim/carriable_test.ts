@@ -38,7 +38,7 @@ Deno.test("requireCarriable() says before the start what the shim cannot be prel
       },
       { name: "a name that is nowhere", program: "no-such-program", want: "no-such-program: command not found" },
       { name: "a file that is not executable", program: "unreadable-mode", want: "unreadable-mode: command not found" },
-      { name: "a directory", program: "/", want: "/: command not found" },
+      { name: "a directory", program: "/", want: "/: Is a directory" },
       { name: "an empty word", program: "", want: ": command not found" },
       { name: "a static program", program: "static", want: `Cannot carry "${dir}/static" by inject-tcp: it is static` },
       {

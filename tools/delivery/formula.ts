@@ -34,6 +34,15 @@ ${systems.join("\n")}
     share.install Dir["share/*"]
   end
 
+  def caveats
+    return unless OS.mac?
+
+    <<~EOS
+      On macOS almost nothing works yet, and nobody has tried it: a command (--run, --run-shell) is refused.
+      Use a Linux virtual machine. More: telepresence help install
+    EOS
+  end
+
   test do
     assert_equal version.to_s, shell_output("#{bin}/telepresence --version").strip
   end

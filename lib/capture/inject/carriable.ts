@@ -1,4 +1,4 @@
-import { type Finished, runProgram } from "@/process/mod.ts";
+import { type Finished, notRunnable, runProgram } from "@/process/mod.ts";
 import { UserError } from "@/util/mod.ts";
 import type { ProgramOptions } from "../method.ts";
 import { type Elf, MACHINES, readElf } from "./elf.ts";
@@ -43,7 +43,7 @@ export async function requireCarriable(program: string, options: CarriableOption
  */
 export async function refusalOf(program: string, options: CarriableOptions): Promise<Refusal | undefined> {
   const path = await find(program, options);
-  if (path === undefined) throw new UserError(`${program}: command not found`);
+  if (path === undefined) throw notRunnable(program, options.cwd ?? Deno.cwd());
   const verdict = await judgeProgram(path, options);
   if (verdict === "carried") return undefined;
   if (typeof verdict === "string") throw new UserError(`Cannot run "${program}": ${verdict}`);

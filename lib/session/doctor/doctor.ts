@@ -44,6 +44,8 @@ export interface DoctorOptions {
   readonly image: string;
   /** As that of a session, told before anything is asked of the API server. */
   chooseAuthorities?(wanted: Authorities): RuntimeAuthorities;
+  /** How the API server is spoken to. @default {openKubeClient} */
+  readonly openKube?: typeof openKubeClient;
   /** Writes what was asked for to the standard output. */
   print(text: string): void;
 }
@@ -91,9 +93,9 @@ async function* examineCluster(
   wanted: DoctorWanted,
   options: DoctorOptions,
 ): AsyncGenerator<Finding> {
-  const { log, image, signal } = options;
+  const { log, image, signal, openKube = openKubeClient } = options;
   const runtimeAuthorities = options.chooseAuthorities?.(authoritiesOf(config)) ?? "some";
-  await using kube = openKubeClient(config, { log: log.room("API"), runtimeAuthorities });
+  await using kube = openKube(config, { log: log.room("API"), runtimeAuthorities });
   const namespace = wanted.namespace ?? config.namespace;
   const asking: ClusterOptions = { kube, namespace, image, signal };
   // What cannot be asked where the one before it failed would only say the same again.

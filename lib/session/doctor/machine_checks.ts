@@ -1,5 +1,14 @@
 /** What `telepresence doctor` looks at on this machine. Nothing is changed. */
-import { type Choice, METHODS, type NamespaceVerdict, probeInject, probeNamespace } from "@/capture/mod.ts";
+import {
+  type Choice,
+  hasMethods,
+  METHODS,
+  type NamespaceVerdict,
+  NO_METHOD_HINTS,
+  probeInject,
+  probeNamespace,
+  whyNoMethod,
+} from "@/capture/mod.ts";
 import type { runProgram } from "@/process/mod.ts";
 import { failed, type Finding, ok, problem, warning } from "./finding.ts";
 
@@ -18,6 +27,8 @@ export interface Machine {
   /** Why the pod's volumes cannot be mounted; undefined where they can. */
   whyNoLiveMount(): Promise<string | undefined>;
   readonly isRoot: boolean;
+  /** The system, as the runtime names it. */
+  readonly os: string;
 }
 
 /**
@@ -26,7 +37,10 @@ export interface Machine {
  * @param methods those that are built
  */
 export async function checkMethods(machine: Machine, methods: readonly string[] = METHODS): Promise<Finding[]> {
-  const { shim, netns, directories, run, read, isRoot } = machine;
+  const { shim, netns, directories, run, read, isRoot, os } = machine;
+  if (!hasMethods({ os })) {
+    return methods.map((method) => problem(`method ${method}`, whyNoMethod({ os }), NO_METHOD_HINTS.slice(0, 1)));
+  }
   const [inject, namespace] = await Promise.all([
     probeInject(shim, { directories, run }).catch((error): NamespaceVerdict => {
       const { says, hints } = failed("", error, []);

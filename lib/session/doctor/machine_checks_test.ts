@@ -23,6 +23,7 @@ function machineWith(
     read: (path) => Promise.resolve(files[path]),
     whyNoLiveMount: () => Promise.resolve(undefined),
     isRoot: false,
+    os: "linux",
     ...rest,
   };
 }
@@ -74,6 +75,16 @@ Deno.test("checkMethods(): why not, and whether another one is left", async (t) 
     equals(found.map(({ state }) => state), ["problem", "problem"]);
     equals(found.map(({ says }) => says.includes("/no/such/directory")), [true, true], JSON.stringify(found));
   });
+});
+
+Deno.test("checkMethods(): none on macOS, each with where there are some", async () => {
+  const mac = machineWith({ os: "darwin", shim: undefined, netns: () => Promise.resolve(undefined) });
+  const says = "all methods that carry a command are Linux's, and this is macOS";
+  const hint = "Run telepresence in a Linux virtual machine, with your kubeconfig in it: telepresence help install";
+  equals(
+    (await checkMethods(mac)).map(brief),
+    ["inject-tcp", "namespace", "vpn-tcp"].map((method) => [`method ${method}`, "problem", says, hint]),
+  );
 });
 
 Deno.test("checkMethods(): vpn-tcp, where it is built, takes root or sudo and a kernel that can", async (t) => {

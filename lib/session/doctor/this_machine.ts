@@ -15,5 +15,6 @@ export function thisMachine(
     read: (path) => Deno.readTextFile(path).catch(() => undefined),
     whyNoLiveMount,
     isRoot: Deno.uid() === 0,
+    os: Deno.build.os,
   };
 }

@@ -1,6 +1,7 @@
 import {
   type Capture,
   chooseMethod,
+  hasMethods,
   type InjectOptions,
   METHOD_FACTS,
   type MethodName,
@@ -44,18 +45,25 @@ export interface PreparedCapture extends AsyncDisposable {
  *
  * @param program the command's first word
  * @param wanted `--method`, if it was given
+ * @param forPlan the command is not started: where no method can carry one, that is no obstacle
  * @throws {UserError} when nothing can carry it, or not what is wanted
  */
 export async function chooseCapture(
   program: string,
   wanted: MethodName | undefined,
-  { shim, env, home, netns = () => Promise.resolve(undefined) }: Pick<Around, "shim" | "env" | "home" | "netns">,
+  { shim, env, home, netns = () => Promise.resolve(undefined), machine = Deno.build }: Pick<
+    Around,
+    "shim" | "env" | "home" | "netns" | "machine"
+  >,
+  { forPlan }: { readonly forPlan: boolean },
 ): Promise<ChosenCapture> {
+  if (forPlan && !hasMethods(machine)) return PLAN_ALONE;
   const refusal = await refusalOf(program, { path: env["PATH"] ?? "" });
   const directories = placesFor(env);
   const { method, reason } = await chooseMethod({
     ...(wanted && { wanted }),
     ...(refusal && { refusal }),
+    machine,
     hasShim: shim !== undefined,
     hasHelper: await netns() !== undefined,
     program,
@@ -93,6 +101,13 @@ export async function chooseCapture(
     },
   };
 }
+
+/** What a plan has on a system without any method: nothing of it is asked for. */
+const PLAN_ALONE: ChosenCapture = {
+  method: "inject-tcp",
+  announcement: "",
+  prepare: () => Promise.reject(new TypeError("What is planned alone cannot be started")),
+};
 
 /** Where programs and sockets of a session may be put, the most wanted first. */
 export function placesFor(env: Readonly<Record<string, string>>): string[] {

@@ -1,5 +1,6 @@
-import { configMaps, deployments, type KubeClient, serviceAccounts, services } from "@/kube/mod.ts";
+import { configMaps, deployments, isNotFound, type KubeClient, serviceAccounts, services } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
+import { UserError } from "@/util/mod.ts";
 import {
   agentConfigMap,
   exposedService,
@@ -56,7 +57,7 @@ export interface Prepared {
 export async function prepare(wanted: Wanted, options: PrepareOptions): Promise<Prepared> {
   const { kube, namespace, image, signal } = options;
   const { operation, serviceAccount } = wanted;
-  if (serviceAccount !== undefined) await kube.get(serviceAccounts, { namespace, name: serviceAccount }, { signal });
+  if (serviceAccount !== undefined) await requireServiceAccount(serviceAccount, options);
   if (operation.kind === "new") {
     const plan = makePlan(wanted, { contextNamespace: namespace, image });
     const proxy = proxyDeployment(plan, options.publicKey);
@@ -72,6 +73,18 @@ export async function prepare(wanted: Wanted, options: PrepareOptions): Promise<
   await requireUnclaimed(workload, { kube, namespace, signal });
   const original = await readOriginal(workload, { kube, namespace, container, signal });
   return await prepareSwap(makePlan(wanted, { contextNamespace: namespace, image, original }), original, options);
+}
+
+async function requireServiceAccount(name: string, { kube, namespace, signal }: PrepareOptions): Promise<void> {
+  try {
+    await kube.get(serviceAccounts, { namespace, name }, { signal });
+  } catch (cause) {
+    if (!isNotFound(cause)) throw cause;
+    throw new UserError(`Cannot find service account "${name}" in namespace "${namespace}"`, {
+      hints: [`See which there are: kubectl get serviceaccounts --namespace ${namespace}`],
+      cause,
+    });
+  }
 }
 
 async function prepareSwap(plan: Plan, original: Original, options: PrepareOptions): Promise<Prepared> {

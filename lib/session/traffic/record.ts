@@ -17,7 +17,10 @@ export async function openRecordFile(path: string): Promise<Deno.FsFile> {
     if (isFile) await Deno.chmod(path, 0o600); // it may have been there with wider rights
     return file;
   } catch (cause) {
-    throw new UserError(`Cannot write the record "${path}": ${reasonOf(cause)}`, { cause });
+    throw new UserError(`Cannot write the record "${path}": ${reasonOf(cause)}`, {
+      hints: ["Name a file in a directory that is there and yours: --record FILE"],
+      cause,
+    });
   }
 }
 

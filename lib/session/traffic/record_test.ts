@@ -76,6 +76,7 @@ Deno.test("openRecordFile() refuses with a sentence, before anything is changed"
   await rejects(openRecordFile("/nonexistent/record"), (error: unknown) => {
     ok(error instanceof UserError);
     match(error.message, /^Cannot write the record "\/nonexistent\/record": No such file/);
+    equals(error.hints.length, 1);
     return true;
   });
 });
@@ -114,7 +115,10 @@ Deno.test("readRecord() leaves out a line that was cut off, and refuses what is 
   await t.step("not there", async () => {
     await rejects(
       printReport("/nonexistent", () => {}),
-      /^UserError: Cannot read the record "\/nonexistent": No such file/,
+      {
+        message: /^Cannot read the record "\/nonexistent": No such file/,
+        hints: ["telepresence --record FILE ... writes one"],
+      },
     );
   });
 });

@@ -28,7 +28,10 @@ export async function printReport(path: string, print: (text: string) => void): 
   try {
     text = await Deno.readTextFile(path);
   } catch (cause) {
-    throw new UserError(`Cannot read the record "${path}": ${reasonOf(cause)}`, { cause });
+    throw new UserError(`Cannot read the record "${path}": ${reasonOf(cause)}`, {
+      hints: ["telepresence --record FILE ... writes one"],
+      cause,
+    });
   }
   print(reportPage(readRecord(text, path)));
   return 0;
