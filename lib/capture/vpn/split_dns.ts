@@ -27,6 +27,7 @@ import { abortable, deadline, messageOf } from "@/util/mod.ts";
 import type { PodRecords } from "../dns/pod_records.ts";
 import { encodeResponse, type Result } from "../dns/respond.ts";
 import { addressesOf } from "./cluster_names.ts";
+import { meantByMusl } from "./musl_query.ts";
 import { isPrivate } from "./ranges.ts";
 
 /** What the cluster's names end with, and in which namespace the pod is. */
@@ -127,7 +128,8 @@ export function makeSplit(options: SplitOptions): SplitResponder {
     };
   };
 
-  return async (bytes, transport, forward) => {
+  return async (asSent, transport, forward) => {
+    const bytes = meantByMusl(asSent) ?? asSent;
     const query = readQuery(bytes);
     if (query === undefined) return await forward(bytes, transport);
     const { name: asked, type } = query.questions[0] ?? { name: "", type: 0 };
