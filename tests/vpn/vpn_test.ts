@@ -208,6 +208,37 @@ vpnTest(
   { resolve: (name, type) => /cluster\.local\.?$/.test(name) ? undefined : forwarding.ask(name, type) },
 );
 
+const later = { forwards: false, failed: 0 };
+
+vpnTest(
+  "a cluster that begins to ask this machine in the middle of a session makes no loop either",
+  async ({ machine, log }) => {
+    await until(() => log.some((line) => line.includes("There is no loop of names")), "it is known that there is none");
+    later.forwards = true;
+    equals(await machine.shell(ask("nowhere.example")), "");
+    equals(log.filter((line) => line.includes("asks this machine for names")).length, 1);
+    equals(await machine.shell(ask("helloworld")), "10.96.7.7");
+    equals(later.failed, 0, "no question went unanswered");
+  },
+  {
+    resolve: (name, type) =>
+      /cluster\.local\.?$/.test(name) || !later.forwards ? undefined : forwarding.ask(name, type).catch((error) => {
+        later.failed++;
+        throw error;
+      }),
+  },
+);
+
+vpnTest("what CoreDNS asks itself to find a loop is never sent back to it", async ({ machine, pod, log }) => {
+  await until(() => log.some((line) => line.includes("There is no loop of names")), "it is known that there is none");
+  const { rcode } = await forwarding.ask("5577006791947779410.8674665223082153551.", 13);
+  equals(rcode, 3);
+  await forwarding.ask("5577006791947779410.8674665223082153551.", 16);
+  const asIs = pod.asked.filter((each) => each.startsWith("5577006791947779410") && !each.includes("cluster.local"));
+  equals(asIs, ["5577006791947779410.8674665223082153551. 16"], "as any other question is");
+  equals(await machine.shell(ask("helloworld")), "10.96.7.7");
+});
+
 for (
   const [what, played] of Object.entries(
     {

@@ -106,6 +106,7 @@ export async function startVpn(pod: Pod, options: VpnOptions): Promise<Capture> 
     capture: captured.add,
     exclude: (addresses) => captured.exclude(addresses.map(rangeOf)),
     loops: () => options.localCluster ?? probes.loops(),
+    suspectLoop: async () => options.localCluster ?? await probes.suspectLoop(),
     log,
   });
   const route = (to: Endpoint): Route => {
