@@ -82,6 +82,7 @@ export const METHOD_FACTS: Readonly<Record<MethodName, MethodFacts>> = {
       "That a peer of UDP refused is not told: no answer comes",
       "Where the kernel has no nftables, a connection is accepted first, and reset when the pod cannot make it",
       "Programs that are bound to one network device are left alone",
+      "Hosts within a range that leads to the cluster cannot connect to this machine meanwhile: answers go the other way",
       "A name server that is reached by a link-local address alone is not seen",
     ],
   },

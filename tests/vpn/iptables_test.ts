@@ -2,7 +2,7 @@
 import { deepStrictEqual as equals, match } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runProgram } from "@/process/mod.ts";
-import { machineTest, makePod, type OnMachine, READ, start, vpnTest } from "./harness.ts";
+import { machineTest, makePod, type OnMachine, READ, start, staysOwn, vpnTest } from "./harness.ts";
 
 const isHere = async (program: string) => (await runProgram(["sh", "-c", `command -v ${program}`])).code === 0;
 const reason = await isHere("iptables-legacy") ? undefined : "iptables-legacy is not installed";
@@ -33,6 +33,11 @@ iptablesTest(
   hearsByIptables,
   { helper: { iptables: true } },
 );
+
+iptablesTest("by iptables, too, the machine's own addresses stay its own", staysOwn, {
+  helper: { iptables: true },
+  options: { alsoProxy: ["0.0.0.0/0", "::/0"] },
+});
 
 const WITHOUT_NFTABLES = await build("without_nftables");
 

@@ -1,15 +1,7 @@
 /** `--method vpn-tcp` on a played machine, whose pod is a table. */
 import { deepStrictEqual as equals, match } from "node:assert/strict";
 import { DialError, type DnsAnswer, type ErrnoName, LookupError } from "@/pod/mod.ts";
-import { sleep } from "@/util/mod.ts";
-import { noAnswer, playing, READ, vpnTest } from "./harness.ts";
-
-/** Waits for a condition, for ten seconds. @throws that says what was waited for */
-async function until(isTrue: () => boolean, what: string): Promise<void> {
-  for (const end = performance.now() + 10_000; !isTrue(); await sleep(50)) {
-    if (performance.now() > end) throw new Error(`Waited ten seconds until ${what}`);
-  }
-}
+import { noAnswer, playing, READ, staysOwn, until, vpnTest } from "./harness.ts";
 
 vpnTest("every program of the machine reaches the cluster by address and by name", async ({ machine, pod }) => {
   const script = `${READ}
@@ -112,6 +104,13 @@ vpnTest(
   },
   { options: { alsoProxy: ["203.0.113.9", "198.51.100.77/24", "DB.cloud.example."] } },
 );
+
+vpnTest("the machine's own addresses stay its own, and its links, whatever ranges they are in", async (on) => {
+  await staysOwn(on);
+  for (const link of ["224.0.0.251", "169.254.169.254"]) {
+    equals(await on.machine.shell(`ip route get ${link} | grep -o "dev [a-z]*"`), "dev wire");
+  }
+}, { options: { alsoProxy: ["0.0.0.0/0", "::/0"] } });
 
 const moving = { address: "203.0.113.20" };
 
