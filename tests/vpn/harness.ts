@@ -15,7 +15,9 @@ import { makeFakePod } from "../shim/fake_pod.ts";
 import { greeter } from "../netns/harness.ts";
 import { type Machine, type Played, playMachine, whyNot } from "./played_machine.ts";
 
-const HELPER = await Deno.readFile(fileURLToPath(new URL("../../build/netns/telepresence-netns", import.meta.url)));
+export const HELPER = await Deno.readFile(
+  fileURLToPath(new URL("../../build/netns/telepresence-netns", import.meta.url)),
+);
 const reason = await whyNot();
 if (reason !== undefined) {
   await Deno.stderr.write(new TextEncoder().encode(`tests/vpn are skipped: ${reason}\n`));
