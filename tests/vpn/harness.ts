@@ -15,9 +15,9 @@ import { makeFakePod } from "../shim/fake_pod.ts";
 import { greeter } from "../netns/harness.ts";
 import { type Machine, type Played, playMachine, whyNot } from "./played_machine.ts";
 
-export const HELPER = await Deno.readFile(
-  fileURLToPath(new URL("../../build/netns/telepresence-netns", import.meta.url)),
-);
+/** The helper, as it was built. */
+export const HELPER_PATH = fileURLToPath(new URL("../../build/netns/telepresence-netns", import.meta.url));
+const HELPER = await Deno.readFile(HELPER_PATH);
 const reason = await whyNot();
 if (reason !== undefined) {
   await Deno.stderr.write(new TextEncoder().encode(`tests/vpn are skipped: ${reason}\n`));
@@ -191,6 +191,19 @@ export async function staysOwn({ machine, pod }: OnMachine): Promise<void> {
 export async function until(isTrue: () => boolean | Promise<boolean>, what: string): Promise<void> {
   for (const end = performance.now() + 10_000; !await isTrue(); await sleep(50)) {
     if (performance.now() > end) throw new Error(`Waited ten seconds until ${what}`);
+  }
+}
+
+/** Processes of the helper: the guardian, and the relay. */
+export async function processesOf(machine: Machine): Promise<{ guardian: number; relay: number }> {
+  const guardian = Number(/pid (\d+)/.exec(await machine.shell("cat /run/telepresence-vpn-*"))?.[1]);
+  return { guardian, relay: Number(await Deno.readTextFile(`/proc/${guardian}/task/${guardian}/children`)) };
+}
+
+/** Waits until a machine is as it was. */
+export async function isAsBefore(machine: Machine, before: string): Promise<void> {
+  for (const end = performance.now() + 10_000; await machine.state() !== before; await sleep(50)) {
+    if (performance.now() > end) return equals(await machine.state(), before);
   }
 }
 

@@ -1,6 +1,8 @@
 /** vpn-tcp where somebody makes it hard: floods, slow clients, kills at odd moments, others who change the machine. */
 import { deepStrictEqual as equals } from "node:assert/strict";
-import { vpnTest } from "./harness.ts";
+import { sleep } from "@/util/mod.ts";
+import { HELPER_PATH, isAsBefore, machineTest, makePod, processesOf, start, until, vpnTest } from "./harness.ts";
+import type { Machine, Played } from "./played_machine.ts";
 
 /** Asks a question from each of many sockets at once, never again, and counts the answers. */
 const FLOOD = `
@@ -52,3 +54,40 @@ print(hear(asks)[0])`;
 vpnTest("clients of DNS over TCP that are slow hold up nobody else", async ({ machine }) => {
   equals((await machine.shell(`timeout 60 python3 -c '${SLOW}'`)).split("\n"), ["held up", "7", "7", "7", "1"]);
 });
+
+/** A machine on which there is something of each kind to give back. */
+const PLAYED: Played = { hosts: "files mdns4_minimal [NOTFOUND=return] dns", resolver: "symlink" };
+
+/** Kills a helper's guardian, its relay or both, some time after it has begun to change the machine. */
+async function killSoon(machine: Machine, whom: "guardian" | "relay" | "both", afterMs: number): Promise<void> {
+  await until(async () => (await machine.run("sh", "-c", "cat /run/telepresence-vpn-*")).stdout !== "", "it has begun");
+  await sleep(afterMs);
+  const { guardian, relay } = await processesOf(machine);
+  if (whom === "both") Deno.kill(guardian, "SIGSTOP"); // so that it does not see the other's end before its own
+  for (const [pid, is] of [[relay, "relay"], [guardian, "guardian"]] as const) {
+    if ((whom === "both" || whom === is) && pid > 0) Deno.kill(pid, "SIGKILL");
+  }
+}
+
+for (const whom of ["guardian", "relay", "both"] as const) {
+  machineTest(
+    `kill -9 of ${whom} at any moment of the start leaves nothing that is not given back`,
+    async (machine) => {
+      const before = await machine.state();
+      for (const afterMs of [0, 5, 10, 20, 40, 80, 160]) {
+        const killing = killSoon(machine, whom, afterMs);
+        // Whether the start was over by then does not matter; nor what it says.
+        const starting = start(machine, makePod()).then(async (capture) => {
+          await capture.closed.catch(() => {});
+          await capture[Symbol.asyncDispose]();
+        }).catch(() => {});
+        await Promise.all([killing, starting]);
+        if (whom === "both") {
+          await until(async () => (await machine.run(HELPER_PATH, "--give-back")).code === 0, "recovered");
+        }
+        await isAsBefore(machine, before);
+      }
+    },
+    PLAYED,
+  );
+}
