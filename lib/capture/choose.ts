@@ -116,7 +116,7 @@ export interface Choice {
 /** A row of the table: where no `--method` is given, the first row that fits decides. */
 interface Row {
   readonly machine: "has a preload library" | "allows namespaces" | "any";
-  readonly command: "can load it" | "is not setuid, or run as root" | "any";
+  readonly command: "can load it" | "is for this processor, and not setuid unless run as root" | "any";
   readonly method: MethodName | "none";
   readonly reason: string;
 }
@@ -131,7 +131,7 @@ export const CHOICES: readonly Row[] = [
   },
   {
     machine: "allows namespaces",
-    command: "is not setuid, or run as root",
+    command: "is for this processor, and not setuid unless run as root",
     method: "namespace",
     reason: "inject-tcp cannot carry the command, and a namespace carries every program",
   },
