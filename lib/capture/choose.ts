@@ -83,9 +83,24 @@ export const METHOD_FACTS: Readonly<Record<MethodName, MethodFacts>> = {
       "Where the kernel has no nftables, a connection is accepted first, and reset when the pod cannot make it",
       "Programs that are bound to one network device are left alone",
       "Hosts within a range that leads to the cluster cannot connect to this machine meanwhile: answers go the other way",
+      "While the session is stopped (Ctrl-Z), names and new connections to the cluster wait for it on the whole machine",
       "A name server that is reached by a link-local address alone is not seen",
     ],
   },
+};
+
+/** What of a program's each method carries, and where to: a word or two for each of {@linkcode METHODS}, in its order. */
+export const CARRIED: Readonly<Record<string, readonly [string, string, string]>> = {
+  "whose connections": ["the command", "the command", "all programs'"],
+  "TCP to the cluster, IPv4 and IPv6": ["yes", "yes", "yes"],
+  "UDP to the cluster": ["yes", "yes", "yes"],
+  "TCP to everywhere else": ["by the pod", "by the pod", "as before"],
+  "names, as libc resolves them": ["yes", "yes", "yes"],
+  "names, as programs with their own resolver do": ["yes", "yes", "yes"],
+  "SRV, TXT, PTR and every other type of record": ["yes", "yes", "yes"],
+  "static binaries, Go": ["no", "yes", "yes"],
+  "ping": ["no", "no", "no"],
+  "`localhost`": ["your machine", "the command, then your machine", "your machine"],
 };
 
 /** What a choice is made from. */

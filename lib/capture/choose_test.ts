@@ -108,9 +108,11 @@ Deno.test("chooseMethod() asks nothing of the machine where the answer does not 
   equals((await chooseMethod({ ...input({}), namespace })).method, "inject-tcp");
 });
 
-Deno.test("docs/methods.md has the table", async () => {
+Deno.test("docs/methods.md and docs/proxying.md have the tables", async () => {
   const page = await Deno.readTextFile(new URL("../../docs/methods.md", import.meta.url));
-  const { methodsPage } = await import("./methods_page.ts");
+  const { carriedTable, methodsPage } = await import("./methods_page.ts");
   equals(page, methodsPage(), "to write it anew: deno run -A tools/write_methods_page.ts");
   ok(CHOICES.at(-1)?.method === "none" && METHODS.length === 3);
+  const proxying = await Deno.readTextFile(new URL("../../docs/proxying.md", import.meta.url));
+  ok(proxying.includes(`\n${carriedTable()}\n`), `docs/proxying.md has not this table:\n${carriedTable()}`);
 });

@@ -16,7 +16,7 @@ export type { Capture, FilePath, Method, PodView, ProgramOptions } from "./metho
 export { type CarriableOptions, requireCarriable } from "./inject/carriable.ts";
 export { refusalOf } from "./inject/carriable.ts";
 export { type Choice, CHOICES, chooseMethod, METHOD_FACTS, type MethodName, METHODS } from "./choose.ts";
-export { methodsPage } from "./methods_page.ts";
+export { carriedTable, methodsPage } from "./methods_page.ts";
 export { type NamespaceOptions, startNamespace } from "./namespace/namespace.ts";
 export { type NamespaceVerdict, probeNamespace, type ProbeOptions } from "./namespace/probe.ts";
 export type { TcpSettings } from "./inject/plug.ts";

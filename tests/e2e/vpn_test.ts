@@ -10,6 +10,7 @@ import {
   digs,
   hearsEcho,
   hearsRecords,
+  hearsRecordsByGo,
   isHere,
   NAMES,
   NODE_GET,
@@ -40,6 +41,7 @@ vpnTest("every program of the machine reaches the cluster by each name, and ever
     equals((await machine.run("curl", "-sS", "http://nosuchservice.default")).code, 6); // CURLE_COULDNT_RESOLVE_HOST
     await hearsEcho(cluster, machine.shell);
     await hearsRecords(machine.shell);
+    if (get !== undefined) await hearsRecordsByGo(get, machine.shell);
     const ofTheMachine = {
       "TXT printer.corp.example": "status: NOERROR",
       "A printer.corp.example": "status: NOERROR A",
