@@ -112,6 +112,30 @@ machineTest("a firewall that is loaded anew does not take our rules away, nor do
   await isAsBefore(machine, before);
 });
 
+machineTest("what somebody else has taken away meanwhile is not missed at the end", async (machine) => {
+  const before = await machine.state();
+  {
+    await using _capture = await start(machine, makePod());
+    await machine.shell(`for pref in 1742 1742 1743; do ip rule del pref $pref; done; ip route flush table 29808
+umount /etc/nsswitch.conf; ip -6 rule del pref 1741; ip -6 route flush table 29808`);
+    equals(await machine.shell("getent ahostsv4 printer.corp.example | cut -d' ' -f1 | head -1"), "192.168.77.9");
+  }
+  await isAsBefore(machine, before);
+}, PLAYED);
+
+machineTest("a guardian that is stopped gives back when it goes on", async (machine) => {
+  const before = await machine.state();
+  const capture = await start(machine, makePod());
+  const { guardian, relay } = await processesOf(machine);
+  Deno.kill(guardian, "SIGSTOP");
+  Deno.kill(relay, "SIGKILL");
+  await rejects(capture.closed, /has ended/);
+  await rejects(start(machine, makePod()), /another session has this machine/);
+  Deno.kill(guardian, "SIGCONT");
+  await isAsBefore(machine, before);
+  await dispose(capture);
+}, PLAYED);
+
 machineTest("a start that fails half-way gives back what there was by then", async (machine) => {
   const before = await machine.state();
   await rejects(start(machine, makePod(), [], { alsoProxy: ["mistyped.example"] }), (error) => {
