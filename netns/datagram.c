@@ -5,6 +5,9 @@
  * a socket of its own, bound to that destination and connected to the program: the kernel finds it before the gate for
  * what follows, and answers that it sends come from where the program expects them. A datagram that the session does
  * not take at once is dropped, as a full link would drop it.
+ *
+ * Between its bind() and its connect() such a socket is anybody's who sends there: what it gets from another program by
+ * then belongs to that one's flow.
  */
 #include "flow.h"
 
@@ -102,7 +105,30 @@ static void pass_out(struct flow *flow, uint8_t *bytes, size_t size)
 }
 
 /**
- * receive_datagrams() - Begins flows for datagrams that have none
+ * take_datagram() - Gives a datagram to the flow of its two ends, which begins where there is none
+ * @from:	The program's end
+ * @to:		Where it sends
+ * @size:	The size of the datagram, which is in `scratch` behind two free bytes
+ */
+static void take_datagram(const struct end_point *from, const struct end_point *to, size_t size)
+{
+    struct flow *flow = flow_find(IPPROTO_UDP, from, to);
+
+    if (!flow) {
+        flow = flow_begin(IPPROTO_UDP, from, to);
+        if (!flow)
+            return;
+        flow_watch(&flow->inner, open_flow_socket(flow));
+        if (flow->inner.fd < 0 || !flow_ask(flow)) {
+            flow_end(flow, false);
+            return;
+        }
+    }
+    pass_out(flow, scratch + 2, size);
+}
+
+/**
+ * receive_datagrams() - Takes what came to a gate
  * @gate:	A transparent receiver
  */
 void receive_datagrams(int gate)
@@ -117,25 +143,13 @@ void receive_datagrams(int gate)
         };
         ssize_t size = recvmsg(gate, &message, MSG_DONTWAIT);
         struct end_point from, to;
-        struct flow *flow;
 
         if (size < 0)
             return;
         if (!find_destination(&message, &to))
             continue;
         from = from_sockaddr(&source);
-        flow = flow_find(IPPROTO_UDP, &from, &to);
-        if (!flow) {
-            flow = flow_begin(IPPROTO_UDP, &from, &to);
-            if (!flow)
-                continue;
-            flow_watch(&flow->inner, open_flow_socket(flow));
-            if (flow->inner.fd < 0 || !flow_ask(flow)) {
-                flow_end(flow, false);
-                continue;
-            }
-        }
-        pass_out(flow, scratch + 2, (size_t)size);
+        take_datagram(&from, &to, (size_t)size);
     }
 }
 
@@ -200,7 +214,11 @@ void flow_datagrams(struct flow *flow)
         }
     }
     for (unsigned turn = 0; !flow->dead; turn++) {
-        ssize_t size = recv(flow->inner.fd, scratch + 2, sizeof(scratch) - 2, MSG_DONTWAIT);
+        struct sockaddr_storage source;
+        socklen_t source_size = sizeof(source);
+        ssize_t size = recvfrom(flow->inner.fd, scratch + 2, sizeof(scratch) - 2, MSG_DONTWAIT,
+                                (struct sockaddr *)&source, &source_size);
+        struct end_point from;
 
         if (size < 0 && errno == ECONNREFUSED) {
             flow_end(flow, false);
@@ -208,7 +226,11 @@ void flow_datagrams(struct flow *flow)
         }
         if (size < 0)
             break;
-        pass_out(flow, scratch + 2, (size_t)size);
+        from = from_sockaddr(&source);
+        if (flow->from.family && memcmp(&from, &flow->from, sizeof(from))) /* No program's: the session's own, outside */
+            take_datagram(&from, &flow->to, (size_t)size);
+        else
+            pass_out(flow, scratch + 2, (size_t)size);
         if (turn == 64) {
             flow->again = true;
             break;

@@ -1,11 +1,13 @@
 /*
  * iptables.c - the same of rules.c for a machine whose kernel has no nftables, by the programs of iptables
  *
- * Two chains of our own in the table mangle, and one rule that leads there:
+ * Three chains of our own in the table mangle, and one rule that leads there:
  *
- *   PREROUTING       over the loopback, not the relay's: telepresence
- *   telepresence     TCP that opens nothing: back; telepresence-to; not marked as ours: back; TPROXY; the rest: drop
- *   telepresence-to  a rule for each range, which marks
+ *   PREROUTING          over the loopback, not the relay's: telepresence
+ *   telepresence        TCP that opens nothing: back; telepresence-names; telepresence-to; not marked as ours: back;
+ *                       TPROXY; the rest: drop
+ *   telepresence-names  a rule for each name server, which marks
+ *   telepresence-to     to the machine's own addresses: back; a rule for each range, which marks
  *
  * No packet is held: a connection is accepted first, and reset when the pod says no. Only the older programs
  * (iptables-legacy, or those from before there were two) speak to such a kernel. That they were used stands in the state
@@ -24,8 +26,10 @@
 
 #define CHAIN "telepresence"
 #define RANGES "telepresence-to"
+#define NAMES "telepresence-names"
 #define FROM_HERE "-i", "lo", "-m", "mark", "!", "--mark", relay_mark, "-j", CHAIN
 #define MOST_WORDS 20
+#define RANGE_BYTES (INET6_ADDRSTRLEN + 8)
 
 static const char *const families[] = { "iptables", "ip6tables" };
 static char relay_mark[16], our_mark[16];
@@ -93,9 +97,9 @@ static int steer(unsigned family, const char *protocol, int gate)
 
 static int make_chains(unsigned family, const struct sockets *sockets)
 {
-    return RUN(family, "-N", CHAIN) || RUN(family, "-N", RANGES) ||
+    return RUN(family, "-N", CHAIN) || RUN(family, "-N", RANGES) || RUN(family, "-N", NAMES) ||
                    RUN(family, "-A", CHAIN, "-p", "tcp", "!", "--syn", "-j", "RETURN") ||
-                   RUN(family, "-A", CHAIN, "-j", RANGES) ||
+                   RUN(family, "-A", CHAIN, "-j", NAMES) || RUN(family, "-A", CHAIN, "-j", RANGES) ||
                    RUN(family, "-A", CHAIN, "-m", "mark", "!", "--mark", our_mark, "-j", "RETURN") ||
                    steer(family, "tcp", sockets->tcp[family]) || steer(family, "udp", sockets->udp[family]) ||
                    RUN(family, "-A", CHAIN, "-j", "DROP") || RUN(family, "-A", "PREROUTING", FROM_HERE)
@@ -117,6 +121,48 @@ int iptables_set_up(const struct sockets *sockets)
     return sockets->tcp[1] >= 0 ? make_chains(1, sockets) : 0;
 }
 
+static void write_range(const struct range *range, char *text, size_t size)
+{
+    char address[INET6_ADDRSTRLEN];
+
+    inet_ntop(range->base.family, range->base.address, address, sizeof(address));
+    snprintf(text, size, "%s/%u", address, range->bits);
+}
+
+/* Whether a range is one of some. */
+static bool is_one_of(const struct range *range, const struct range *some, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (!memcmp(range, &some[i], sizeof(*range)))
+            return true;
+    return false;
+}
+
+/**
+ * iptables_leave_alone() - Has what goes to the machine's own addresses left alone
+ * @own:	Them
+ * @count:	How many there are
+ */
+void iptables_leave_alone(const struct range *own, unsigned count)
+{
+    static struct range before[MOST_OWN];
+    static unsigned before_count;
+    char text[RANGE_BYTES];
+
+    for (unsigned i = 0; i < count; i++) {
+        write_range(&own[i], text, sizeof(text));
+        if (!is_one_of(&own[i], before, before_count))
+            RUN(own[i].base.family == AF_INET6, "-I", RANGES, "-d", text, "-j", "RETURN");
+    }
+    for (unsigned i = 0; i < before_count; i++) {
+        write_range(&before[i], text, sizeof(text));
+        if (!is_one_of(&before[i], own, count))
+            RUN(before[i].base.family == AF_INET6, "-D", RANGES, "-d", text, "-j", "RETURN");
+    }
+    memcpy(before, own, count * sizeof(*own));
+    before_count = count;
+}
+
 /**
  * iptables_add_range() - Has what goes to a range marked as ours
  * @range:	The range; with a port, only that one of TCP and UDP
@@ -126,16 +172,15 @@ int iptables_set_up(const struct sockets *sockets)
 int iptables_add_range(const struct range *range)
 {
     unsigned family = range->base.family == AF_INET6;
-    char address[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 8], port[8];
+    char text[RANGE_BYTES], port[8];
     int failed = 0;
 
-    inet_ntop(range->base.family, range->base.address, address, sizeof(address));
-    snprintf(text, sizeof(text), "%s/%u", address, range->bits);
+    write_range(range, text, sizeof(text));
     snprintf(port, sizeof(port), "%u", ntohs(range->base.port));
     if (!range->base.port)
         failed = RUN(family, "-A", RANGES, "-d", text, "-j", "MARK", "--set-mark", our_mark);
     for (unsigned i = 0; range->base.port && i < 2; i++)
-        failed |= RUN(family, "-A", RANGES, "-d", text, "-p", i ? "tcp" : "udp", "--dport", port, "-j", "MARK",
+        failed |= RUN(family, "-A", NAMES, "-d", text, "-p", i ? "tcp" : "udp", "--dport", port, "-j", "MARK",
                       "--set-mark", our_mark);
     errno = EIO;
     return failed;
@@ -154,8 +199,8 @@ int iptables_undo(void)
     for (unsigned family = 0; family < 2; family++) {
         while (!RUN(family, "-D", "PREROUTING", FROM_HERE))
             ;
-        for (unsigned i = 0; i < 2; i++) {
-            const char *chain = i ? RANGES : CHAIN;
+        for (unsigned i = 0; i < 3; i++) {
+            const char *chain = (const char *const[]){ CHAIN, RANGES, NAMES }[i];
 
             if (RUN(family, "-F", chain))
                 continue; /* It is not there */

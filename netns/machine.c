@@ -344,6 +344,8 @@ static void become_relay(const struct wanted *wanted, int pipe_end)
     open_gates(wanted, &sockets);
     sockets.queue = open_queue(QUEUE_MACHINE);
     set_up_rules(wanted, &sockets);
+    sockets.news = open_news();
+    leave_own_alone();
     set_up_routing();
     if (chdir("/"))
         die("/");

@@ -152,8 +152,11 @@ int netlink_send(int fd, struct batch *batch)
     int refused = 0;
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    if (sendto(fd, batch->bytes, batch->length, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+    if (sendto(fd, batch->bytes, batch->length, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
+        batch->length = 0;
+        batch->wanted = 0;
         return -1;
+    }
     for (unsigned seen = 0; seen < batch->wanted;) {
         union {
             char bytes[16384];

@@ -66,6 +66,7 @@
 #define GATE6 "100::8"
 
 #define MOST_ADDRESSES 8
+#define MOST_OWN 256
 #define MOST_BINDS 16
 #define MOST_SHOWS 64
 
@@ -122,6 +123,7 @@ struct sockets {
     int udp[2];         /* Transparent receivers */
     int queue;          /* NFQUEUE, where the kernel has it */
     int inside;         /* Where the session asks for connections to the inside */
+    int news;           /* Tells when a machine has other addresses; not there for a namespace */
 };
 
 /* enter.c */
@@ -136,13 +138,20 @@ void show_files(const struct wanted *wanted);
 /* rules.c */
 void set_up_rules(const struct wanted *wanted, struct sockets *sockets);
 int add_range_rule(const struct range *range);
+void leave_own_alone(void);
 int delete_table(void);
 extern bool by_iptables;
 
 /* iptables.c */
 int iptables_set_up(const struct sockets *sockets);
 int iptables_add_range(const struct range *range);
+void iptables_leave_alone(const struct range *own, unsigned count);
 int iptables_undo(void);
+
+/* own.c */
+int open_news(void);
+void hear_news(int news);
+unsigned own_addresses(struct range *into, unsigned most);
 
 /* routing.c */
 void set_up_routing(void);

@@ -463,6 +463,8 @@ static bool hear_socket(const void *key)
         read_queue(sockets->queue, begin_held);
     else if (key == &sockets->inside)
         accept_session(sockets->inside);
+    else if (wanted->machine && key == &sockets->news)
+        hear_news(sockets->news);
     else
         return false;
     return true;
@@ -497,6 +499,8 @@ void run_relay(const struct wanted *for_whom, const struct sockets *with)
     watch(sockets->inside, &sockets->inside);
     watch(life, &life);
     watch(guardian, &guardian);
+    if (wanted->machine)
+        watch(sockets->news, &sockets->news);
     for (bool again = false;;) {
         struct epoll_event happened[MOST_EVENTS];
         int count = epoll_wait(events, happened, MOST_EVENTS, again ? 0 : (all.next == &all ? -1 : 1000));

@@ -7,8 +7,8 @@
  *   refuse  input         0  marks that stand for a refusal: reset or ICMP error; echo requests that are not for the
  *                            inside: refused, because the kernel would answer them in the name of the whole world
  *
- * On a machine the table has a fourth chain, `wanted`, with a rule for each range, which marks what goes there as ours;
- * only what came over the loopback is judged, so what programs of this machine send, and nobody else. What is ours and
+ * On a machine the table has three more chains: `names` and `wanted` with a rule for each name server and each range,
+ * which mark what goes there as ours, and between them `own`, which leaves alone what goes to the machine itself; only what came over the loopback is judged, so what programs of this machine send, and nobody else. What is ours and
  * finds no gate (the relay is gone, and its rules not yet) is dropped: no other listener of the machine is to get it.
  * Where the kernel can, the table belongs to our netlink socket (5.12 and later): nobody flushes it, and it goes with us.
  */
@@ -349,6 +349,13 @@ static void judge_inside(const struct wanted *wanted)
 static void judge_machine(void)
 {
     rule_begin("judge");
+    verdict_to((uint32_t)NFT_JUMP, "names");
+    rule_end();
+    rule_begin("judge");
+    match_mark(NFT_CMP_NEQ, MARK_OURS);
+    verdict_to((uint32_t)NFT_JUMP, "own");
+    rule_end();
+    rule_begin("judge");
     verdict_to((uint32_t)NFT_JUMP, "wanted");
     rule_end();
     rule_begin("judge");
@@ -502,8 +509,8 @@ static int make_table(int fd, const struct wanted *wanted, const struct sockets 
     if (owned)
         attribute_be32(&batch, NFTA_TABLE_FLAGS, TABLE_OWNED);
     message_end(&batch);
-    if (wanted->machine)
-        add_plain_chain("wanted");
+    for (unsigned i = 0; wanted->machine && i < 3; i++)
+        add_plain_chain((const char *const[]){ "names", "own", "wanted" }[i]);
     add_chain("judge", NF_INET_PRE_ROUTING, -160);
     add_chain("steer", NF_INET_PRE_ROUTING, -150);
     add_chain("refuse", NF_INET_LOCAL_IN, 0);
@@ -567,6 +574,57 @@ void set_up_rules(const struct wanted *wanted, struct sockets *sockets)
         close(fd);
 }
 
+/* Goes on for what goes to a range. */
+static void match_range(const struct range *range)
+{
+    uint8_t mask[16] = { 0 }, masked[16];
+    size_t bytes = (range->bits + 7) / 8;
+
+    for (size_t i = 0; i < bytes; i++) {
+        mask[i] = range->bits >= 8 * (i + 1) ? 0xff : (uint8_t)(0xff << (8 * (i + 1) - range->bits));
+        masked[i] = range->base.address[i] & mask[i];
+    }
+    match_family(range->base.family);
+    if (bytes > 0) {
+        load_payload(NFT_PAYLOAD_NETWORK_HEADER, range->base.family == AF_INET ? V4_DESTINATION : V6_DESTINATION,
+                     (uint32_t)bytes);
+        mask_bytes(mask, bytes);
+        compare(NFT_CMP_EQ, masked, bytes);
+    }
+}
+
+/**
+ * leave_own_alone() - Has what goes to the machine's own addresses left alone, those that it has now
+ */
+void leave_own_alone(void)
+{
+    static struct range own[MOST_OWN];
+    unsigned count = own_addresses(own, MOST_OWN);
+
+    if (by_iptables) {
+        iptables_leave_alone(own, count);
+        return;
+    }
+    batch_edge(NFNL_MSG_BATCH_BEGIN);
+    nft_begin(NFT_MSG_DELRULE, NLM_F_ACK); /* All of the chain */
+    attribute_text(&batch, NFTA_RULE_TABLE, TABLE);
+    attribute_text(&batch, NFTA_RULE_CHAIN, "own");
+    message_end(&batch);
+    for (unsigned i = 0; i < count; i++) {
+        rule_begin("own");
+        match_range(&own[i]);
+        verdict(NF_ACCEPT);
+        rule_end();
+        if (batch.length < BATCH_BYTES - 1024)
+            continue;
+        batch_edge(NFNL_MSG_BATCH_END);
+        netlink_send(machine_fd, &batch);
+        batch_edge(NFNL_MSG_BATCH_BEGIN);
+    }
+    batch_edge(NFNL_MSG_BATCH_END);
+    netlink_send(machine_fd, &batch);
+}
+
 /**
  * add_range_rule() - Has what goes to a range marked as ours
  * @range:	The range; with a port, only that one of TCP and UDP
@@ -575,29 +633,16 @@ void set_up_rules(const struct wanted *wanted, struct sockets *sockets)
  */
 int add_range_rule(const struct range *range)
 {
-    uint8_t mask[16] = { 0 }, masked[16];
-    size_t bytes = (range->bits + 7) / 8;
-
     if (by_iptables)
         return iptables_add_range(range);
-    for (size_t i = 0; i < bytes; i++) {
-        mask[i] = range->bits >= 8 * (i + 1) ? 0xff : (uint8_t)(0xff << (8 * (i + 1) - range->bits));
-        masked[i] = range->base.address[i] & mask[i];
-    }
     batch_edge(NFNL_MSG_BATCH_BEGIN);
-    rule_begin("wanted");
-    match_family(range->base.family);
+    rule_begin(range->base.port ? "names" : "wanted");
+    match_range(range);
     if (range->base.port) {
         load_meta(NFT_META_L4PROTO);
         match_byte(NFT_CMP_NEQ, range->base.family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
         load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, 2, sizeof(range->base.port));
         compare(NFT_CMP_EQ, &range->base.port, sizeof(range->base.port));
-    }
-    if (bytes > 0) {
-        load_payload(NFT_PAYLOAD_NETWORK_HEADER, range->base.family == AF_INET ? V4_DESTINATION : V6_DESTINATION,
-                     (uint32_t)bytes);
-        mask_bytes(mask, bytes);
-        compare(NFT_CMP_EQ, masked, bytes);
     }
     set_mark(MARK_OURS);
     rule_end();

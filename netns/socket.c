@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define BACKLOG 4096
+/* What waits at a gate for datagrams: the first one of each flow comes there, and the usual buffer has room for 270. */
+#define GATE_BYTES (4 << 20)
 
 /**
  * to_sockaddr() - An end point as the system has it
@@ -127,7 +129,7 @@ void prepare_socket(int fd)
  */
 static int open_gate(uint8_t family, int type, const char *place)
 {
-    int on = 1, fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int on = 1, room = GATE_BYTES, fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int level = family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
     struct sockaddr_storage address;
     struct end_point point;
@@ -138,6 +140,8 @@ static int open_gate(uint8_t family, int type, const char *place)
     /* What was accepted keeps it: a port to which the inside has talked can be listened on afterwards. */
     if (fd >= 0)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (fd >= 0 && type == SOCK_DGRAM)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
     if (fd >= 0 && family == AF_INET6)
         setsockopt(fd, level, IPV6_V6ONLY, &on, sizeof(on));
     if (fd < 0 || setsockopt(fd, level, family == AF_INET ? IP_TRANSPARENT : IPV6_TRANSPARENT, &on, sizeof(on)) ||

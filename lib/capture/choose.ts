@@ -82,9 +82,25 @@ export const METHOD_FACTS: Readonly<Record<MethodName, MethodFacts>> = {
       "That a peer of UDP refused is not told: no answer comes",
       "Where the kernel has no nftables, a connection is accepted first, and reset when the pod cannot make it",
       "Programs that are bound to one network device are left alone",
+      "Hosts within a range that leads to the cluster cannot connect to this machine meanwhile: answers go the other way",
+      "While the session is stopped (Ctrl-Z), names and new connections to the cluster wait for it on the whole machine",
       "A name server that is reached by a link-local address alone is not seen",
     ],
   },
+};
+
+/** What of a program's each method carries, and where to: a word or two for each of {@linkcode METHODS}, in its order. */
+export const CARRIED: Readonly<Record<string, readonly [string, string, string]>> = {
+  "whose connections": ["the command", "the command", "all programs'"],
+  "TCP to the cluster, IPv4 and IPv6": ["yes", "yes", "yes"],
+  "UDP to the cluster": ["yes", "yes", "yes"],
+  "TCP to everywhere else": ["by the pod", "by the pod", "as before"],
+  "names, as libc resolves them": ["yes", "yes", "yes"],
+  "names, as programs with their own resolver do": ["yes", "yes", "yes"],
+  "SRV, TXT, PTR and every other type of record": ["yes", "yes", "yes"],
+  "static binaries, Go": ["no", "yes", "yes"],
+  "ping": ["no", "no", "no"],
+  "`localhost`": ["your machine", "the command, then your machine", "your machine"],
 };
 
 /** What a choice is made from. */
@@ -117,7 +133,7 @@ export interface Choice {
 /** A row of the table: where no `--method` is given, the first row that fits decides. */
 interface Row {
   readonly machine: "has a preload library" | "allows namespaces" | "any";
-  readonly command: "can load it" | "is not setuid, or run as root" | "any";
+  readonly command: "can load it" | "is for this processor, and not setuid unless run as root" | "any";
   readonly method: MethodName | "none";
   readonly reason: string;
 }
@@ -132,7 +148,7 @@ export const CHOICES: readonly Row[] = [
   },
   {
     machine: "allows namespaces",
-    command: "is not setuid, or run as root",
+    command: "is for this processor, and not setuid unless run as root",
     method: "namespace",
     reason: "inject-tcp cannot carry the command, and a namespace carries every program",
   },

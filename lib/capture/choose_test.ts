@@ -72,6 +72,37 @@ Deno.test("chooseMethod() refuses every method on macOS, whatever is wanted, and
   }
 });
 
+Deno.test("chooseMethod() does what the table of docs/methods.md says, for every machine and command", async (t) => {
+  const commands: Readonly<Record<string, Refusal | undefined>> = {
+    "a program": undefined,
+    "a Go program": GO,
+    "a setuid program": SETUID,
+    "a program for another processor": FOREIGN,
+  };
+  for (const hasShim of [true, false]) {
+    for (const namespace of [ALLOWED, FORBIDDEN]) {
+      for (const isRoot of [true, false]) {
+        for (const [what, refusal] of Object.entries(commands)) {
+          // What each word of the table means here.
+          const machine = { "has a preload library": hasShim, "allows namespaces": namespace.allowed, "any": true };
+          const command = {
+            "can load it": refusal === undefined,
+            "is for this processor, and not setuid unless run as root": refusal?.kind !== "architecture" &&
+              (refusal?.kind !== "secure" || isRoot),
+            "any": true,
+          };
+          const row = CHOICES.find((row) => machine[row.machine] && command[row.command]);
+          const name = `${what}, preload library: ${hasShim}, namespaces: ${namespace.allowed}, root: ${isRoot}`;
+          await t.step(`${name}: ${row?.method}`, async () => {
+            const of = input({ hasShim, namespace, isRoot, ...(refusal && { refusal }) });
+            equals(await chooseMethod(of).then(({ method }) => method, () => "none"), row?.method);
+          });
+        }
+      }
+    }
+  }
+});
+
 Deno.test("chooseMethod() says why, where the choice was ours", async () => {
   equals((await chooseMethod(input({}))).reason, '"get" can be preloaded');
   equals((await chooseMethod(input({ refusal: GO }))).reason, "inject-tcp cannot carry it: it is a Go program");
@@ -98,9 +129,11 @@ Deno.test("chooseMethod() asks nothing of the machine where the answer does not 
   equals((await chooseMethod({ ...input({}), namespace })).method, "inject-tcp");
 });
 
-Deno.test("docs/methods.md has the table", async () => {
+Deno.test("docs/methods.md and docs/proxying.md have the tables", async () => {
   const page = await Deno.readTextFile(new URL("../../docs/methods.md", import.meta.url));
-  const { methodsPage } = await import("./methods_page.ts");
+  const { carriedTable, methodsPage } = await import("./methods_page.ts");
   equals(page, methodsPage(), "to write it anew: deno run -A tools/write_methods_page.ts");
   ok(CHOICES.at(-1)?.method === "none" && METHODS.length === 3);
+  const proxying = await Deno.readTextFile(new URL("../../docs/proxying.md", import.meta.url));
+  ok(proxying.includes(`\n${carriedTable()}\n`), `docs/proxying.md has not this table:\n${carriedTable()}`);
 });

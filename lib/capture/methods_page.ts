@@ -1,4 +1,4 @@
-import { CHOICES, METHOD_FACTS, METHODS } from "./choose.ts";
+import { CARRIED, CHOICES, METHOD_FACTS, METHODS } from "./choose.ts";
 
 /** What forbids user namespaces, as namespace/probe.ts finds it. */
 const FORBIDDEN = [
@@ -37,6 +37,10 @@ cluster, with the method that can.
 
 ${methods.join("\n\n")}
 
+## Which carries what
+
+${carriedTable()}
+
 ## Where namespaces are forbidden
 
 \`--method namespace\` needs no root, but the system must let users make user namespaces. Where it does not, the error
@@ -46,6 +50,12 @@ ${table(FORBIDDEN)}
 
 \`container\` is a word of Telepresence 1 that is not built yet.
 `;
+}
+
+/** Which method carries what; docs/proxying.md has it too. */
+export function carriedTable(): string {
+  const head = ["", ...METHODS.map((name) => `\`${name}\``)];
+  return table([head, ...Object.entries(CARRIED).map(([what, words]) => [what, ...words])]);
 }
 
 /** A table as `deno fmt` has it: columns of one width. The first row is its head. */

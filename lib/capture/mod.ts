@@ -26,7 +26,7 @@ export {
   NO_METHOD_HINTS,
   whyNoMethod,
 } from "./choose.ts";
-export { methodsPage } from "./methods_page.ts";
+export { carriedTable, methodsPage } from "./methods_page.ts";
 export { type NamespaceOptions, startNamespace } from "./namespace/namespace.ts";
 export { type NamespaceVerdict, probeNamespace, type ProbeOptions } from "./namespace/probe.ts";
 export type { TcpSettings } from "./inject/plug.ts";

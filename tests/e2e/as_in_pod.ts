@@ -38,6 +38,13 @@ export async function hearsRecords(shell: Shell): Promise<void> {
   const said = await shell(`python3 -c '${RECORDS}'`);
   equals(said.split("\n"), RECORDS_SAID, said);
   await digs(shell, DUG);
+  equals((await shell(GETENT_RECORDS)).split("\n"), ["kube-dns.kube-system.svc.cluster.local", "0"]);
+  if (await isHere("node")) equals((await shell(`node -e '${NODE_RECORDS}'`)).split("\n"), RECORDS_BY_LIBRARY);
+}
+
+/** The same as Go's own resolver has it. @param get what {@linkcode buildGet} has built */
+export async function hearsRecordsByGo(get: string, shell: Shell): Promise<void> {
+  equals((await shell(`${get} records`)).split("\n"), RECORDS_BY_LIBRARY);
 }
 
 /** Asks dig, with EDNS and a cookie. @param questions its words, and what it has to print: code, records */
@@ -156,6 +163,31 @@ const RECORDS_SAID = [
   "the cluster itself, by UDP 0 1",
 ];
 
+/** What libc says of an address, and how many addresses of IPv6 a name without one has. */
+const GETENT_RECORDS = `
+getent hosts $(getent ahostsv4 kube-dns.kube-system | cut -d" " -f1 | head -1) | sed "s/^[^ ]* *//"
+getent ahostsv6 ${QUALIFIED} | grep -vc ::ffff: || true`;
+
+/** What libraries with resolvers of their own print of the same. */
+const RECORDS_BY_LIBRARY = [
+  "SRV 53 kube-dns.kube-system.svc.cluster.local",
+  "TXT 1.1.0",
+  "PTR kube-dns.kube-system.svc.cluster.local",
+  "AAAA none",
+];
+
+/** By Node's own resolver, c-ares. */
+const NODE_RECORDS = `
+const dns = require("node:dns").promises;
+(async () => {
+  const [srv] = await dns.resolveSrv("_dns._udp.kube-dns.kube-system.svc.cluster.local");
+  console.log("SRV", srv.port, srv.name);
+  console.log("TXT", (await dns.resolveTxt("dns-version.cluster.local")).join());
+  const [address] = await dns.resolve4("kube-dns.kube-system.svc.cluster.local");
+  console.log("PTR", (await dns.reverse(address)).join());
+  await dns.resolve6("${QUALIFIED}.svc.cluster.local").catch((error) => console.log("AAAA", error.code === "ENODATA" ? "none" : error.code));
+})();`;
+
 /** TXT is that of Kubernetes' specification of its DNS (section 2.2): the version of its schema. */
 const DUG: Readonly<Record<string, string>> = {
   "SRV _dns._udp.kube-dns.kube-system.svc.cluster.local":
@@ -208,9 +240,40 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 )
 
+func records() {
+	_, services, err := net.LookupSRV("dns", "udp", "kube-dns.kube-system.svc.cluster.local")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("SRV", services[0].Port, strings.TrimSuffix(services[0].Target, "."))
+	texts, err := net.LookupTXT("dns-version.cluster.local")
+	fmt.Println("TXT", strings.Join(texts, ","))
+	addresses, err := net.LookupHost("kube-dns.kube-system")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	names, err := net.LookupAddr(addresses[0])
+	fmt.Println("PTR", strings.TrimSuffix(strings.Join(names, ","), "."))
+	found := "none"
+	all, err := net.LookupIP("${QUALIFIED}.svc.cluster.local")
+	for _, each := range all {
+		if each.To4() == nil {
+			found = each.String()
+		}
+	}
+	fmt.Println("AAAA", found)
+}
+
 func main() {
+	if os.Args[1] == "records" {
+		records()
+		return
+	}
 	conn, err := net.Dial("tcp", os.Args[1]+":80")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -1,7 +1,17 @@
 /** `--method namespace` on a real cluster: programs of every making behave as in the pod, and the machine stays as it was. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { runProgram } from "@/process/mod.ts";
-import { buildGet, hearsEcho, hearsRecords, isHere, NAMES, NODE_GET, PAGE, reachesServices } from "./as_in_pod.ts";
+import {
+  buildGet,
+  hearsEcho,
+  hearsRecords,
+  hearsRecordsByGo,
+  isHere,
+  NAMES,
+  NODE_GET,
+  PAGE,
+  reachesServices,
+} from "./as_in_pod.ts";
 import {
   type Cluster,
   clusterTest,
@@ -78,6 +88,7 @@ namespaceTest("a static Go program is carried, with --method and without", async
     wentWell(ended);
     match(ended.stdout, PAGE);
   }
+  await hearsRecordsByGo("./get", shellBy(cluster, "namespace"));
   const chosen = await run(cluster, "--run", "./get", QUALIFIED);
   wentWell(chosen);
   match(chosen.stdout, PAGE);

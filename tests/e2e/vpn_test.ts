@@ -10,6 +10,7 @@ import {
   digs,
   hearsEcho,
   hearsRecords,
+  hearsRecordsByGo,
   isHere,
   NAMES,
   NODE_GET,
@@ -40,6 +41,7 @@ vpnTest("every program of the machine reaches the cluster by each name, and ever
     equals((await machine.run("curl", "-sS", "http://nosuchservice.default")).code, 6); // CURLE_COULDNT_RESOLVE_HOST
     await hearsEcho(cluster, machine.shell);
     await hearsRecords(machine.shell);
+    if (get !== undefined) await hearsRecordsByGo(get, machine.shell);
     const ofTheMachine = {
       "TXT printer.corp.example": "status: NOERROR",
       "A printer.corp.example": "status: NOERROR A",
@@ -69,7 +71,7 @@ vpnTest(
     await Deno.writeTextFile(`${cluster.directory}/here.txt`, "served on the machine\n");
     const words = ["--new-deployment", "on-machine", "--expose", "18090:8090", "--run", "sh", "-c"];
     const command = "python3 -m http.server 18090 >/dev/null 2>&1 & echo ready >&2; read _; kill $!";
-    const wide = ["--method", "vpn-tcp", "--also-proxy", "10.0.0.0/8"]; // the API server is in it
+    const wide = ["--method", "vpn-tcp", "--also-proxy", "10.0.0.0/8", "--also-proxy", "0.0.0.0/0"]; // the API server is in it
     await using running = startOn(machine, cluster, ...wide, ...words, command);
     await running.said(/^ready$/m);
     await until("the Service leads to the command", async () => {

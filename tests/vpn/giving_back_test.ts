@@ -1,27 +1,12 @@
 /** Whatever ends vpn-tcp, the machine is afterwards byte for byte as it was. */
 import { deepStrictEqual as equals, match, rejects } from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import type { Capture } from "@/capture/mod.ts";
-import { sleep, UserError } from "@/util/mod.ts";
-import { machineTest, makePod, start } from "./harness.ts";
-import type { Machine, Played } from "./played_machine.ts";
-
-const HELPER = fileURLToPath(new URL("../../build/netns/telepresence-netns", import.meta.url));
+import { UserError } from "@/util/mod.ts";
+import { HELPER_PATH, isAsBefore, machineTest, makePod, processesOf, start } from "./harness.ts";
+import type { Played } from "./played_machine.ts";
 
 /** A machine on which there is something of each kind to give back. */
 const PLAYED: Played = { hosts: "files mdns4_minimal [NOTFOUND=return] dns", resolver: "symlink" };
-
-/** Processes of the helper: the guardian, and the relay. */
-async function processesOf(machine: Machine): Promise<{ guardian: number; relay: number }> {
-  const guardian = Number(/pid (\d+)/.exec(await machine.shell("cat /run/telepresence-vpn-*"))?.[1]);
-  return { guardian, relay: Number(await Deno.readTextFile(`/proc/${guardian}/task/${guardian}/children`)) };
-}
-
-async function isAsBefore(machine: Machine, before: string): Promise<void> {
-  for (const end = performance.now() + 10_000; await machine.state() !== before; await sleep(50)) {
-    if (performance.now() > end) return equals(await machine.state(), before);
-  }
-}
 
 type Processes = Awaited<ReturnType<typeof processesOf>>;
 
@@ -63,7 +48,7 @@ machineTest("both of its processes are killed: recover gives back what they left
   await rejects(capture.closed, /has ended/);
   await dispose(capture);
   match(await machine.state(), /lookup 29808[\s\S]*nsswitch/);
-  await machine.shell(`${HELPER} --give-back`);
+  await machine.shell(`${HELPER_PATH} --give-back`);
   await isAsBefore(machine, before);
 }, PLAYED);
 
@@ -78,7 +63,7 @@ machineTest("chains of iptables are given back too, when all are killed", async 
   await rejects(capture.closed, /has ended/);
   await dispose(capture);
   match(await machine.state(), /-N telepresence/);
-  await machine.shell(`${HELPER} --give-back`);
+  await machine.shell(`${HELPER_PATH} --give-back`);
   await isAsBefore(machine, before);
 });
 
@@ -109,7 +94,7 @@ machineTest("there is one at a time: a second one is refused, and recover leaves
       match(error instanceof UserError ? error.hints.join() : "", /--method namespace/);
       return true;
     });
-    const recovering = await machine.run(HELPER, "--give-back");
+    const recovering = await machine.run(HELPER_PATH, "--give-back");
     equals([recovering.code, recovering.stderr], [126, `netns: busy: EBUSY: pid ${guardian}\n`]);
     equals(await machine.state(), whole);
   }
@@ -126,6 +111,30 @@ machineTest("a firewall that is loaded anew does not take our rules away, nor do
   await machine.shell("nft delete table inet firewall");
   await isAsBefore(machine, before);
 });
+
+machineTest("what somebody else has taken away meanwhile is not missed at the end", async (machine) => {
+  const before = await machine.state();
+  {
+    await using _capture = await start(machine, makePod());
+    await machine.shell(`for pref in 1742 1742 1743; do ip rule del pref $pref; done; ip route flush table 29808
+umount /etc/nsswitch.conf; ip -6 rule del pref 1741; ip -6 route flush table 29808`);
+    equals(await machine.shell("getent ahostsv4 printer.corp.example | cut -d' ' -f1 | head -1"), "192.168.77.9");
+  }
+  await isAsBefore(machine, before);
+}, PLAYED);
+
+machineTest("a guardian that is stopped gives back when it goes on", async (machine) => {
+  const before = await machine.state();
+  const capture = await start(machine, makePod());
+  const { guardian, relay } = await processesOf(machine);
+  Deno.kill(guardian, "SIGSTOP");
+  Deno.kill(relay, "SIGKILL");
+  await rejects(capture.closed, /has ended/);
+  await rejects(start(machine, makePod()), /another session has this machine/);
+  Deno.kill(guardian, "SIGCONT");
+  await isAsBefore(machine, before);
+  await dispose(capture);
+}, PLAYED);
 
 machineTest("a start that fails half-way gives back what there was by then", async (machine) => {
   const before = await machine.state();

@@ -10,11 +10,14 @@ import { type Capture, type MachineOptions, openMachine, startVpn, type VpnOptio
 import type { DnsRecord } from "@/dns/mod.ts";
 import { makeLog } from "@/log/mod.ts";
 import { type DatagramFlow, type DnsAnswer, LookupError, type Pod } from "@/pod/mod.ts";
+import { sleep } from "@/util/mod.ts";
 import { makeFakePod } from "../shim/fake_pod.ts";
 import { greeter } from "../netns/harness.ts";
 import { type Machine, type Played, playMachine, whyNot } from "./played_machine.ts";
 
-const HELPER = await Deno.readFile(fileURLToPath(new URL("../../build/netns/telepresence-netns", import.meta.url)));
+/** The helper, as it was built. */
+export const HELPER_PATH = fileURLToPath(new URL("../../build/netns/telepresence-netns", import.meta.url));
+const HELPER = await Deno.readFile(HELPER_PATH);
 const reason = await whyNot();
 if (reason !== undefined) {
   await Deno.stderr.write(new TextEncoder().encode(`tests/vpn are skipped: ${reason}\n`));
@@ -153,6 +156,55 @@ export function lookUp(name: string, type: number): DnsAnswer {
       data: { type: address.includes(":") ? "AAAA" : "A", address },
     }));
   return { rcode: 0, name: found, records: type === 1 || type === 28 ? records : [], authority: [] };
+}
+
+/** What programs of the machine say to each other, at each of its own addresses, by TCP and UDP. */
+const OWN_SERVERS = `
+import socket, threading
+said = []
+for host in "127.0.0.1", "127.8.8.8", "192.168.77.2", "::1", "fd77::2":
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    server = socket.create_server((host, 80), family=family)
+    server.settimeout(5); accept = threading.Thread(target=lambda: server.accept()[0].sendall(b"own"), daemon=True); accept.start()
+    client = socket.create_connection((host, 80), 5); client.settimeout(5); said.append(client.recv(100)); accept.join(5)
+    one, other = socket.socket(family, socket.SOCK_DGRAM), socket.socket(family, socket.SOCK_DGRAM)
+    one.bind((host, 81)); one.settimeout(5); other.sendto(b"own", (host, 81)); said.append(one.recv(100))
+    refused = socket.socket(family); said.append(refused.connect_ex((host, 7)) == 111)
+print(said == [b"own", b"own", True] * 5 or said)`;
+
+/** The machine's own addresses are its own, though everything is led to the pod; one that comes later too. */
+export async function staysOwn({ machine, pod }: OnMachine): Promise<void> {
+  equals(await machine.shell(`python3 -c '${OWN_SERVERS}'`), "True");
+  await machine.shell("ip address add 203.0.113.77/32 dev wire");
+  const later = OWN_SERVERS.replaceAll("192.168.77.2", "203.0.113.77");
+  await until(
+    async () => (await machine.run("python3", "-c", later)).stdout.trim() === "True",
+    "an address that comes is known",
+  );
+  await machine.shell("ip address del 203.0.113.77/32 dev wire");
+  equals(pod.dials, []);
+  const others = `${READ}\nprint(read("198.51.100.9"), read("192.168.77.1"))`;
+  equals(await machine.shell(`python3 -c '${others}'`), "Hello from the pod Hello from the pod");
+}
+
+/** Waits for a condition, for ten seconds. @throws that says what was waited for */
+export async function until(isTrue: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (const end = performance.now() + 10_000; !await isTrue(); await sleep(50)) {
+    if (performance.now() > end) throw new Error(`Waited ten seconds until ${what}`);
+  }
+}
+
+/** Processes of the helper: the guardian, and the relay. */
+export async function processesOf(machine: Machine): Promise<{ guardian: number; relay: number }> {
+  const guardian = Number(/pid (\d+)/.exec(await machine.shell("cat /run/telepresence-vpn-*"))?.[1]);
+  return { guardian, relay: Number(await Deno.readTextFile(`/proc/${guardian}/task/${guardian}/children`)) };
+}
+
+/** Waits until a machine is as it was. */
+export async function isAsBefore(machine: Machine, before: string): Promise<void> {
+  for (const end = performance.now() + 10_000; await machine.state() !== before; await sleep(50)) {
+    if (performance.now() > end) return equals(await machine.state(), before);
+  }
 }
 
 /** The pod's name servers do not answer. */

@@ -1,15 +1,7 @@
 /** `--method vpn-tcp` on a played machine, whose pod is a table. */
 import { deepStrictEqual as equals, match } from "node:assert/strict";
 import { DialError, type DnsAnswer, type ErrnoName, LookupError } from "@/pod/mod.ts";
-import { sleep } from "@/util/mod.ts";
-import { noAnswer, playing, READ, vpnTest } from "./harness.ts";
-
-/** Waits for a condition, for ten seconds. @throws that says what was waited for */
-async function until(isTrue: () => boolean, what: string): Promise<void> {
-  for (const end = performance.now() + 10_000; !isTrue(); await sleep(50)) {
-    if (performance.now() > end) throw new Error(`Waited ten seconds until ${what}`);
-  }
-}
+import { noAnswer, playing, READ, staysOwn, until, vpnTest } from "./harness.ts";
 
 vpnTest("every program of the machine reaches the cluster by address and by name", async ({ machine, pod }) => {
   const script = `${READ}
@@ -113,6 +105,13 @@ vpnTest(
   { options: { alsoProxy: ["203.0.113.9", "198.51.100.77/24", "DB.cloud.example."] } },
 );
 
+vpnTest("the machine's own addresses stay its own, and its links, whatever ranges they are in", async (on) => {
+  await staysOwn(on);
+  for (const link of ["224.0.0.251", "169.254.169.254"]) {
+    equals(await on.machine.shell(`ip route get ${link} | grep -o "dev [a-z]*"`), "dev wire");
+  }
+}, { options: { alsoProxy: ["0.0.0.0/0", "::/0"] } });
+
 const moving = { address: "203.0.113.20" };
 
 vpnTest(
@@ -207,6 +206,37 @@ vpnTest(
   },
   { resolve: (name, type) => /cluster\.local\.?$/.test(name) ? undefined : forwarding.ask(name, type) },
 );
+
+const later = { forwards: false, failed: 0 };
+
+vpnTest(
+  "a cluster that begins to ask this machine in the middle of a session makes no loop either",
+  async ({ machine, log }) => {
+    await until(() => log.some((line) => line.includes("There is no loop of names")), "it is known that there is none");
+    later.forwards = true;
+    equals(await machine.shell(ask("nowhere.example")), "");
+    equals(log.filter((line) => line.includes("asks this machine for names")).length, 1);
+    equals(await machine.shell(ask("helloworld")), "10.96.7.7");
+    equals(later.failed, 0, "no question went unanswered");
+  },
+  {
+    resolve: (name, type) =>
+      /cluster\.local\.?$/.test(name) || !later.forwards ? undefined : forwarding.ask(name, type).catch((error) => {
+        later.failed++;
+        throw error;
+      }),
+  },
+);
+
+vpnTest("what CoreDNS asks itself to find a loop is never sent back to it", async ({ machine, pod, log }) => {
+  await until(() => log.some((line) => line.includes("There is no loop of names")), "it is known that there is none");
+  const { rcode } = await forwarding.ask("5577006791947779410.8674665223082153551.", 13);
+  equals(rcode, 3);
+  await forwarding.ask("5577006791947779410.8674665223082153551.", 16);
+  const asIs = pod.asked.filter((each) => each.startsWith("5577006791947779410") && !each.includes("cluster.local"));
+  equals(asIs, ["5577006791947779410.8674665223082153551. 16"], "as any other question is");
+  equals(await machine.shell(ask("helloworld")), "10.96.7.7");
+});
 
 for (
   const [what, played] of Object.entries(

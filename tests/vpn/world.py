@@ -81,6 +81,7 @@ async def main():
     loop = asyncio.get_running_loop()
     datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     datagrams.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as systemd-resolved and dnsmasq have it
+    datagrams.setsockopt(socket.SOL_SOCKET, 33, 4 << 20)  # SO_RCVBUFFORCE: what is lost is not to be lost here
     datagrams.bind((address, 53))
     await loop.create_datagram_endpoint(Datagrams, sock=datagrams)
     await asyncio.start_server(serve_dns, address, 53)

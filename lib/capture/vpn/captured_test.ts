@@ -33,6 +33,19 @@ Deno.test("keepCaptured() has the narrower of two decide, as routes do", async (
   equals(["10.96.1.1", "10.95.1.1"].map(captured.has), [false, true]);
 });
 
+Deno.test("keepCaptured() leaves alone what is left alone, whatever narrower range is asked for", async () => {
+  const told: string[] = [];
+  const captured = keepCaptured(
+    { tell: (...words) => Promise.resolve(void told.push(words.join(" "))) },
+    () => false,
+  );
+  await captured.exclude(ranges("10.0.0.0/8", "203.0.113.7"));
+  await captured.addRanges(ranges("10.1.2.0/24", "10.0.0.0/8", "203.0.113.0/24"));
+  await captured.add(["10.1.2.3", "203.0.113.7"]);
+  equals(told, ["except 10.0.0.0/8", "except 203.0.113.7/32", "capture 203.0.113.0/24"]);
+  equals(["10.1.2.3", "203.0.113.7", "203.0.113.8"].map(captured.has), [false, false, true]);
+});
+
 Deno.test("keepCaptured() has an end, for a name server that makes names of everything", async () => {
   let told = 0;
   const captured = keepCaptured({ tell: () => Promise.resolve(void told++) }, () => false);

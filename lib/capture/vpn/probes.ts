@@ -22,6 +22,12 @@ export interface Probes {
   answer(query: Uint8Array): Promise<Uint8Array<ArrayBuffer>> | undefined;
   /** Whether the cluster asks this machine for what it does not know; true while that is not known. */
   loops(): boolean;
+  /**
+   * Looks for that again, since something looks like it: the cluster may have other name servers now.
+   *
+   * @returns whether it does so
+   */
+  suspectLoop(): Promise<boolean>;
   /** Whether the machine's servers know every name of a domain. */
   isWildcard(domain: string): boolean;
 }
@@ -32,29 +38,38 @@ const OWN_MS = 5_000;
 const AGAIN_MS = 500;
 /** How long the cluster may take to ask the machine, if it does: its servers try others first. */
 const LOOP_MS = 8_000;
+/** How long what was found upon a suspicion is believed: programs do ask for one name at the same time. */
+const BELIEVED_MS = 1_000;
 
 /** Makes the probes. */
 export function makeProbes(
-  { machine, pod, log = silentLog, signal }: {
+  { machine, pod, log = silentLog, signal, now = () => performance.now() }: {
     readonly machine: Pick<Machine, "tell" | "outside">;
     readonly pod: Pick<Pod, "resolve">;
     readonly log?: Log;
     readonly signal: AbortSignal;
+    /** Milliseconds of a clock that only goes forwards. @default {performance.now} */
+    readonly now?: () => number;
   },
 ): Probes {
   const random = crypto.getRandomValues(new Uint8Array(8)).toHex();
-  const [ownName, loopName] = [`telepresence-own-${random}`, `telepresence-loop-${random}.invalid`];
+  // Below a domain that nobody has: of `.invalid` and its like, servers on the way know by themselves that it is empty.
+  const [ownName, loopDomain] = [`telepresence-own-${random}`, `telepresence-${random}`];
   const heard = Promise.withResolvers<void>();
   const wildcards = new Set<string>();
   let looping: boolean | undefined;
+  let looks = 0;
+  let looked: ReturnType<typeof beginLooking> | undefined;
 
   const lookForLoop = async () => {
     using late = deadline(LOOP_MS, () => new Error("nothing was asked here"));
     const waiting = AbortSignal.any([signal, late.signal]);
-    await abortable(pod.resolve(`${loopName}.`, TYPES.A, { signal: waiting }), waiting).catch(() => {});
+    const name = `loop-${looks++}.${loopDomain}.`; // another one each time, as servers on the way keep that it is not there
+    await abortable(pod.resolve(name, TYPES.A, { signal: waiting }), waiting).catch(() => {});
     looping ??= false;
     log.info(looping ? "The cluster asks this machine for names that it does not know" : "There is no loop of names");
   };
+  const beginLooking = () => ({ over: lookForLoop().catch((error) => log.debug(messageOf(error))), at: now() });
   const lookForWildcard = async (domain: string, server: string) => {
     const answer = await forwardTo(machine, server, log)(makeQuery(`telepresence-${random}.${domain}`), "udp");
     if (answer === undefined) return;
@@ -63,6 +78,11 @@ export function makeProbes(
   };
   return {
     loops: () => looping ?? true,
+    async suspectLoop() {
+      if (looked === undefined || now() - looked.at > BELIEVED_MS) looked = beginLooking();
+      await looked.over;
+      return looping ?? true;
+    },
     isWildcard: (domain) => wildcards.has(domain),
     answer(bytes) {
       if (bytes.length < 20 || bytes.length > 300) return undefined;
@@ -70,7 +90,7 @@ export function makeProbes(
       if (!text.includes(random)) return undefined;
       const query = read(bytes);
       const name = query?.questions[0]?.name.toLowerCase();
-      if (query === undefined || (name !== ownName && name !== loopName)) return undefined;
+      if (query === undefined || (name !== ownName && !name?.endsWith(`.${loopDomain}`))) return undefined;
       if (name === ownName) heard.resolve();
       else looping = true;
       return Promise.resolve(encodeResponse(query, { rcode: RCODES.NXDOMAIN, answers: [] }, "udp"));
@@ -87,7 +107,7 @@ export function makeProbes(
         );
       });
       await abortable(heard.promise, late.signal);
-      void lookForLoop().catch((error) => log.debug(messageOf(error)));
+      void beginLooking();
       await Promise.all(search.map((domain) =>
         lookForWildcard(domain, server).catch((error) => {
           if (!(error instanceof DnsFormatError)) throw error;

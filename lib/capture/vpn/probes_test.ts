@@ -1,4 +1,4 @@
-import { deepStrictEqual as equals } from "node:assert/strict";
+import { deepStrictEqual as equals, ok } from "node:assert/strict";
 import { encodeMessage, queryFor, TYPES } from "@/dns/mod.ts";
 import { makeProbes } from "./probes.ts";
 
@@ -28,4 +28,31 @@ Deno.test("makeProbes() asks again when its question is lost on its way through 
   await lossy.probes.begin(RESOLVER);
   equals(lossy.told.length, 3);
   equals(new Set(lossy.told.map((words) => words.join(" "))).size, 1, "the same question each time");
+});
+
+Deno.test("makeProbes() looks for a loop again, by another name, but believes what it found for a while", async () => {
+  const asked: string[] = [];
+  let time = 0;
+  let comesBack = false;
+  const probes = makeProbes({
+    machine: { tell: () => Promise.resolve(), outside: () => Promise.reject(new Error("nobody is there")) },
+    pod: {
+      async resolve(name) {
+        asked.push(name);
+        if (comesBack) await probes.answer(encodeMessage(queryFor(1, name, TYPES.A)));
+        return { rcode: 3, name, records: [], authority: [] };
+      },
+    },
+    signal: new AbortController().signal,
+    now: () => time,
+  });
+  equals(probes.loops(), true, "until it is known");
+  equals([await probes.suspectLoop(), probes.loops()], [false, false]);
+  comesBack = true;
+  time = 900;
+  equals(await probes.suspectLoop(), false);
+  time = 1_100;
+  equals([await probes.suspectLoop(), probes.loops()], [true, true]);
+  equals([asked.length, new Set(asked).size], [2, 2], "what servers keep is no answer");
+  ok(asked.every((name) => !/\.(invalid|test|localhost|example)\.$/.test(name)), "nobody answers it by himself");
 });

@@ -15,8 +15,9 @@
  * whatever range it is. Public addresses that the cluster only refers to (an ExternalName) keep their way.
  *
  * A cluster on this very machine may forward what it does not know to the machine's resolver, and so to us. Such a loop
- * is looked for at the start (`loop.ts`); while there is one, or may be, the pod is asked for names of its own domain
- * alone, which it forwards to nobody, and a question that is on its way already is answered by the host.
+ * is looked for at the start (`probes.ts`), and again when a question comes that is on its way to the pod already; while
+ * there is one, or may be, the pod is asked for names of its own domain alone, which it forwards to nobody, and such a
+ * question is answered by the host.
  *
  * @module
  */
@@ -27,6 +28,7 @@ import { abortable, deadline, messageOf } from "@/util/mod.ts";
 import type { PodRecords } from "../dns/pod_records.ts";
 import { encodeResponse, type Result } from "../dns/respond.ts";
 import { addressesOf } from "./cluster_names.ts";
+import { meantByMusl } from "./musl_query.ts";
 import { isPrivate } from "./ranges.ts";
 
 /** What the cluster's names end with, and in which namespace the pod is. */
@@ -56,6 +58,8 @@ export interface SplitOptions {
   exclude(addresses: readonly string[]): Promise<void>;
   /** Whether the cluster asks this machine for what it does not know, or may do so. */
   loops(): boolean;
+  /** Finds out whether it does so now. */
+  suspectLoop(): Promise<boolean>;
   readonly log?: Log;
 }
 
@@ -64,6 +68,11 @@ export type Forward = (query: Uint8Array, transport: "udp" | "tcp") => Promise<U
 
 /** How long the pod may take for a name that the host's server knows. */
 const POD_MS = 1_500;
+/**
+ * RFC 1035, section 3.3.2. CoreDNS asks itself for one by a name of its own when it starts, and ends when that comes back
+ * (its plugin `loop`): what another machine asks for is not to be the reason.
+ */
+const HINFO = 13;
 /** A name of so many dots is asked for as it is first, in a pod (ndots:5). */
 const NDOTS = 5;
 
@@ -84,10 +93,17 @@ export function makeSplit(options: SplitOptions): SplitResponder {
   const askPod = async (name: string, type: number): Promise<DnsAnswer | "failed" | "loop"> => {
     const key = `${type} ${name}`;
     const before = underWay.get(key) ?? 0;
-    if (before > 0 && options.loops() && !isBelow(name.replace(/\.$/, ""), domain)) return "loop";
+    const mayComeBack = before > 0 && !isBelow(name.replace(/\.$/, ""), domain);
+    if (mayComeBack && options.loops()) return "loop";
     underWay.set(key, before + 1);
     try {
-      return await records.ask(name, type);
+      const asked = records.ask(name, type);
+      if (!mayComeBack) return await asked;
+      // Another program that asks for the same has the pod's answer; in a loop there is none, as it waits for ours.
+      const inLoop = options.suspectLoop().then((found): DnsAnswer | "loop" | Promise<DnsAnswer> =>
+        found ? "loop" : asked
+      );
+      return await Promise.race([asked, inLoop]);
     } catch (error) {
       log.debug(`dns ${name} (type ${type}): ${messageOf(error)}`);
       if (error instanceof LookupError && error.code === "EAI_NONAME") {
@@ -127,7 +143,8 @@ export function makeSplit(options: SplitOptions): SplitResponder {
     };
   };
 
-  return async (bytes, transport, forward) => {
+  return async (asSent, transport, forward) => {
+    const bytes = meantByMusl(asSent) ?? asSent;
     const query = readQuery(bytes);
     if (query === undefined) return await forward(bytes, transport);
     const { name: asked, type } = query.questions[0] ?? { name: "", type: 0 };
@@ -154,7 +171,7 @@ export function makeSplit(options: SplitOptions): SplitResponder {
     const rcode = rcodeOf(host);
     if (rcode === RCODES.NOERROR) return host;
     if (found === "failed") return respond({ rcode: RCODES.SERVFAIL, answers: [] });
-    if (rcode !== RCODES.NXDOMAIN || !name.includes(".") || options.loops()) return host;
+    if (rcode !== RCODES.NXDOMAIN || !name.includes(".") || type === HINFO || options.loops()) return host;
     const asItIs = await askPod(`${name}.`, type);
     if (typeof asItIs !== "object" || asItIs.rcode !== RCODES.NOERROR || asItIs.records.length === 0) return host;
     return respond(await answerOf(asItIs, asked, false));

@@ -31,7 +31,7 @@ import { addressesInPod, readClusterDomain } from "./cluster_names.ts";
 import { forwardTo } from "./forward.ts";
 import type { Machine } from "./machine.ts";
 import { makeProbes } from "./probes.ts";
-import { isAddress, parseRange, type Range, rangeOf } from "./ranges.ts";
+import { covers, isAddress, parseRange, type Range, rangeOf } from "./ranges.ts";
 import { dnsFirst, parseResolvConf, type ResolvConf } from "./resolver_files.ts";
 import { repeat } from "./repeat.ts";
 import { makeSplit } from "./split_dns.ts";
@@ -69,6 +69,14 @@ export interface VpnOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What means this machine's own links whatever range it is in: link-local addresses, multicast, broadcast. */
+const LINK_RANGES: readonly Range[] = [
+  { base: "169.254.0.0", bits: 16 },
+  { base: "224.0.0.0", bits: 4 },
+  { base: "255.255.255.255", bits: 32 },
+  { base: "fe80::", bits: 10 },
+  { base: "ff00::", bits: 8 },
+];
 /** Where name servers listen. */
 const DNS_PORT = 53;
 /** How often it is looked whether the machine has other name servers now: it may have moved to another network. */
@@ -106,6 +114,7 @@ export async function startVpn(pod: Pod, options: VpnOptions): Promise<Capture> 
     capture: captured.add,
     exclude: (addresses) => captured.exclude(addresses.map(rangeOf)),
     loops: () => options.localCluster ?? probes.loops(),
+    suspectLoop: async () => options.localCluster ?? await probes.suspectLoop(),
     log,
   });
   const route = (to: Endpoint): Route => {
@@ -144,7 +153,9 @@ export async function startVpn(pod: Pod, options: VpnOptions): Promise<Capture> 
   await captured.exclude(never.ranges);
   await excludeNames();
   // What is given by hand is meant, wherever it is; what was found only where nobody said otherwise.
-  await captured.addRanges([...also.ranges, ...options.ranges.flatMap((range) => parseRange(range) ?? [])]);
+  const found = options.ranges.flatMap((range) => parseRange(range) ?? []);
+  await captured.addRanges([...also.ranges, ...found]);
+  await captured.exclude(LINK_RANGES.filter((link) => [...also.ranges, ...found].some((range) => covers(range, link))));
   await captureNames();
   await resolver.read();
   await layNsswitch(machine, options.nsswitchConf ?? "/etc/nsswitch.conf");

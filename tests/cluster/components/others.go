@@ -12,6 +12,7 @@ import (
 	_ "github.com/coredns/coredns/plugin/hosts"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
 	_ "github.com/coredns/coredns/plugin/log"
+	_ "github.com/coredns/coredns/plugin/loop"
 	_ "github.com/coredns/coredns/plugin/ready"
 	_ "github.com/coredns/coredns/plugin/template"
 	"go.etcd.io/etcd/server/v3/etcdmain"
@@ -26,7 +27,7 @@ func runEtcd() { etcdmain.Main(os.Args) }
 // CoreDNS with the plugins that a cluster's zone needs, in the order in which a query passes them.
 func runCoreDNS() {
 	dnsserver.Directives = []string{
-		"health", "ready", "log", "errors", "cache", "hosts", "kubernetes", "template", "forward",
+		"health", "ready", "log", "errors", "cache", "hosts", "kubernetes", "template", "loop", "forward",
 	}
 	coremain.Run()
 }
