@@ -184,6 +184,7 @@ fsx: tools/deno ## Compares random operations on files in a mount with memory: M
 bench: build ## Measures ours against kubectl port-forward on the embedded cluster: ROUNDS=3, ONLY=down,up, RTTS=0,20,80p
 	@$(NEED_MOUNTS)
 	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/bench.ts
+	@$(DENO) run --allow-all tests/bench/memory.ts
 	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/start.ts
 	@ROUNDS=$(or $(ROUNDS),3) $(DENO) run --allow-all tests/bench/volumes.ts
 	@echo

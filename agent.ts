@@ -8,7 +8,7 @@
 import { parseArgs } from "node:util";
 import { joinStdio, listenForHosts } from "@/agent/mod.ts";
 import { makeLog } from "@/log/mod.ts";
-import { messageOf } from "@/util/mod.ts";
+import { keepYoungSmall, messageOf } from "@/util/mod.ts";
 import { VERSION } from "./version.ts";
 
 const { values } = parseArgs({
@@ -45,6 +45,7 @@ async function join(): Promise<number> {
 async function serve(publicKey: string): Promise<void> {
   const log = makeLog(tell);
   log.info(`Telepresence agent ${VERSION}`);
+  await keepYoungSmall();
   await using hosts = listenForHosts(port, {
     publicKey,
     version: VERSION,

@@ -51,7 +51,7 @@ function misbehave(end: Duplex, cut: () => void, mischief: Mischief): Duplex {
     read: (into) => end.read(into),
     async write(bytes) {
       if (random() < 0.1) await sleep(random() * 3);
-      if (mischief.cuts > 0 && random() < 0.02) {
+      if (mischief.cuts > 0 && random() < 0.1) {
         mischief.cuts--;
         const part = bytes.subarray(0, Math.floor(random() * bytes.length));
         writeAll(end, part).catch(() => {}); // nobody may be reading

@@ -16,6 +16,17 @@ const READ_BYTES = 256 * 1024;
 /** What may have come unacknowledged: an acknowledgement costs little, what is not acknowledged costs the peer memory. */
 const ACK_BYTES = 256 * 1024;
 const ACK_SEGMENTS = 64;
+/**
+ * What may be under way on a new carrier, at least what the peer acknowledges by itself. It grows with what is
+ * acknowledged, as the window of the connection below does: what is handed to that one beyond its window stands before
+ * it, for half a second on a long path, and the other carriers wait for it with all that follows.
+ */
+const FIRST_UNDER_WAY_BYTES = ACK_BYTES;
+/** What takes longer to be acknowledged than this, and than so many times the path, stood in a queue: more makes it longer. */
+const QUEUED_MS = 100;
+/** Up to here it grows whatever the time: where processors are full, that takes long on the shortest path. */
+const LITTLE_UNDER_WAY_BYTES = 8 * 1024 * 1024;
+const QUEUED_PATHS = 3;
 /** After how much that came the round trip is measured again. */
 const MEASURE_BYTES = 1024 * 1024;
 
@@ -48,6 +59,10 @@ export class CarrierEnd {
   readonly #port: CarrierPort;
   /** In the order in which they were written. */
   #underWay: Outgoing[] = [];
+  /** When each of them was. */
+  #sentMs: number[] = [];
+  #underWayBytes = 0;
+  #mayBeUnderWay = FIRST_UNDER_WAY_BYTES;
   #acknowledgedCount = 0;
   #sentCount = 0;
   #takenCount = 0;
@@ -72,6 +87,16 @@ export class CarrierEnd {
     this.index = index;
     this.#duplex = duplex;
     this.#port = port;
+  }
+
+  /** Bytes that were sent here and are not acknowledged. */
+  get underWayBytes(): number {
+    return this.#underWayBytes;
+  }
+
+  /** Whether it may be given bulk: no more than it has shown to carry. */
+  get hasRoom(): boolean {
+    return this.#underWayBytes < this.#mayBeUnderWay;
   }
 
   /** Carries until the carrier is lost; rejects with why. */
@@ -171,7 +196,13 @@ export class CarrierEnd {
     if (news === 0) return;
     if (news > this.#underWay.length) throw new ProtocolError("A segment is acknowledged that was not sent");
     this.#acknowledgedCount = count;
-    for (const outgoing of this.#underWay.splice(0, news)) this.#port.acknowledged(outgoing);
+    const [sentMs = 0] = this.#sentMs.splice(0, news);
+    const isQueued = performance.now() - sentMs > Math.max(QUEUED_MS, QUEUED_PATHS * (this.pathMs ?? 0));
+    for (const outgoing of this.#underWay.splice(0, news)) {
+      this.#underWayBytes -= outgoing.bytes.length;
+      if (!isQueued || this.#mayBeUnderWay < LITTLE_UNDER_WAY_BYTES) this.#mayBeUnderWay += outgoing.bytes.length;
+      this.#port.acknowledged(outgoing);
+    }
   }
 
   /** While much comes, the round trip is measured with the queues that it makes. */
@@ -220,6 +251,8 @@ export class CarrierEnd {
       encodeSegmentHeader(header, bytes.length - SEGMENT_HEADER_BYTES, bytes);
       this.#sentCount = next32(this.#sentCount);
       this.#underWay.push(outgoing);
+      this.#sentMs.push(performance.now());
+      this.#underWayBytes += bytes.length;
       return bytes;
     }
     if (this.#bye !== undefined) {

@@ -108,7 +108,7 @@ async function firstCarrier(dial: () => Promise<Duplex>, key: CryptoKey, name: R
 }
 
 function sizeBy(random: () => number): number {
-  return Math.floor(random() * pick(random, [1, 100, 70_000, 600_000]));
+  return Math.floor(random() * pick(random, [1, 100, 70_000, 600_000, 1_500_000]));
 }
 
 /** The opener's part. */

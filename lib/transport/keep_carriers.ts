@@ -6,7 +6,7 @@ import type { Link } from "./link.ts";
 /** How many carriers a link has before it carries much: one for each lane. */
 const FIRST_CARRIERS = 2;
 /** After so many bytes the other carriers are worth their cost, */
-const MUCH_BYTES = 16 * 1024 * 1024;
+const MUCH_BYTES = 1024 * 1024;
 /**
  * on a path that takes at least so long there and back: they help where one connection waits for its window, or for a
  * packet that was lost. On a shorter one they cost more than they bring (measured: docs/benchmarks.md).

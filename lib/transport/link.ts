@@ -230,7 +230,8 @@ export class Link implements AsyncDisposable {
     const first = Math.min(...this.#carriers.keys());
     const express = carrier.index === first ? this.#outbox.next(SegmentKind.EXPRESS) : undefined;
     if (express !== undefined) return express;
-    return carrier.index !== first || this.#carriers.size === 1 ? this.#outbox.next(SegmentKind.BULK) : undefined;
+    const isForBulk = carrier.index !== first || this.#carriers.size === 1;
+    return isForBulk && carrier.hasRoom ? this.#outbox.next(SegmentKind.BULK) : undefined;
   }
 
   /** Takes a lane's segment. A fault in what it says is the peer's, not the carrier's: it ends the link. */
@@ -304,7 +305,10 @@ export class Link implements AsyncDisposable {
     void collectGarbage();
   }
 
+  /** There is something to send, or room for it. Who is woken first takes it: the one with the least under way. */
   #kick(): void {
-    for (const carrier of this.#carriers.values()) carrier.kick();
+    const carriers = [...this.#carriers.values()];
+    if (carriers.length > 2) carriers.sort((a, b) => a.underWayBytes - b.underWayBytes);
+    for (const carrier of carriers) carrier.kick();
   }
 }

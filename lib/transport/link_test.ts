@@ -1,6 +1,6 @@
 import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
 import { type Duplex, duplexPair, readFull, sleep, writeAll } from "@/util/mod.ts";
-import { encodeFrame, encodeOpening, FrameType, HEADER_BYTES, ProtocolError } from "./frame.ts";
+import { encodeFrame, encodeOpening, FrameType, HEADER_BYTES, MAX_DATA_BYTES, ProtocolError } from "./frame.ts";
 import { type Link, LinkLost, type LinkOptions, openLink } from "./link.ts";
 import { openMux } from "./mux.ts";
 import { encodeSegment, type SegmentHeader, SegmentKind } from "./segment.ts";
@@ -200,29 +200,128 @@ Deno.test("a peer that keeps breaking its carriers is given up", async () => {
   await mux[Symbol.asyncDispose]();
 });
 
-Deno.test("a peer that reads nothing and acknowledges nothing costs a bounded memory", async () => {
-  const link = openLink();
-  const mux = openMux(link, { role: "host", onOpen: () => {} });
-  const swallowed = { bytes: 0 };
-  const never = new Promise<never>(() => {});
-  const deaf: Duplex = {
-    read: () => never,
+/** Takes whatever frames come, of any stream. */
+const TAKES_ALL = { take: () => {}, end: () => {} };
+
+/** A link whose carrier goes deaf, once it has carried bulk and, beyond its first MB, said so after `lateMs`. @returns what it takes then */
+async function sentToDeaf(
+  { carried, lateMs, lanes }: { carried: number; lateMs: number; lanes: boolean[] },
+  enough: number,
+): Promise<number> {
+  const [link, peer, over] = [openLink(), openLink(), new AbortController()];
+  link.start(TAKES_ALL);
+  peer.start(TAKES_ALL);
+  const [ours, theirs] = duplexPair({ capacityBytes: 64e6 });
+  peer.attach(0, theirs);
+  let swallowed: number | undefined;
+  let given = 0;
+  const came: { readonly bytes: Uint8Array; readonly dueMs: number }[] = [];
+  const coming = (async () => {
+    const buffer = new Uint8Array(1000);
+    for (let count; swallowed === undefined && (count = await ours.read(buffer)) !== null;) {
+      came.push({ bytes: buffer.slice(0, count), dueMs: performance.now() + (given > 1e6 ? lateMs : 0) });
+    }
+  })().catch(() => {});
+  link.attach(0, {
+    async read(into) {
+      for (;;) {
+        if (over.signal.aborted) return null;
+        const next = swallowed === undefined ? came[0] : undefined;
+        if (next !== undefined && next.dueMs <= performance.now()) break;
+        await sleep(1);
+      }
+      const { bytes = new Uint8Array() } = came.shift() ?? {};
+      into.set(bytes);
+      return bytes.length;
+    },
     write(bytes) {
-      swallowed.bytes += bytes.length;
+      given += bytes.length;
+      if (swallowed === undefined) return ours.write(bytes);
+      swallowed += bytes.length;
       return Promise.resolve(bytes.length);
     },
     closeWrite: () => Promise.resolve(),
-    close: () => {},
-  };
-  link.attach(0, deaf);
+    close: () => ours.close(),
+  });
   const payload = new Uint8Array(65528);
-  for (const bulk of [true, false]) {
-    void (async () => {
-      for (let position = 0;; position += payload.length) await link.data({ stream: 1, position, payload, bulk });
-    })().catch(() => {});
-  }
-  while (swallowed.bytes < 39e6) await sleep(1); // as much as the specification allows, and then no more
+  const send = async (bulk: boolean, bytes: number) => {
+    for (let position = 0; position < bytes; position += payload.length) {
+      await link.data({ stream: 1, position, payload, bulk });
+    }
+  };
+  await send(true, carried);
+  await sleep(2 * lateMs); // nothing is under way
+  swallowed = 0;
+  for (const bulk of lanes) void send(bulk, Infinity).catch(() => {});
+  while (swallowed < enough) await sleep(1);
   await sleep(100);
-  ok(swallowed.bytes < 43e6, `${swallowed.bytes} bytes were sent without an acknowledgement`);
-  await mux[Symbol.asyncDispose]();
+  over.abort();
+  await Promise.all([link[Symbol.asyncDispose](), peer[Symbol.asyncDispose](), coming, sleep(5)]);
+  return swallowed;
+}
+
+Deno.test("a peer that reads nothing and acknowledges nothing costs a bounded memory", async () => {
+  const sent = await sentToDeaf({ carried: 40e6, lateMs: 0, lanes: [true, false] }, 38e6);
+  ok(sent < 43e6, `${sent} bytes were sent without an acknowledgement`); // what the specification allows
+});
+
+Deno.test("a carrier whose bytes stand in a queue is not given all that may be under way", async () => {
+  const sent = await sentToDeaf({ carried: 40e6, lateMs: 150, lanes: [true] }, 1);
+  ok(sent < 9e6, `${sent} bytes were sent without an acknowledgement`);
+});
+
+Deno.test("a new carrier is given little until it has shown to carry, and the others go on without it", async () => {
+  await using link = openLink();
+  await using peer = openLink();
+  link.start(TAKES_ALL);
+  peer.start(TAKES_ALL);
+  const given = [0, 0, 0];
+  const attach = (index: number, [ours, theirs]: [Duplex, Duplex | undefined]) => {
+    const write = (bytes: Uint8Array) => {
+      given[index] = (given[index] ?? 0) + bytes.length;
+      return ours.write(bytes);
+    };
+    link.attach(index, { ...ours, write });
+    if (theirs !== undefined) peer.attach(index, theirs);
+  };
+  attach(0, duplexPair());
+  attach(1, duplexPair());
+  const [cold] = duplexPair({ capacityBytes: 64e6 });
+  attach(2, [cold, undefined]); // a connection whose window is small: it takes much and carries little
+  const payload = new Uint8Array(MAX_DATA_BYTES);
+  for (let position = 0; position < 30e6; position += payload.length) {
+    await link.data({ stream: 1, position, payload, bulk: true });
+  }
+  ok((given[2] ?? 0) > 0 && (given[2] ?? 0) < 500_000, `${given} bytes were given to the carriers`);
+});
+
+Deno.test("carriers that carry alike are given alike, even when the first one would take all of it", async () => {
+  const [link, peer] = [openLink(), openLink()];
+  link.start(TAKES_ALL);
+  peer.start(TAKES_ALL);
+  const given = [0, 0, 0, 0];
+  const over = new AbortController();
+  for (const index of given.keys()) {
+    const [ours, theirs] = duplexPair({ capacityBytes: 8e6 });
+    peer.attach(index, theirs);
+    const write = (bytes: Uint8Array) => {
+      given[index] = (given[index] ?? 0) + bytes.length;
+      return ours.write(bytes);
+    };
+    const read = async (into: Uint8Array) => { // what says that it has arrived comes late, as on a long path
+      const count = await ours.read(into);
+      await sleep(20, over.signal).catch(() => {});
+      return count;
+    };
+    link.attach(index, { ...ours, write, read });
+  }
+  const payload = new Uint8Array(MAX_DATA_BYTES);
+  for (let position = 0; position < 20e6; position += payload.length) {
+    await link.data({ stream: 1, position, payload, bulk: true });
+    await sleep(0); // what is said is less than what could be carried: all carriers wait for it
+  }
+  const [, ...bulk] = given;
+  over.abort();
+  await Promise.all([link[Symbol.asyncDispose](), peer[Symbol.asyncDispose]()]);
+  ok(Math.min(...bulk) > 4e6, `${given} bytes were given to the carriers`);
 });

@@ -29,6 +29,8 @@ export interface MuxOptions {
   role: "host" | "agent";
   /** What to do with a stream that the peer opens: it must be accepted or refused in the end. */
   onOpen: (incoming: Incoming) => void;
+  /** The memory behind its windows. @default {its own, with nothing known of the path} */
+  budget?: WindowBudget;
 }
 
 /** A stream that the peer wants to open. */
@@ -73,7 +75,7 @@ interface Opening {
 class LinkedMux implements Mux, FrameTaker {
   readonly #link: Link;
   readonly #onOpen: MuxOptions["onOpen"];
-  readonly #budget = new WindowBudget();
+  readonly #budget: WindowBudget;
   /** Streams that can carry DATA, by number. */
   readonly #open = new Map<number, MuxStream>();
   /** Streams that we asked for and the peer has not answered. */
@@ -89,6 +91,7 @@ class LinkedMux implements Mux, FrameTaker {
   constructor(link: Link, options: MuxOptions) {
     this.#link = link;
     this.#onOpen = options.onOpen;
+    this.#budget = options.budget ?? new WindowBudget();
     this.#nextStream = options.role === "host" ? 1 : 2;
   }
 
@@ -108,15 +111,18 @@ class LinkedMux implements Mux, FrameTaker {
     while (this.#opening.size >= MAX_OPENING) await this.#turn(options.signal);
     const number = this.#nextStream;
     this.#nextStream += 2;
-    const window = this.#budget.first(this.streamCount);
+    const window = this.#budget.first(this.streamCount, this.#link.pathMs);
     const answer = Promise.withResolvers<MuxStream>();
-    this.#opening.set(number, { stream: this.#makeStream(number, window), answer });
+    const stream = this.#makeStream(number, window);
+    this.#opening.set(number, { stream, answer });
     this.#send(FrameType.OPEN, number, encodeOpening(window, request));
     try {
       return await abortable(answer.promise, options.signal);
     } catch (error) {
-      if (this.#answered(number)) this.#sendReset(number, { code: "ECONNABORTED", message: "Given up" });
-      // The answer may have come in the very turn in which the signal fired: then the stream is nobody's.
+      if (this.#answered(number)) {
+        this.#sendReset(number, { code: "ECONNABORTED", message: "Given up" });
+        stream.fail(new StreamReset({ code: "ECONNABORTED", message: "Given up" }));
+      } // The answer may have come in the very turn in which the signal fired: then the stream is nobody's.
       else answer.promise.then((opened) => opened.close(), () => {});
       throw error;
     }
@@ -213,7 +219,7 @@ class LinkedMux implements Mux, FrameTaker {
       request,
       signal: gone.signal,
       accept: (reply = new Uint8Array()) => {
-        const window = this.#budget.first(this.streamCount);
+        const window = this.#budget.first(this.streamCount, this.#link.pathMs);
         const accepted = this.#makeStream(number, window);
         if (this.#incoming.delete(number)) {
           this.#open.set(number, accepted);
@@ -250,6 +256,7 @@ class LinkedMux implements Mux, FrameTaker {
     const incoming = this.#incoming.get(number);
     if (opening) {
       this.#answered(number);
+      opening.stream.fail(reset); // what its window has of the budget goes back
       opening.answer.reject(reset);
     } else if (incoming) {
       this.#incoming.delete(number);

@@ -76,6 +76,7 @@ export class MuxStream implements Duplex {
   #done = false;
   #error: Error | undefined;
   #reading: Reading | undefined;
+  #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
   #closedHere = false;
   #onOver: ((error: Error | undefined) => void) | undefined;
@@ -115,6 +116,12 @@ export class MuxStream implements Duplex {
     const done = Promise.withResolvers<number | null>();
     this.#reading = { into, done };
     return await done.promise;
+  }
+
+  /** Waits for bytes, the end or an error. */
+  async ready(): Promise<void> {
+    if (this.#receivedBytes > 0 || this.#error || this.#isReceived()) return;
+    await new Promise<void>((resolve) => this.#wakeReader = resolve);
   }
 
   /** Writes when the window has room and the stream's turn has come. @throws as `read`; {TypeError} after `closeWrite` */
@@ -206,6 +213,7 @@ export class MuxStream implements Duplex {
     this.#finishStream();
     this.#reading?.done.reject(error);
     this.#reading = undefined;
+    this.#wakeReader?.();
     this.#wakeWriter?.();
   }
 
@@ -228,6 +236,7 @@ export class MuxStream implements Duplex {
     }
     this.#received.push(owned ? rest : this.#port.budget.keep(rest));
     this.#receivedBytes += rest.length;
+    this.#wakeReader?.();
   }
 
   #readReceived(into: Uint8Array): number {
@@ -284,6 +293,7 @@ export class MuxStream implements Duplex {
     if (this.#receivedBytes === 0) {
       this.#reading?.done.resolve(null);
       this.#reading = undefined;
+      this.#wakeReader?.();
     }
     if (!this.#done && this.#finSent) this.#finishStream();
   }
@@ -291,7 +301,7 @@ export class MuxStream implements Duplex {
   #finishStream(): void {
     this.#done = true;
     this.#early.clear();
-    this.#port.budget.release(this.#window - this.#firstWindow);
+    this.#port.budget.release(this.#window, this.#firstWindow);
     this.#port.done();
     this.#onOver?.(this.#closedHere ? undefined : this.#error);
   }

@@ -1,5 +1,7 @@
 /** A stream's window before anything is known of its path (spec.md, "Flow control"). */
 export const FIRST_WINDOW_BYTES = 256 * 1024;
+/** What a path is taken to carry, from which its streams are given as large a window at once as earlier ones needed. */
+const KNOWN_BYTES_PER_MS = 50_000;
 /** The largest that a window grows to: the fastest paths are full with it (measured: ARCHITECTURE.md). */
 export const MAX_WINDOW_BYTES = 32 * 1024 * 1024;
 /** Buffers of what came are of this size, and used again, from half of it on; what is less gets one that fits. */
@@ -17,12 +19,22 @@ const GROWTH_BYTES = 64 * 1024 * 1024;
  */
 export class WindowBudget {
   #left = GROWTH_BYTES;
+  /** The largest window that a stream has needed. */
+  #needed = FIRST_WINDOW_BYTES;
   readonly #chunks: Uint8Array[] = [];
 
-  /** The first window of one more stream beside `openStreams`. */
-  first(openStreams: number): number {
-    if (openStreams < 256) return FIRST_WINDOW_BYTES;
-    return openStreams < 1024 ? FIRST_WINDOW_BYTES / 4 : FIRST_WINDOW_BYTES / 16;
+  /**
+   * The first window of one more stream beside `openStreams`, on a path that takes `pathMs` there and back. Where earlier
+   * streams needed a larger one, it need not grow again from the smallest, which takes a second on a long path; but one
+   * stream gets no more than a small part of what there is.
+   */
+  first(openStreams: number, pathMs: number): number {
+    if (openStreams >= 1024) return FIRST_WINDOW_BYTES / 16;
+    if (openStreams >= 256) return FIRST_WINDOW_BYTES / 4;
+    const known = Math.floor(Math.min(this.#needed, pathMs * KNOWN_BYTES_PER_MS, FIRST_WINDOW_BYTES + this.#left / 16));
+    const window = Math.max(FIRST_WINDOW_BYTES, known);
+    this.#left -= window - FIRST_WINDOW_BYTES;
+    return window;
   }
 
   /** Twice the window, or as much more as there is. */
@@ -51,8 +63,9 @@ export class WindowBudget {
     }
   }
 
-  /** Takes back what a window had grown by. */
-  release(bytes: number): void {
-    this.#left += bytes;
+  /** Takes back what a window has beyond its first size, and beyond that of any first one. */
+  release(window: number, first: number): void {
+    this.#left += window - Math.min(first, FIRST_WINDOW_BYTES);
+    this.#needed = Math.max(this.#needed, window);
   }
 }

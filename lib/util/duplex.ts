@@ -8,6 +8,8 @@
 export interface Duplex {
   /** Reads at least one byte into `into` and says how many; `null` at the peer's end of stream. One call at a time. */
   read(into: Uint8Array): Promise<number | null>;
+  /** Waits until a read would not wait: for bytes, the end or an error. It does not throw. Some connections cannot. */
+  ready?(): Promise<void>;
   /** Writes some of `bytes` and says how many; waits while the peer is not reading. One call at a time. */
   write(bytes: Uint8Array): Promise<number>;
   /** Ends our direction in order (FIN); the peer's direction stays open. */

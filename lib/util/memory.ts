@@ -40,6 +40,18 @@ function openLibrary() {
   return { symbols: library.symbols, close: () => library.close() };
 }
 
+/** MiB of each half of where the engine puts what is new. */
+const YOUNG_MIB = 2;
+
+/**
+ * Lets the engine keep its space for new objects small. By itself it doubles it up to three times 16 MiB while many
+ * connections come at once, and never takes it back while they are open: 26 MB beside 500 of them (measured).
+ */
+export async function keepYoungSmall(): Promise<void> {
+  const { default: v8 } = await import("node:v8");
+  v8.setFlagsFromString(`--max-semi-space-size=${YOUNG_MIB}`);
+}
+
 let collect: (() => void) | undefined;
 
 /**

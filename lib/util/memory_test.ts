@@ -1,5 +1,5 @@
 import { deepStrictEqual as equals, ok } from "node:assert/strict";
-import { collectGarbage, keepHeapSmall } from "./memory.ts";
+import { collectGarbage, keepHeapSmall, keepYoungSmall } from "./memory.ts";
 
 Deno.test({
   name: "collectGarbage() frees what nobody uses, the memory of buffers too",
@@ -34,4 +34,13 @@ Deno.test({
   async fn() {
     equals(await keepHeapSmall(), false);
   },
+});
+
+Deno.test("keepYoungSmall() bounds where the engine puts what is new", async () => {
+  const { default: v8 } = await import("node:v8");
+  await keepYoungSmall();
+  const kept: unknown[] = [];
+  for (let index = 0; index < 1e6; index++) kept[index % 100_000] = { index, more: [index] };
+  const young = v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space");
+  ok(young !== undefined && young.space_size < 20e6, `${young?.space_size} bytes`);
 });

@@ -15,9 +15,10 @@ import {
   buildLoad,
   delayCluster,
   isWanted,
-  lines,
+  LIMITED,
   type Load,
   median,
+  openKubectl,
   openLongPath,
   openShell,
   PORT,
@@ -30,8 +31,6 @@ import {
 
 /** At which round trips, in milliseconds: of delayed bytes, or of delayed packets (20p), for which it takes root. */
 const RTTS = (Deno.env.get("RTTS") ?? "0,20,20p,80p").split(",");
-/** What takes longer has failed: kubectl stands still for ever beside readers that have stopped. */
-const LIMITED = ["timeout", "120"] as const;
 const POD = { namespace: "default", name: `bench-${crypto.randomUUID().slice(0, 8)}` };
 
 /** MiB of each of the four patterned streams: `make bench-patterned` takes 2560, 10 GB in sum. */
@@ -106,7 +105,7 @@ async function measureAt(title: string, from: From): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const ways = [
     stack.use(openOurs("ours", PROGRAM, from)),
-    stack.use(await openKubectl(from)),
+    stack.use(await openTheirs(from)),
     ...BESIDE.map((program, at) => stack.use(openOurs(`beside ${at + 1}`, program, from))),
     ...(rttMs === 0 ? [stack.use(inside(address))] : []),
   ];
@@ -164,21 +163,11 @@ function openOurs(name: string, program: string, { kubeconfig, prefix, address, 
   return way;
 }
 
-async function openKubectl({ kubeconfig, prefix, load }: From): Promise<Way> {
+async function openTheirs({ kubeconfig, prefix, load }: From): Promise<Way> {
   const start = async () => {
-    const [command = "", ...words] = [...prefix, "kubectl"];
-    const child = new Deno.Command(command, {
-      args: [...words, "--kubeconfig", kubeconfig, "port-forward", `pod/${POD.name}`, `:${PORT}`],
-      stdout: "piped",
-      stderr: "null",
-    }).spawn();
-    const [, port = ""] = /:(\d+) ->/.exec((await lines(child.stdout).next()).value ?? "") ?? [];
-    processes.set(way, child.pid);
-    return { child, port };
-  };
-  const end = async ({ child }: Awaited<ReturnType<typeof start>>) => {
-    child.kill("SIGTERM");
-    await child.status;
+    const started = await openKubectl({ kubeconfig, prefix, pod: POD });
+    processes.set(way, started.pid);
+    return started;
   };
   const way: Way = {
     name: "kubectl",
@@ -186,12 +175,12 @@ async function openKubectl({ kubeconfig, prefix, load }: From): Promise<Way> {
       try {
         return await numbersOf([...prefix, ...LIMITED, load.dynamic, metric, "127.0.0.1", running.port, number]);
       } catch (error) {
-        await end(running); // one that stands still does so for ever: the next number is another one's
+        await running[Symbol.asyncDispose](); // one that stands still does so for ever: the next number is another one's
         running = await start();
         throw error;
       }
     },
-    [Symbol.asyncDispose]: () => end(running),
+    [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
   };
   let running = await start();
   return way;

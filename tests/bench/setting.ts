@@ -17,6 +17,8 @@ export const ROUNDS = Number(Deno.env.get("ROUNDS") ?? 3);
 /** Other builds of ours beside this one, to see what a change does: the paths of their programs. */
 export const BESIDE: readonly string[] = Deno.env.get("BESIDE")?.split(",").filter((path) => path !== "") ?? [];
 const ONLY = Deno.env.get("ONLY")?.split(",");
+/** What takes longer has failed: kubectl stands still for ever beside readers that have stopped. */
+export const LIMITED = ["timeout", "120"] as const;
 /** Where the server in the pod listens. */
 export const PORT = 7007;
 
@@ -147,6 +149,35 @@ export function openShell([program = "", ...args]: readonly string[], kubeconfig
     },
     async [Symbol.asyncDispose]() {
       await stdin.close().catch(() => {}); // it may have ended by itself
+      await child.status;
+    },
+  };
+}
+
+/** A `kubectl port-forward` to the load's port of a pod. Disposing it ends it. */
+export interface Kubectl extends AsyncDisposable {
+  readonly pid: number;
+  /** Where it listens on the loopback. */
+  readonly port: string;
+}
+
+/** Starts one. */
+export async function openKubectl(
+  { kubeconfig, prefix, pod }: {
+    readonly kubeconfig: string;
+    readonly prefix: readonly string[];
+    readonly pod: { readonly namespace: string; readonly name: string };
+  },
+): Promise<Kubectl> {
+  const [command = "", ...words] = [...prefix, "kubectl", "--kubeconfig", kubeconfig, "--namespace", pod.namespace];
+  const args = [...words, "port-forward", `pod/${pod.name}`, `:${PORT}`];
+  const child = new Deno.Command(command, { args, stdout: "piped", stderr: "null" }).spawn();
+  const [, port = ""] = /:(\d+) ->/.exec((await lines(child.stdout).next()).value ?? "") ?? [];
+  return {
+    pid: child.pid,
+    port,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGTERM");
       await child.status;
     },
   };

@@ -1,10 +1,10 @@
 /** The tunnel on a real cluster: what is lost below it, and what the user sees of that. */
 import { deepStrictEqual as equals, match } from "node:assert/strict";
 import { pods } from "@/kube/mod.ts";
-import { runProgram } from "@/process/mod.ts";
-import { sleep } from "@/util/mod.ts";
 import { ensureCluster } from "../cluster/mod.ts";
+import type { Machine } from "../vpn/played_machine.ts";
 import { type Cluster, embeddedTest, IMAGES, leavesNothing, type Running, start, until } from "./harness.ts";
+import { startOn, vpnTest, WAIT } from "./vpn_harness.ts";
 
 /** Gives back what it is sent, for as many connections as come. */
 const ECHO = `
@@ -79,12 +79,17 @@ async function withEcho(cluster: Cluster, body: (address: string) => Promise<voi
 }
 
 /** Runs the client while `disturb` does its worst, and proves that the connection went on and lost nothing. */
-async function survives(cluster: Cluster, disturb: (running: Running) => Promise<void>): Promise<void> {
+async function survives(
+  cluster: Cluster,
+  disturb: (running: Running) => Promise<void>,
+  begin: (...words: string[]) => Running = (...words) => start(cluster, words),
+): Promise<void> {
   await leavesNothing(cluster, () =>
     withEcho(cluster, async (address) => {
-      await using running = start(cluster, ["--verbose", "--run", "python3", "-c", CLIENT, address]);
+      await using running = begin("--verbose", "--logfile", "/dev/stderr", "--run", "python3", "-c", CLIENT, address);
       await running.said(/mark 2\b/);
       await disturb(running);
+      await running.said(/Carrier \d is lost/); // or it was no disturbance
       await goesOn(running);
       await running.stdin.write(new TextEncoder().encode("stop\n"));
       const { code, stdout, stderr } = await running.ended();
@@ -110,25 +115,41 @@ embeddedTest("a connection goes on while the kubelet, which cuts every port-forw
   await survives(cluster, async () => await (await ensureCluster()).restart("kubelet"));
 });
 
-embeddedTest("a connection goes on after a black hole, in which packets vanish without a word", async (cluster) => {
-  const { instance } = await ensureCluster();
-  await survives(cluster, async () => {
-    await using _hole = await openBlackHole(instance.nodeAddress);
-    await sleep(20_000); // longer than a silent peer is borne, so that every carrier is given up
-  });
+vpnTest("a connection goes on after a black hole, in which packets vanish without a word", async (on) => {
+  await survives(on.cluster, async (running) => {
+    await using _hole = await openBlackHole(on.machine);
+    // The kernel would try for a quarter of an hour: that carriers are given up so soon is ours.
+    for (const carrier of [0, 1]) {
+      await running.said(new RegExp(`Carrier ${carrier} is lost: The other end has been silent for 15 s`));
+    }
+  }, (...words) => startOn(on.machine, on.cluster, ...words));
 });
 
-/** Drops every packet to and from an address until it is disposed of. */
-async function openBlackHole(address: string): Promise<AsyncDisposable> {
-  const table = `telepresence_test_${Deno.pid}`;
-  const rules = `table ip ${table} {
-    chain out { type filter hook output priority 0; ip daddr ${address} drop; }
-    chain in { type filter hook input priority 0; ip saddr ${address} drop; }
-  }`;
-  const nft = async (script: string) => {
-    const { code, stderr } = await runProgram(["nft", "-f", "-"], { input: script });
-    if (code !== 0) throw new Error(`nft fails: ${stderr}`);
-  };
-  await nft(rules);
-  return { [Symbol.asyncDispose]: () => nft(`delete table ip ${table}`) };
+vpnTest(
+  "a black hole that outlasts the grace ends the session with 255, and says what was lost for how long",
+  async (on) => {
+    const { cluster, machine } = on;
+    await leavesNothing(cluster, async () => {
+      await using running = startOn(machine, cluster, "--grace", "2", "--run", "sh", "-c", WAIT);
+      await running.said(/^ready$/m);
+      {
+        await using _hole = await openBlackHole(machine);
+        await running.said(/^T: Error: Proxy to Kubernetes exited/m);
+      }
+      const { code, stderr } = await running.ended();
+      equals(code, 255, stderr);
+      match(stderr, /The connection to the other end was lost for \d s: The other end has been silent for 15 s/);
+    });
+  },
+);
+
+/** Drops every packet that comes to the machine or leaves it, without a word, until it is disposed of. */
+async function openBlackHole(machine: Machine): Promise<AsyncDisposable> {
+  await machine.shell(`nft -f - <<end
+table inet hole {
+  chain out { type filter hook output priority 0; oifname wire drop; }
+  chain in { type filter hook input priority 0; iifname wire drop; }
+}
+end`);
+  return { [Symbol.asyncDispose]: async () => void await machine.shell("nft delete table inet hole") };
 }

@@ -10,7 +10,7 @@ import {
   nameNewLink,
   openLink,
 } from "@/transport/mod.ts";
-import { deadline, type Duplex, messageOf, sleep, UserError } from "@/util/mod.ts";
+import { deadline, type Duplex, keepYoungSmall, messageOf, sleep, UserError } from "@/util/mod.ts";
 import { podDeleted } from "./loss.ts";
 import { joinCommand } from "../proxy/manifest.ts";
 import type { Plan } from "../plan/plan.ts";
@@ -72,7 +72,7 @@ export async function openTunnel(plan: Plan, pod: string, options: TunnelOptions
   const { namespace, container } = plan;
   const find = () => findAgentRun(kube, { namespace, pod, container, signal });
   if (onRun !== undefined) await find().then(onRun, () => {}); // that it cannot be found is told by what follows
-  const duplex = await openFirst(plan, pod, name, dial, options);
+  const [duplex] = await Promise.all([openFirst(plan, pod, name, dial, options), keepYoungSmall()]);
   const run = await find().catch((error) => {
     duplex.close();
     throw isNotFound(error) ? podDeleted(plan, pod) : error;
