@@ -38,6 +38,8 @@ export interface Guardian extends AsyncDisposable {
   tell(record: SessionRecord): Promise<void>;
   /** Hands it the user's process, which is to end with the session. */
   tellChild(pid: number): Promise<void>;
+  /** Whether it still watches. */
+  isThere(): boolean;
 }
 
 /** What starting needs. */
@@ -66,6 +68,7 @@ export async function startGuardian({ command, cluster, path, terminal, log }: G
       throw new UserError(`Cannot reach the guardian process: ${messageOf(cause)}`, { cause });
     }
   };
+  const itself = identifyProcess(helper.pid);
   await send({ kind: "hello", cluster, path, ...(terminal !== undefined && { terminal }) });
   return {
     tell: (record) => send({ kind: "journal", record }),
@@ -73,6 +76,7 @@ export async function startGuardian({ command, cluster, path, terminal, log }: G
       const process = identifyProcess(pid);
       if (process !== undefined) await send({ kind: "child", process });
     },
+    isThere: () => itself !== undefined && isRunning(itself),
     async [Symbol.asyncDispose]() {
       await send({ kind: "goodbye" }).catch((error) => log.info(messageOf(error)));
       await helper.close();
@@ -110,7 +114,8 @@ export async function guard(options: GuardOptions): Promise<number> {
   const last: { hello?: Message & { kind: "hello" }; record?: SessionRecord; child?: ProcessIdentity } = {};
   const lines = options.input.pipeThrough(new TextDecoderStream()).pipeThrough(splitLines());
   for await (const line of lines) {
-    const message = JSON.parse(line) as Message; // our own program's words, over a pipe that is ours alone
+    const message = parseMessage(line);
+    if (message === undefined) continue; // the last one, cut off with who wrote it: what it announces was not begun
     if (message.kind === "goodbye") return 0;
     if (message.kind === "hello") last.hello = message;
     if (message.kind === "journal") last.record = message.record;
@@ -127,6 +132,15 @@ export async function guard(options: GuardOptions): Promise<number> {
   say(`telepresence was killed. Giving back: ${record.steps.map(leftoverOf).join(", ")}`);
   const [code] = await Promise.all([undoForAnother(hello, record, { ...options, say }), ending]);
   return code;
+}
+
+/** Our own program's words, over a pipe that is ours alone. @returns undefined for a line that has no end */
+function parseMessage(line: string): Message | undefined {
+  try {
+    return JSON.parse(line) as Message;
+  } catch {
+    return undefined;
+  }
 }
 
 async function undoForAnother(

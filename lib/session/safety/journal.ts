@@ -1,4 +1,5 @@
-import { reasonOf, UserError } from "@/util/mod.ts";
+import { type Log, silentLog } from "@/log/mod.ts";
+import { messageOf, reasonOf, UserError } from "@/util/mod.ts";
 import { parseRecord, type PlaceStep, type SessionRecord, type Step, titleOf } from "./record.ts";
 
 /** Steps written ahead. Disposing it removes its file when nothing is left to undo. */
@@ -20,9 +21,9 @@ export interface Journal extends AsyncDisposable {
    * @throws {UserError} when it cannot be written: then nothing is to be changed
    */
   add(step: Step): Promise<void>;
-  /** Takes out a step that has been undone. */
+  /** Takes out a step that has been undone: that is so even where it cannot be written down, which the log tells. */
   strike(step: Step): Promise<void>;
-  /** Takes out a step that was refused, so that there is nothing to undo. */
+  /** Takes out a step that was refused, so that there is nothing to undo; likewise. */
   forget(step: Step): Promise<void>;
 }
 
@@ -31,8 +32,12 @@ export function placeIn({ record }: Journal): PlaceStep | undefined {
   return record.steps.find((step) => step.kind === "place");
 }
 
-/** Who also gets the record at each change: the guardian. */
-export type RecordListener = (record: SessionRecord) => Promise<void>;
+/** What a journal is opened with. */
+export interface JournalOptions {
+  /** Who also gets the record at each change: the guardian. */
+  readonly onChange?: ((record: SessionRecord) => Promise<void>) | undefined;
+  readonly log?: Log;
+}
 
 /** The directory of the journals. */
 export function journalDirectory(env: Readonly<Record<string, string>>, home: string): string {
@@ -46,25 +51,36 @@ export function journalDirectory(env: Readonly<Record<string, string>>, home: st
  *
  * @param directory from {@linkcode journalDirectory}
  */
-export function openJournal(directory: string, first: SessionRecord, onChange?: RecordListener): Journal {
+export function openJournal(directory: string, first: SessionRecord, options: JournalOptions = {}): Journal {
+  const { onChange, log = silentLog } = options;
   const path = `${directory}/${first.sessionId}.json`;
   let record = first;
   let writing: Promise<void> = Promise.resolve();
   const made: string[] = [];
   const undone: Step[] = [];
   // One after another: a later state never comes before an earlier one.
-  const put = (change: (steps: readonly Step[]) => Step[], pod?: string): Promise<void> => {
-    const next = writing.catch(() => {}).then(async () => {
-      const changed = { ...record, ...(pod !== undefined && { pod }), steps: change(record.steps) };
-      await writeRecord(path, changed, made);
-      await onChange?.(changed);
-      record = changed;
-    });
+  const inTurn = (act: () => Promise<void>): Promise<void> => {
+    const next = writing.catch(() => {}).then(act);
     writing = next;
     return next;
   };
+  const write = async (changed: SessionRecord) => {
+    await writeRecord(path, changed, made);
+    await onChange?.(changed);
+  };
+  const put = (change: (steps: readonly Step[]) => Step[], pod?: string) =>
+    inTurn(async () => {
+      const changed = { ...record, ...(pod !== undefined && { pod }), steps: change(record.steps) };
+      await write(changed);
+      record = changed;
+    });
   const others = (steps: readonly Step[], step: Step) => steps.filter((one) => titleOf(one) !== titleOf(step));
-  const forget = (step: Step) => put((steps) => others(steps, step));
+  const forget = (step: Step) =>
+    inTurn(async () => {
+      record = { ...record, steps: others(record.steps, step) };
+      // A full disk, a guardian that is gone: who reads the old state undoes once more what is undone, which does nothing.
+      await write(record).catch((error) => log.info(`${titleOf(step)} stays written down: ${messageOf(error)}`));
+    });
   return {
     get record() {
       return record;
@@ -149,6 +165,12 @@ async function readRecord(path: string): Promise<SessionRecord> {
   return parseRecord(await new Response(file.readable).text());
 }
 
+/** The session's id is the file's name, and by that the cluster tells what it has. */
+function wayAround(path: string): string {
+  const session = path.slice(path.lastIndexOf("/") + 1, -".json".length).slice(0, 10);
+  return `telepresence recover ${session} gives back what the cluster says of that session; then delete the file`;
+}
+
 /** All journals of a directory; a file that is none is skipped and told. */
 export async function readJournals(directory: string, tell: (line: string) => void): Promise<StoredRecord[]> {
   const found: StoredRecord[] = [];
@@ -159,7 +181,9 @@ export async function readJournals(directory: string, tell: (line: string) => vo
       try {
         found.push({ path, record: await readRecord(path) });
       } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) tell(`Cannot read the journal ${path}: ${reasonOf(error)}`);
+        if (!(error instanceof Deno.errors.NotFound)) {
+          tell(`Cannot read the journal ${path}: ${reasonOf(error)}. ${wayAround(path)}`);
+        }
       }
     }
   } catch (error) {

@@ -1,4 +1,5 @@
-import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
+import { deepStrictEqual as equals, match, ok, rejects } from "node:assert/strict";
+import { makeLog } from "@/log/mod.ts";
 import { type Journal, journalDirectory, openJournal, readJournals } from "./journal.ts";
 import type { SessionRecord, Step } from "./record.ts";
 
@@ -28,7 +29,9 @@ async function withDirectory(body: (directory: string) => Promise<void>) {
 Deno.test("openJournal() has every step on the disk when add() returns, for its owner alone", async () => {
   await withDirectory(async (directory) => {
     const heard: SessionRecord[] = [];
-    const journal: Journal = openJournal(directory, RECORD, (record) => Promise.resolve(void heard.push(record)));
+    const journal: Journal = openJournal(directory, RECORD, {
+      onChange: (record) => Promise.resolve(void heard.push(record)),
+    });
     const stored = async () => (await readJournals(directory, () => ok(false))).map(({ record }) => record.steps);
     equals(await stored(), []);
     await Promise.all([journal.add(CLAIM), journal.add(PROXY)]);
@@ -57,6 +60,27 @@ Deno.test("openJournal() refuses the change that it cannot write down", async ()
   });
 });
 
+Deno.test("openJournal() counts as undone what is undone, where that cannot be written down or told", async () => {
+  await withDirectory(async (directory) => {
+    const lines: string[] = [];
+    const log = makeLog((line) => lines.push(line));
+    let isGone = false;
+    const onChange = () => isGone ? Promise.reject(new Error("it is gone")) : Promise.resolve();
+    const journal = openJournal(directory, RECORD, { onChange, log });
+    await journal.add(CLAIM);
+    await journal.add(PROXY);
+    isGone = true;
+    await journal.strike(PROXY);
+    await Deno.mkdir(`${directory}/5e55.json.new`); // in the way of each draft
+    await journal.strike(CLAIM);
+    equals([journal.record.steps, journal.undone], [[], [PROXY, CLAIM]]);
+    match(lines[0] ?? "", /stays written down: it is gone$/);
+    match(lines[1] ?? "", /stays written down: Cannot write down .*Is a directory/);
+    await journal[Symbol.asyncDispose]();
+    equals(await readJournals(directory, () => ok(false)), []);
+  });
+});
+
 Deno.test("readJournals() tells of a file that is no journal, and reads the others", async () => {
   await withDirectory(async (directory) => {
     await openJournal(directory, RECORD).add(CLAIM);
@@ -77,7 +101,7 @@ Deno.test("readJournals() reads none of somebody else: it would be undone with o
     equals((await read()).length, 1);
     await Deno.chown(`${directory}/${RECORD.sessionId}.json`, 65534, 65534);
     equals((await read()).length, 0);
-    ok(told[0]?.endsWith(": it belongs to somebody else"), told[0]);
+    ok(told[0]?.includes(": it belongs to somebody else. telepresence recover 5e55 "), told[0]);
   });
 });
 

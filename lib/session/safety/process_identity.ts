@@ -7,14 +7,23 @@ export interface ProcessIdentity {
 
 /** The identity of a process that runs; undefined when none of this number does. */
 export function identifyProcess(pid: number): ProcessIdentity | undefined {
+  const [state, ...fields] = readStat(pid);
+  return state === undefined || state === "Z" || state === "X" ? undefined : { pid, started: fields[18] ?? "" };
+}
+
+/** Whether a process was stopped (Ctrl-Z, SIGSTOP): it hears no other signal until it goes on. */
+export function isSuspended(pid: number): boolean {
+  return ["T", "t"].includes(readStat(pid)[0] ?? "");
+}
+
+/** What the system tells of a process, from its state on; nothing of one that is not there. */
+function readStat(pid: number): string[] {
   try {
     const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
     // The second field is the program's name, in parentheses, and may hold anything. The 22nd is the start.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const [state] = fields;
-    return state === "Z" || state === "X" ? undefined : { pid, started: fields[19] ?? "" };
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   } catch {
-    return undefined;
+    return [];
   }
 }
 

@@ -12,7 +12,7 @@ import { SESSION_LABEL } from "../labels.ts";
 import type { Wanted } from "../plan/plan.ts";
 import { CLAIM_LABEL, placeOfClaim } from "../workload/claim.ts";
 import { hasSteps, journalDirectory, readJournals, removeRecord, type StoredRecord } from "./journal.ts";
-import { isRunning } from "./process_identity.ts";
+import { isRunning, isSuspended } from "./process_identity.ts";
 import { leftoverOf, type Step } from "./record.ts";
 import { makeCleanUp, undoAll } from "./undo.ts";
 
@@ -59,12 +59,19 @@ async function takeLeftOver(where: Pick<RecoverOptions, "env" | "home" | "say">)
  */
 export async function recover(wanted: RecoverWanted, options: RecoverOptions): Promise<number> {
   const { say } = options;
-  const left = await takeLeftOver(options);
+  let unread = 0;
+  const left = await takeLeftOver({
+    ...options,
+    say: (line) => {
+      unread++;
+      say(line);
+    },
+  });
   if (wanted.sessions.length === 0) {
     const hadMachine = await isMachineLeft();
-    if (left.length === 0 && !hadMachine) say("Nothing is left over by sessions of this machine.");
+    if (left.length === 0 && !hadMachine && unread === 0) say("Nothing is left over by sessions of this machine.");
     const isMachineBack = !hadMachine || await recoverNetwork(options);
-    return await recoverStored(left, options) && isMachineBack ? 0 : 255;
+    return await recoverStored(left, options) && isMachineBack && unread === 0 ? 0 : 255;
   }
   let isWhole = true;
   for (const session of wanted.sessions) {
@@ -164,9 +171,14 @@ async function recoverFound(session: string, wanted: RecoverWanted, options: Rec
   const running = await readJournals(journalDirectory(env, home), say);
   const own = running.find(({ record }) => record.sessionId.startsWith(session));
   if (own !== undefined) {
-    throw new UserError(`Cannot give back what session ${session} has: it is running here`, {
-      hints: [`kill ${own.record.process.pid} ends it, and it gives everything back`],
-    });
+    const { pid } = own.record.process;
+    const isStopped = isSuspended(pid);
+    throw new UserError(
+      `Cannot give back what session ${session} has: it is ${isStopped ? "stopped" : "running"} here`,
+      {
+        hints: [`kill ${pid}${isStopped ? ` && kill -CONT ${pid}` : ""} ends it, and it gives everything back`],
+      },
+    );
   }
   const config = await loadKubeconfig({ env, home, ...(wanted.context !== undefined && { context: wanted.context }) });
   await using kube = openKubeClient(config, { log: log.room("API") });

@@ -1,7 +1,8 @@
 import type { ClusterConfig } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import type { Plan } from "../plan/plan.ts";
-import { messageOf } from "@/util/mod.ts";
+import { messageOf, reasonOf } from "@/util/mod.ts";
+import { resolve } from "node:path";
 import { type Guardian, startGuardian } from "./guardian.ts";
 import { type Journal, journalDirectory, openJournal } from "./journal.ts";
 import { identifyProcess } from "./process_identity.ts";
@@ -43,7 +44,7 @@ export async function openSafety({ plan, cluster, around }: SafetyOptions): Prom
   const directory = journalDirectory(env, home);
   const path = `${directory}/${plan.sessionId}.json`;
   const guardian = self && await startGuardian({ command: self([GUARDIAN]), cluster, path, terminal, log });
-  const journal = openJournal(directory, recordOf(plan, cluster, env), guardian?.tell);
+  const journal = openJournal(directory, recordOf(plan, cluster, env), { onChange: guardian?.tell, log });
   // It changes nothing, so that it may go on where nothing can be written: then it is in no list.
   if (plan.isThere) await journal.announce().catch((error) => log.info(messageOf(error)));
   around.onLeftovers(() => journal.record.steps.map((step) => byHand(step, plan.namespace)));
@@ -51,16 +52,23 @@ export async function openSafety({ plan, cluster, around }: SafetyOptions): Prom
     journal,
     guardian,
     async [Symbol.asyncDispose]() {
-      await journal[Symbol.asyncDispose]();
+      try {
+        await journal[Symbol.asyncDispose]();
+      } catch (error) {
+        around.teller.say(
+          `Everything is given back, but ${path} cannot be removed (${reasonOf(error)}): telepresence recover does it`,
+        );
+      }
       if (journal.record.steps.length === 0) await guardian?.[Symbol.asyncDispose]();
-      else if (guardian !== undefined) around.teller.say("A process in the background goes on trying to give it back.");
+      else if (guardian?.isThere()) around.teller.say("A process in the background goes on trying to give it back.");
     },
   };
 }
 
 function recordOf(plan: Plan, cluster: ClusterConfig, env: Readonly<Record<string, string>>): SessionRecord {
   const { sessionId, namespace } = plan;
-  const kubeconfig = env["KUBECONFIG"];
+  // Whoever heals does so in another directory.
+  const kubeconfig = env["KUBECONFIG"]?.split(":").map((path) => path && resolve(path)).join(":");
   return {
     version: 1,
     sessionId,

@@ -123,7 +123,9 @@ export async function undoStep(step: Step, options: UndoOptions): Promise<void> 
   const ms = isPod ? POD_MS : Math.max(cleanUp.until - performance.now(), LAST_TRY_MS);
   // Its own signal: what ended the session does not end its clean-up.
   using late = deadline(ms, () => {
-    return new UserError(`${act}: the API server did not answer within ${cleanUp.ms / 1000} s`, { hints });
+    return new UserError(`${act}: the API server did not answer within ${(isPod ? POD_MS : cleanUp.ms) / 1000} s`, {
+      hints,
+    });
   });
   const undo = () =>
     step.kind === "delete" ? deleteMade(step, options, late.signal) : restore(step, options, late.signal);

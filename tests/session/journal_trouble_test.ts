@@ -1,0 +1,71 @@
+/** Journals that cannot be written or read: what they are about is given back all the same, or somebody hears of it. */
+import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
+import { startFakeCluster } from "../testkit/mod.ts";
+import { appears, run, start } from "./harness.ts";
+import { essence, putWeb } from "./web.ts";
+
+Deno.test("a disk that is full by the end keeps nothing from being given back, nor from being told so", async () => {
+  await using cluster = await startFakeCluster();
+  await putWeb(cluster);
+  const before = essence(cluster);
+  const script = `echo > ${cluster.directory}/up; exec sleep 60`;
+  const session = start(cluster, ["-s", "web", "--run", "sh", "-c", script]);
+  await appears(cluster.directory, "up");
+  const directory = `${cluster.directory}/.local/state/telepresence/sessions`;
+  const names = (await Array.fromAsync(Deno.readDir(directory))).map(({ name }) => name);
+  const journal = names.find((name) => name.endsWith(".json")) ?? "";
+  await Deno.mkdir(`${directory}/${journal}.new`); // in the way of each draft, for root as well
+  session.send("SIGTERM");
+  const { code, stderr } = await session.ended;
+  equals(code, 143, stderr);
+  ok(!/Cannot|in the background/.test(stderr), stderr);
+  equals([essence(cluster), await cluster.remaining()], [before, []]);
+  const { code: healed, stderr: words } = await run(cluster, ["recover"]);
+  equals([healed, words], [0, "T: Nothing is left over by sessions of this machine.\n"]);
+});
+
+Deno.test("recover does not say that nothing is left when it cannot read a journal", async () => {
+  await using cluster = await startFakeCluster();
+  const directory = `${cluster.directory}/.local/state/telepresence/sessions`;
+  await Deno.mkdir(directory, { recursive: true });
+  const session = "5e55".repeat(8);
+  await Deno.writeTextFile(`${directory}/${session}.json`, '{"version":1,"sess');
+  const { code, stderr } = await run(cluster, ["recover"]);
+  equals(code, 255);
+  match(
+    stderr,
+    /^T: Cannot read the journal .*\. telepresence recover 5e555e555e gives back what the cluster says of /,
+  );
+  ok(!stderr.includes("Nothing is left over"), stderr);
+});
+
+Deno.test("recover of a session that is stopped says how it is ended", async () => {
+  await using cluster = await startFakeCluster();
+  const stopped = new Deno.Command("sleep", { args: ["60"] }).spawn();
+  try {
+    const directory = `${cluster.directory}/.local/state/telepresence/sessions`;
+    await Deno.mkdir(directory, { recursive: true });
+    const stat = await Deno.readTextFile(`/proc/${stopped.pid}/stat`);
+    const started = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+    const record = {
+      version: 1,
+      sessionId: "5e55".repeat(8),
+      since: new Date().toISOString(),
+      by: "me@here",
+      process: { pid: stopped.pid, started },
+      cluster: { context: "fake", server: "https://127.0.0.1:1" },
+      namespace: "default",
+      doing: "--new-deployment web",
+      steps: [{ kind: "delete", resource: "deployment", name: "web" }],
+    };
+    await Deno.writeTextFile(`${directory}/${record.sessionId}.json`, JSON.stringify(record));
+    const ask = async () => (await run(cluster, ["recover", "5e555e55"])).stderr;
+    match(await ask(), new RegExp(`it is running here\n.*: kill ${stopped.pid} ends it`));
+    Deno.kill(stopped.pid, "SIGSTOP");
+    while (!/^.*\) T /.test(await Deno.readTextFile(`/proc/${stopped.pid}/stat`)));
+    match(await ask(), new RegExp(`it is stopped here\n.*: kill ${stopped.pid} && kill -CONT ${stopped.pid} ends it`));
+  } finally {
+    stopped.kill("SIGKILL");
+    await stopped.status;
+  }
+});
