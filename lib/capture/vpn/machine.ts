@@ -68,9 +68,9 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
   const place = stack.use(await placeProgram(helper, directories, "netns"));
   const listener = stack.use(Deno.listen({ transport: "unix", path: place.socket }));
   const inside = `${place.socket}.inside`;
-  const [first = place.shim, ...rest] = [...asRoot, ...enter, place.shim];
   const mode = iptables ? "--iptables" : "--machine";
-  const process = startAttached([first, ...rest, mode, "--control", place.socket, "--inside", inside], { log });
+  const words = [...asRoot, ...enter, place.shim, mode, "--control", place.socket, "--inside", inside];
+  const process = startAsRoot(words, log);
   const life = await firstConnection(listener, process);
   const helperAnswers = makeAnswers(life, log);
   stack.defer(() => giveBack(life, process));
@@ -105,6 +105,18 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
   };
 }
 
+/** @throws {UserError} when the words that make it root's are no program here */
+function startAsRoot([first = "", ...rest]: readonly string[], log: Log): Attached {
+  try {
+    return startAttached([first, ...rest], { log });
+  } catch (cause) {
+    throw new UserError(`${ACT}: it needs root for a helper process: ${messageOf(cause)}`, {
+      hints: ["Where there is no sudo: run telepresence as root", ...OTHERS],
+      cause,
+    });
+  }
+}
+
 /** The life line, which the helper opens when it is ready. */
 async function firstConnection(listener: Deno.UnixListener, process: Attached): Promise<Duplex> {
   using late = deadline(PASSWORD_MS, () => new UserError("Cannot use --method vpn-tcp: sudo got no password in time"));
@@ -126,27 +138,28 @@ async function firstConnection(listener: Deno.UnixListener, process: Attached): 
   return line.rest;
 }
 
+const ACT = "Cannot use --method vpn-tcp";
+const OTHERS = ["--method namespace carries one command, and needs no root"];
+
 /** Why the helper did not start (netns/README.md, "Failures"), or sudo did not start it. */
 function refusalOf(code: number, stderr: string): UserError {
-  const act = "Cannot use --method vpn-tcp";
-  const others = ["--method namespace carries one command, and needs no root"];
   const [, pid] = /^netns: busy: EBUSY: pid (\S+)/m.exec(stderr) ?? [];
   if (pid !== undefined || /^netns: nftables: EEXIST/m.test(stderr)) {
     return new UserError(
-      `${act}: another session has this machine${pid ? ` (process ${pid})` : ""}, and there is one`,
+      `${ACT}: another session has this machine${pid ? ` (process ${pid})` : ""}, and there is one`,
       {
-        hints: ["End that session first", ...others],
+        hints: ["End that session first", ...OTHERS],
       },
     );
   }
   const [, step, errno] = /^netns: ([^:]+): (\w+)/m.exec(stderr) ?? [];
   if (step !== undefined && errno !== undefined) {
-    return new UserError(`${act}: this system forbids it (${step}: ${errno})`, {
-      hints: errno === "EPERM" ? ["In a container it needs --cap-add NET_ADMIN", ...others] : others,
+    return new UserError(`${ACT}: this system forbids it (${step}: ${errno})`, {
+      hints: errno === "EPERM" ? ["In a container it needs --cap-add NET_ADMIN", ...OTHERS] : OTHERS,
     });
   }
   const words = stderr.trim().split("\n").at(-1) || `sudo ended with ${code}`;
-  return new UserError(`${act}: it needs root for a helper process: ${words}`, { hints: others });
+  return new UserError(`${ACT}: it needs root for a helper process: ${words}`, { hints: OTHERS });
 }
 
 /** The conversation on the life line: a line, and its answer. */
