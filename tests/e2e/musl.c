@@ -1,7 +1,7 @@
 /*
  * musl.c - what a program of a musl distribution asks of the cluster, by libc's own resolver, in one static program
  *
- * musl.c NAME... gets / of each name, and tells the address's record and a Service's ports by res_query().
+ * musl.c NAME... gets / of each name, and tells a Service's ports and a text by res_query(), and the name of an address by getnameinfo().
  */
 #include <netdb.h>
 #include <netinet/in.h>
@@ -46,11 +46,28 @@ static int ask(const char *name, int type)
     return 0;
 }
 
+/* By the address's own record (PTR). */
+static int tell_name(const char *name)
+{
+    struct addrinfo *found;
+    char back[300];
+    int why = getaddrinfo(name, NULL, NULL, &found);
+
+    if (!why) {
+        why = getnameinfo(found->ai_addr, found->ai_addrlen, back, sizeof(back), NULL, 0, NI_NAMEREQD);
+        freeaddrinfo(found);
+    }
+    if (why)
+        return fprintf(stderr, "%s and back: %s\n", name, gai_strerror(why)), 1;
+    printf("%s is %s\n", name, back);
+    return 0;
+}
+
 int main(int count, char **names)
 {
     for (int i = 1; i < count; i++)
         if (get(names[i]))
             return 1;
     return ask("_dns._udp.kube-dns.kube-system.svc.cluster.local", ns_t_srv) ||
-           ask("dns-version.cluster.local", ns_t_txt);
+           ask("dns-version.cluster.local", ns_t_txt) || tell_name("kube-dns.kube-system");
 }

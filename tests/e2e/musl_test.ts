@@ -22,6 +22,7 @@ async function build({ directory }: Cluster): Promise<string> {
 function isHeard(said: string): void {
   equals(said.match(/<h1>Hello, world!/g)?.length, NAMES.length, said);
   match(said, /^_dns\._udp\.kube-dns\.kube-system\.svc\.cluster\.local 33: 1\ndns-version\.cluster\.local 16: 1$/m);
+  match(said, /^kube-dns\.kube-system is kube-dns\.kube-system\.svc\.cluster\.local$/m);
 }
 
 needing(lacks, namespaceTest)(
