@@ -1,4 +1,5 @@
 import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
+import { tlsFile } from "../../tests/testkit/kubeconfig.ts";
 import { collectGarbage, type Duplex, duplexPair, readFull, sleep, splice, writeAll } from "@/util/mod.ts";
 import { encodeFrame, encodeOffset, encodeOpening, FrameType, HEADER_BYTES, ProtocolError } from "./frame.ts";
 import { LinkLost, type LinkOptions, openLink } from "./link.ts";
@@ -18,17 +19,31 @@ function openMux(carrier: Duplex, options: MuxOptions & LinkOptions): Mux {
 const text = (value: string) => new TextEncoder().encode(value);
 const words = (value: Uint8Array) => new TextDecoder().decode(value);
 
-/** The carriers over which each promise must hold: memory, memory cut into single bytes, TCP on loopback. */
+/**
+ * The carriers over which each promise must hold: memory, memory cut into few bytes, TCP and TLS on loopback. Over a
+ * WebSocket and SPDY they do in tests/session and tests/e2e, where those come from.
+ */
 const CARRIERS: { name: string; open: () => Promise<[Duplex, Duplex]> }[] = [
   { name: "memory", open: () => Promise.resolve(duplexPair()) },
   { name: "memory, 7 bytes at a time", open: () => Promise.resolve(duplexPair({ chunkBytes: 7 })) },
   { name: "TCP", open: tcpPair },
+  { name: "TLS", open: tlsPair },
 ];
 
 async function tcpPair(): Promise<[Duplex, Duplex]> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   return await Promise.all([Deno.connect({ hostname: "127.0.0.1", port }), listener.accept()]);
+}
+
+async function tlsPair(): Promise<[Duplex, Duplex]> {
+  const [cert, key, authority] = [tlsFile("server.pem"), tlsFile("server.key"), tlsFile("authority.pem")];
+  using listener = Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key });
+  const { port } = listener.addr as Deno.NetAddr;
+  return await Promise.all([
+    Deno.connectTls({ hostname: "127.0.0.1", port, caCerts: [authority] }),
+    listener.accept(),
+  ]);
 }
 
 interface Ends {
