@@ -1,6 +1,14 @@
 import { deepStrictEqual as equals, ok, rejects } from "node:assert/strict";
 import { type Duplex, duplexPair, readFull, sleep, writeAll } from "@/util/mod.ts";
-import { encodeFrame, encodeOpening, FrameType, HEADER_BYTES, MAX_DATA_BYTES, ProtocolError } from "./frame.ts";
+import {
+  encodeFrame,
+  encodeOffset,
+  encodeOpening,
+  FrameType,
+  HEADER_BYTES,
+  MAX_DATA_BYTES,
+  ProtocolError,
+} from "./frame.ts";
 import { type Link, LinkLost, type LinkOptions, openLink } from "./link.ts";
 import { openMux } from "./mux.ts";
 import { encodeSegment, type SegmentHeader, SegmentKind } from "./segment.ts";
@@ -182,6 +190,16 @@ Deno.test("what comes twice is taken once", async () => {
   await withLiar(async (link, say) => {
     await say({ number: 0 }, OPEN);
     await say({ number: 0 }, OPEN); // a second OPEN of the same number would end the link
+    await say({ number: 0 }, OPEN);
+    equals(await Promise.race([link.closed, sleep(5).then(() => "goes on")]), "goes on");
+  });
+});
+
+Deno.test("the express lane is taken in the order of its numbers, whatever order they come in", async () => {
+  const fin = new Uint8Array(HEADER_BYTES + 8);
+  encodeFrame({ type: FrameType.FIN, stream: 1, payload: encodeOffset(0, new Uint8Array(8)) }, fin);
+  await withLiar(async (link, say) => {
+    await say({ number: 1 }, fin); // the end of a stream that was not opened would end the link
     await say({ number: 0 }, OPEN);
     equals(await Promise.race([link.closed, sleep(5).then(() => "goes on")]), "goes on");
   });
