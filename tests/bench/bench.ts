@@ -55,6 +55,7 @@ const METRICS: readonly Metric[] = [
   },
   { name: "burst", words: (rtt) => ["burst", rtt > 0 ? 300 : 500], columns: ["connects at once (50), per second"] },
   { name: "row", words: (rtt) => ["row", rtt > 0 ? 30 : 150], columns: ["connects in a row, per second"] },
+  { name: "end", words: () => ["end", 15], columns: ["end of a connection after its last byte, ms"] },
   {
     name: "stopped",
     words: () => ["stopped", 64],

@@ -12,6 +12,7 @@
  * beside   rounds        ms: p50 and p99 beside a download, and MB/s of that
  * burst    connections   connects per second, 50 at a time, until the first byte is back
  * row      connections   connects per second, one after another, until the first byte is back
+ * end      connections   ms: median from the last byte of a connection until its end is seen
  * stopped  MiB           MB/s of a download alone and beside eight connections whose reader has stopped
  * many     connections   echoes per second over so many open connections, which stay open for ten seconds more
  * pattern  MiB each      MB/s in sum over two downloads and two uploads at once, every byte of which is checked
@@ -232,6 +233,26 @@ static void ping(int rounds)
 	free(times);
 }
 
+/* end_seen() - how much later than its last byte the end of a connection comes, which the pod sends with it */
+static void end_seen(int rounds)
+{
+	double *times = calloc(rounds, sizeof *times);
+	char byte;
+	for (int i = 0; i < rounds; i++) {
+		int fd = dial('d', 1);
+		if (read_all(fd, &byte, 1))
+			die("read");
+		double start = now();
+		if (read(fd, &byte, 1) != 0)
+			die("end");
+		times[i] = (now() - start) * 1e3;
+		close(fd);
+	}
+	qsort(times, rounds, sizeof *times, by_size);
+	printf("%.3f", times[rounds / 2]);
+	free(times);
+}
+
 static void connect_once(void)
 {
 	char byte = 'x';
@@ -392,6 +413,8 @@ int main(int argc, char **argv)
 		printf(" %.1f", (uintptr_t)got / seconds / 1e6);
 	} else if (!strcmp(metric, "burst")) {
 		burst(number);
+	} else if (!strcmp(metric, "end")) {
+		end_seen(number);
 	} else if (!strcmp(metric, "stopped")) {
 		stopped(bytes);
 	} else if (!strcmp(metric, "many")) {
