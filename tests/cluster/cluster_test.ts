@@ -189,7 +189,9 @@ Deno.test({
       }
       await until("a status that tells", async () => (await cluster("status")).code === 0 ? undefined : true);
       await requireCluster("up");
-      equal(await inTools("curl", "--silent", "http://helloworld/"), HELLO_PAGE);
+      // The Service may lose its pod for a moment, when the new kubelet has not yet told that it is ready.
+      const patience = ["--retry", "20", "--retry-delay", "1", "--retry-connrefused"];
+      equal(await inTools("curl", "--silent", ...patience, "http://helloworld/"), HELLO_PAGE);
     });
 
     await t.step("down after kill -9 of everything leaves nothing behind", async () => {
