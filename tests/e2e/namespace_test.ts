@@ -221,7 +221,12 @@ namespaceTest(
   "two sessions at once, and one by inject-tcp: nothing is left on the machine afterwards",
   async (cluster) => {
     const before = await machine();
-    const ask = ["sh", "-c", `readlink /proc/self/ns/net; for i in 1 2 3; do curl -sS http://${QUALIFIED}; done`];
+    // Each waits for the others: a namespace that is gone gives its number to the next one.
+    const here = await Deno.makeTempDir();
+    await using _here = { [Symbol.asyncDispose]: () => Deno.remove(here, { recursive: true }) };
+    const all = `mktemp -p ${here} >&2; while [ $(ls ${here} | wc -l) -lt 3 ]; do sleep 0.1; done`;
+    const asks = `for i in 1 2 3; do curl -sS http://${QUALIFIED}; done`;
+    const ask = ["sh", "-c", `readlink /proc/self/ns/net; ${all}; ${asks}`];
     const by = (method: string) => run(cluster, "--logfile", "/dev/null", "--method", method, "--run", ...ask);
     const sessions = await Promise.all(["namespace", "namespace", "inject-tcp"].map(by));
     const namespaces = new Set<string>();
