@@ -157,7 +157,9 @@ async function mountOptions(): Promise<string> {
     "passive",
     // As much as sshfs ever asks for at a time; its own is the half.
     "max_read=65536",
-    "max_write=65536",
+    // With what stands before it, so much fits into the pipe to us, which has 64 KiB: a whole 64 KiB of data would have
+    // sshfs wait in each write until we have read some of it.
+    "max_write=61440",
     // Files of the pod's user show as ours: programs that look at the owner (keys, databases) are content.
     "idmap=user",
     // Secrets and ConfigMaps change by a symlink: the change is to be seen soon. The kernel's own is 1 s.
