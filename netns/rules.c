@@ -8,9 +8,10 @@
  *                            inside: refused, because the kernel would answer them in the name of the whole world
  *
  * On a machine the table has three more chains: `names` and `wanted` with a rule for each name server and each range,
- * which mark what goes there as ours, and between them `own`, which leaves alone what goes to the machine itself; only what came over the loopback is judged, so what programs of this machine send, and nobody else. What is ours and
- * finds no gate (the relay is gone, and its rules not yet) is dropped: no other listener of the machine is to get it.
- * Where the kernel can, the table belongs to our netlink socket (5.12 and later): nobody flushes it, and it goes with us.
+ * which mark what goes there as ours, and between them `own`, which leaves alone what goes to the machine itself. Only
+ * what came over the loopback is judged, so what programs of this machine send, and nobody else. What is ours and finds
+ * no gate (the relay is gone, and its rules not yet) is dropped: no other listener of the machine is to get it. Where the
+ * kernel can, the table belongs to our netlink socket (5.12 and later): nobody flushes it, and it goes with us.
  */
 #include "netns.h"
 #include "netlink.h"

@@ -1,5 +1,5 @@
 import { type Log, makeLog } from "@/log/mod.ts";
-import { reasonOf, UserError } from "@/util/mod.ts";
+import { reasonOf, stateDirectory, UserError } from "@/util/mod.ts";
 
 /** The log of one session, open until it is disposed of. */
 export interface Logfile extends Disposable {
@@ -81,9 +81,7 @@ function openSomewhere(cwd: string, options: LogfileOptions): Target {
 /** The log in the user's state directory, which is made for the user alone. */
 function openState({ env, home, say }: LogfileOptions): Target {
   const failed = `Cannot write ${NAME} in the current directory`;
-  // The XDG base directory specification has a relative path ignored.
-  const named = env["XDG_STATE_HOME"];
-  const folder = `${named?.startsWith("/") ? named : `${home}/.local/state`}/telepresence`;
+  const folder = stateDirectory(env, home);
   try {
     Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
     return openFile(`${folder}/${NAME}`, say);

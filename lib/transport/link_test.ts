@@ -221,7 +221,11 @@ Deno.test("a peer that keeps breaking its carriers is given up", async () => {
 /** Takes whatever frames come, of any stream. */
 const TAKES_ALL = { take: () => {}, end: () => {} };
 
-/** A link whose carrier goes deaf, once it has carried bulk and, beyond its first MB, said so after `lateMs`. @returns what it takes then */
+/**
+ * A link whose carrier goes deaf, once it has carried bulk and, beyond its first MB, said so after `lateMs`.
+ *
+ * @returns what it takes then
+ */
 async function sentToDeaf(
   { carried, lateMs, lanes }: { carried: number; lateMs: number; lanes: boolean[] },
   enough: number,

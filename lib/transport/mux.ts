@@ -120,10 +120,13 @@ class LinkedMux implements Mux, FrameTaker {
       return await abortable(answer.promise, options.signal);
     } catch (error) {
       if (this.#answered(number)) {
-        this.#sendReset(number, { code: "ECONNABORTED", message: "Given up" });
-        stream.fail(new StreamReset({ code: "ECONNABORTED", message: "Given up" }));
-      } // The answer may have come in the very turn in which the signal fired: then the stream is nobody's.
-      else answer.promise.then((opened) => opened.close(), () => {});
+        const reset = { code: "ECONNABORTED", message: "Given up" };
+        this.#sendReset(number, reset);
+        stream.fail(new StreamReset(reset)); // what its window has of the budget goes back
+      } else {
+        // The answer may have come in the very turn in which the signal fired: then the stream is nobody's.
+        answer.promise.then((opened) => opened.close(), () => {});
+      }
       throw error;
     }
   }

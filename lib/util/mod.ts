@@ -14,5 +14,6 @@ export { splitLines } from "./lines.ts";
 export { collectGarbage, keepHeapSmall, keepYoungSmall, SMALL_HEAP_VARIABLES } from "./memory.ts";
 export { isReplaceable } from "./replaceable.ts";
 export { splice, SPLICE_BYTES } from "./splice.ts";
+export { stateDirectory } from "./state_directory.ts";
 export { spendTurn, turnOver } from "./turns.ts";
 export { visible } from "./visible.ts";

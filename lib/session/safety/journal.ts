@@ -1,5 +1,5 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { messageOf, reasonOf, UserError } from "@/util/mod.ts";
+import { messageOf, reasonOf, stateDirectory, UserError } from "@/util/mod.ts";
 import { parseRecord, type PlaceStep, type SessionRecord, type Step, titleOf } from "./record.ts";
 
 /** Steps written ahead. Disposing it removes its file when nothing is left to undo. */
@@ -41,8 +41,7 @@ export interface JournalOptions {
 
 /** The directory of the journals. */
 export function journalDirectory(env: Readonly<Record<string, string>>, home: string): string {
-  const named = env["XDG_STATE_HOME"]; // the XDG base directory specification has a relative path ignored
-  return `${named?.startsWith("/") ? named : `${home}/.local/state`}/telepresence/sessions`;
+  return `${stateDirectory(env, home)}/sessions`;
 }
 
 /**

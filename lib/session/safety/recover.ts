@@ -167,8 +167,8 @@ export async function recoverInCluster(
 
 /** A session of another machine. */
 async function recoverFound(session: string, wanted: RecoverWanted, options: RecoverOptions): Promise<boolean> {
-  const { env, home, log, say, signal } = options;
-  const running = await readJournals(journalDirectory(env, home), say);
+  const { env, home, log, signal } = options;
+  const running = await readJournals(journalDirectory(env, home), () => {}); // what cannot be read was told
   const own = running.find(({ record }) => record.sessionId.startsWith(session));
   if (own !== undefined) {
     const { pid } = own.record.process;
