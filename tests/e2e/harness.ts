@@ -58,15 +58,6 @@ export function embeddedTest(
   else clusterTest(name, body);
 }
 
-/** The same kind of test, but skipped by name where something lacks. */
-export function needing<Body>(
-  lacks: string | undefined,
-  test: (name: string, body: Body) => void,
-): (name: string, body: Body) => void {
-  if (lacks === undefined) return test;
-  return (name) => Deno.test({ name: `${name} (skipped: ${lacks})`, ignore: true, fn() {} });
-}
-
 /** The same cluster for whoever has this token: no other credentials of the kubeconfig are left. */
 export async function withToken(cluster: Cluster, token: string): Promise<Cluster> {
   const { tls: { clientCertificate: _ours, clientCertificateFiles: _theirs, ...tls }, impersonate: _as, ...config } =

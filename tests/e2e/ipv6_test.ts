@@ -1,6 +1,7 @@
 /** In a cluster of both families, IPv6 is as in the pod: names, connections, datagrams, exposed ports; under each method. */
 import { deepStrictEqual as equals, match } from "node:assert/strict";
 import { loadKubeconfig, openKubeClient, pods, services } from "@/kube/mod.ts";
+import { needing } from "../testkit/needing.ts";
 import { ENDPOINT_SLICES, type Shell, UDP_ASK, UDP_ECHO } from "./as_in_pod.ts";
 import {
   type Cluster,
@@ -8,7 +9,6 @@ import {
   inAnotherPod,
   KUBECONFIG,
   NAMESPACE,
-  needing,
   start,
   until,
   withNamespace,

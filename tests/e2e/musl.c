@@ -1,7 +1,8 @@
 /*
  * musl.c - what a program of a musl distribution asks of the cluster, by libc's own resolver, in one static program
  *
- * musl.c NAME... gets / of each name, and tells a Service's ports and a text by res_query(), and the name of an address by getnameinfo().
+ * musl.c NAME... gets / of each name, and tells a Service's ports and a text by res_query(), and the name of an address
+ * by getnameinfo().
  */
 #include <netdb.h>
 #include <netinet/in.h>

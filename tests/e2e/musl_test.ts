@@ -3,7 +3,8 @@ import { deepStrictEqual as equals, match } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runProgram } from "@/process/mod.ts";
 import { isHere, NAMES } from "./as_in_pod.ts";
-import { type Cluster, clusterTest, needing, run } from "./harness.ts";
+import { needing } from "../testkit/needing.ts";
+import { type Cluster, clusterTest, run } from "./harness.ts";
 import { namespaceTest, shellBy } from "./namespace_harness.ts";
 import { beside, vpnTest } from "./vpn_harness.ts";
 

@@ -187,7 +187,8 @@ clusterTest(
       await tells("rm -rf /data/*");
     } finally {
       await kube.delete(persistent, { name: namespace });
-      if (!FOREIGN) await Deno.remove(path, { recursive: true }).catch(() => {}); // the node of the embedded cluster is this machine
+      // The node of the embedded cluster is this machine.
+      if (!FOREIGN) await Deno.remove(path, { recursive: true }).catch(() => {});
     }
   },
 );

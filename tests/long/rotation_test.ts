@@ -4,11 +4,11 @@
  * Secret beside the token (`tests/e2e/swap_volumes_test.ts`).
  */
 import { deepStrictEqual as equals, match, notStrictEqual, ok } from "node:assert/strict";
-import { deployments, pods } from "@/kube/mod.ts";
+import { pods } from "@/kube/mod.ts";
 import { messageOf, sleep } from "@/util/mod.ts";
 import { whyNoLiveMount } from "@/volumes/mod.ts";
 import { type Cluster, clusterTest, type Running, start } from "../e2e/harness.ts";
-import { HELLO, openShop, type Shop } from "../e2e/swap_harness.ts";
+import { HELLO, makeWeb, openShop, templateOf } from "../e2e/swap_harness.ts";
 
 /** The least that the API server takes. */
 const LIFE_SECONDS = 600;
@@ -38,7 +38,10 @@ clusterTest(`a token that the kubelet rotates is seen, ${modes.join(" and ")}`, 
 
 async function seesRotation(cluster: Cluster, mode: string): Promise<void> {
   await using shop = await openShop(cluster);
-  await makeWorkload(shop);
+  const token = { serviceAccountToken: { path: "token", audience: "tests", expirationSeconds: LIFE_SECONDS } };
+  const volumes = [{ name: "all", projected: { sources: [token] } }];
+  const containers = [{ ...HELLO, volumeMounts: [{ name: "all", mountPath: "/all" }] }];
+  await makeWeb(shop, { template: templateOf("web", { terminationGracePeriodSeconds: 0, containers, volumes }) });
   const words = [
     "--logfile",
     "/dev/null",
@@ -64,26 +67,6 @@ async function seesRotation(cluster: Cluster, mode: string): Promise<void> {
   const [before, after] = [claimsOf(first), claimsOf(next)];
   ok(after.exp > before.exp && after.iat - before.iat >= LIFE_SECONDS * 0.7, JSON.stringify([before, after]));
   equals((await running.ended()).code, 0);
-}
-
-async function makeWorkload({ kube, namespace, ready }: Shop): Promise<void> {
-  const labels = { app: "web" };
-  const token = { serviceAccountToken: { path: "token", audience: "tests", expirationSeconds: LIFE_SECONDS } };
-  await kube.create(deployments, {
-    metadata: { name: "web", namespace },
-    spec: {
-      selector: { matchLabels: labels },
-      template: {
-        metadata: { labels },
-        spec: {
-          terminationGracePeriodSeconds: 0,
-          containers: [{ ...HELLO, volumeMounts: [{ name: "all", mountPath: "/all" }] }],
-          volumes: [{ name: "all", projected: { sources: [token] } }],
-        },
-      },
-    },
-  });
-  await ready("app=web", 1);
 }
 
 /** Waits until the program has said this. @throws when it ends first, or says it too late */

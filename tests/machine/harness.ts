@@ -49,12 +49,6 @@ export function mountTest(
   Deno.test({ name, ignore: lacking !== undefined, fn: (t) => withMount((mounted) => body(mounted, t), options) });
 }
 
-/** The same kind of test, but skipped by name where something lacks. */
-export function needing(lacks: string | undefined, test: typeof mountTest): typeof mountTest {
-  if (lacks === undefined) return test;
-  return (name) => Deno.test.ignore(`${name} (skipped: ${lacks})`, () => {});
-}
-
 function fail(line: string): never {
   throw new Error(line);
 }

@@ -4,7 +4,8 @@ import { fileURLToPath } from "node:url";
 import type { Pod } from "@/pod/mod.ts";
 import { runProgram } from "@/process/mod.ts";
 import type { Duplex } from "@/util/mod.ts";
-import { fuseMounts, mountTest, mustRun, needing, TITLE, withCuttablePod } from "./harness.ts";
+import { needing } from "../testkit/needing.ts";
+import { fuseMounts, mountTest, mustRun, TITLE, withCuttablePod } from "./harness.ts";
 
 const besideThis = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 

@@ -2,11 +2,7 @@
 import { deepStrictEqual as equals, match, rejects } from "node:assert/strict";
 import type { Capture } from "@/capture/mod.ts";
 import { UserError } from "@/util/mod.ts";
-import { HELPER_PATH, isAsBefore, machineTest, makePod, processesOf, start } from "./harness.ts";
-import type { Played } from "./played_machine.ts";
-
-/** A machine on which there is something of each kind to give back. */
-const PLAYED: Played = { hosts: "files mdns4_minimal [NOTFOUND=return] dns", resolver: "symlink" };
+import { HELPER_PATH, isAsBefore, machineTest, makePod, MUCH_TO_GIVE_BACK, processesOf, start } from "./harness.ts";
 
 type Processes = Awaited<ReturnType<typeof processesOf>>;
 
@@ -25,7 +21,7 @@ for (const [what, end] of Object.entries(ENDS)) {
     await rejects(capture.closed, /has ended/);
     await isAsBefore(machine, before);
     await dispose(capture);
-  }, PLAYED);
+  }, MUCH_TO_GIVE_BACK);
 }
 
 machineTest("keys of the terminal do not end the helper", async (machine) => {
@@ -50,7 +46,7 @@ machineTest("both of its processes are killed: recover gives back what they left
   match(await machine.state(), /lookup 29808[\s\S]*nsswitch/);
   await machine.shell(`${HELPER_PATH} --give-back`);
   await isAsBefore(machine, before);
-}, PLAYED);
+}, MUCH_TO_GIVE_BACK);
 
 machineTest("chains of iptables are given back too, when all are killed", async (machine) => {
   if ((await machine.run("sh", "-c", "command -v iptables-legacy")).code !== 0) return;
@@ -81,7 +77,7 @@ machineTest("what both left is given back by the next session, too", async (mach
     equals(await machine.shell("getent hosts helloworld.default | cut -d' ' -f1"), "10.96.7.7");
   }
   await isAsBefore(machine, before);
-}, PLAYED);
+}, MUCH_TO_GIVE_BACK);
 
 machineTest("there is one at a time: a second one is refused, and recover leaves the first alone", async (machine) => {
   const before = await machine.state();
@@ -121,7 +117,7 @@ umount /etc/nsswitch.conf; ip -6 rule del pref 1741; ip -6 route flush table 298
     equals(await machine.shell("getent ahostsv4 printer.corp.example | cut -d' ' -f1 | head -1"), "192.168.77.9");
   }
   await isAsBefore(machine, before);
-}, PLAYED);
+}, MUCH_TO_GIVE_BACK);
 
 machineTest("a guardian that is stopped gives back when it goes on", async (machine) => {
   const before = await machine.state();
@@ -134,7 +130,7 @@ machineTest("a guardian that is stopped gives back when it goes on", async (mach
   Deno.kill(guardian, "SIGCONT");
   await isAsBefore(machine, before);
   await dispose(capture);
-}, PLAYED);
+}, MUCH_TO_GIVE_BACK);
 
 machineTest("a start that fails half-way gives back what there was by then", async (machine) => {
   const before = await machine.state();
@@ -143,7 +139,7 @@ machineTest("a start that fails half-way gives back what there was by then", asy
     return error instanceof UserError;
   });
   await isAsBefore(machine, before);
-}, PLAYED);
+}, MUCH_TO_GIVE_BACK);
 
 machineTest("a machine whose questions for names do not come by is refused, and is as it was", async (machine) => {
   await machine.shell("ip rule add pref 5 to 192.168.77.1 lookup main");

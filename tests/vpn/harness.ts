@@ -194,6 +194,9 @@ export async function until(isTrue: () => boolean | Promise<boolean>, what: stri
   }
 }
 
+/** A machine on which there is something of each kind to give back. */
+export const MUCH_TO_GIVE_BACK: Played = { hosts: "files mdns4_minimal [NOTFOUND=return] dns", resolver: "symlink" };
+
 /** Processes of the helper: the guardian, and the relay. */
 export async function processesOf(machine: Machine): Promise<{ guardian: number; relay: number }> {
   const guardian = Number(/pid (\d+)/.exec(await machine.shell("cat /run/telepresence-vpn-*"))?.[1]);

@@ -1,8 +1,18 @@
 /** vpn-tcp where somebody makes it hard: floods, slow clients, kills at odd moments, others who change the machine. */
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { sleep } from "@/util/mod.ts";
-import { HELPER_PATH, isAsBefore, machineTest, makePod, processesOf, start, until, vpnTest } from "./harness.ts";
-import type { Machine, Played } from "./played_machine.ts";
+import {
+  HELPER_PATH,
+  isAsBefore,
+  machineTest,
+  makePod,
+  MUCH_TO_GIVE_BACK,
+  processesOf,
+  start,
+  until,
+  vpnTest,
+} from "./harness.ts";
+import type { Machine } from "./played_machine.ts";
 
 /** Asks a question from each of many sockets at once, never again, and counts the answers. */
 const FLOOD = `
@@ -55,9 +65,6 @@ vpnTest("clients of DNS over TCP that are slow hold up nobody else", async ({ ma
   equals((await machine.shell(`timeout 60 python3 -c '${SLOW}'`)).split("\n"), ["held up", "7", "7", "7", "1"]);
 });
 
-/** A machine on which there is something of each kind to give back. */
-const PLAYED: Played = { hosts: "files mdns4_minimal [NOTFOUND=return] dns", resolver: "symlink" };
-
 /** Kills a helper's guardian, its relay or both, some time after it has begun to change the machine. */
 async function killSoon(machine: Machine, whom: "guardian" | "relay" | "both", afterMs: number): Promise<void> {
   await until(async () => (await machine.run("sh", "-c", "cat /run/telepresence-vpn-*")).stdout !== "", "it has begun");
@@ -88,6 +95,6 @@ for (const whom of ["guardian", "relay", "both"] as const) {
         await isAsBefore(machine, before);
       }
     },
-    PLAYED,
+    MUCH_TO_GIVE_BACK,
   );
 }

@@ -2,15 +2,14 @@
 import { deepStrictEqual as equals, match } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runProgram } from "@/process/mod.ts";
+import { needing } from "../testkit/needing.ts";
 import { machineTest, makePod, type OnMachine, READ, start, staysOwn, vpnTest } from "./harness.ts";
 
 const isHere = async (program: string) => (await runProgram(["sh", "-c", `command -v ${program}`])).code === 0;
 const reason = await isHere("iptables-legacy") ? undefined : "iptables-legacy is not installed";
 
-/** Tests that need the older programs of iptables, skipped with a line where they are not. */
-const skip = (name: string) => Deno.test.ignore(`${name} (skipped: ${reason})`, () => {});
-const iptablesTest = reason === undefined ? vpnTest : skip;
-const iptablesMachineTest = reason === undefined ? machineTest : skip;
+const iptablesTest = needing(reason, vpnTest);
+const iptablesMachineTest = needing(reason, machineTest);
 
 /** The rules are there, and programs hear the same by them. */
 async function hearsByIptables({ machine }: Pick<OnMachine, "machine">): Promise<void> {

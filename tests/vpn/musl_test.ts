@@ -2,12 +2,11 @@
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runProgram } from "@/process/mod.ts";
+import { needing } from "../testkit/needing.ts";
 import { vpnTest } from "./harness.ts";
 
 const hasMusl = (await runProgram(["sh", "-c", "command -v musl-gcc"])).code === 0;
-const muslTest: typeof vpnTest = hasMusl
-  ? vpnTest
-  : (name) => Deno.test({ name: `${name} (skipped: musl-gcc is not installed)`, ignore: true, fn() {} });
+const muslTest = needing(hasMusl ? undefined : "musl-gcc is not installed", vpnTest);
 
 const [SOURCE = "", PROGRAM = ""] = ["./musl_names.c", "../../build/musl_names"].map((path) =>
   fileURLToPath(new URL(path, import.meta.url))

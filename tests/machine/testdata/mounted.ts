@@ -1,4 +1,7 @@
-/** A process with a mount of the directory that it is given, by the title that it is given: it prints the mount's root, and stays until it is killed. */
+/**
+ * A process with a mount of the directory and with the title that it is given: it prints the mount's root, and stays
+ * until it is killed.
+ */
 import { silentLog } from "@/log/mod.ts";
 import { openVolumes } from "@/volumes/mod.ts";
 import { withPod } from "../harness.ts";
