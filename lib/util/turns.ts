@@ -14,7 +14,7 @@
  */
 
 /** How much all loops carry before they wait: about a millisecond of work. */
-const TURN_BYTES = 512 * 1024;
+const TURN_BYTES = 256 * 1024;
 /** Less than this is no bulk: it does not wait for a turn of others. */
 const SMALL_BYTES = 8 * 1024;
 /** Anything small: what is wanted is the way to another thread and back. */

@@ -73,14 +73,15 @@ export interface DelayedCluster extends Disposable {
   readonly kubeconfig: string;
 }
 
-/** Puts the server of a kubeconfig behind a delay line. */
+/** Puts the server of a kubeconfig behind a delay line of bytes (byte_delay.c). */
 export async function delayCluster(
   { server }: ClusterConfig,
   { kubeconfig, rttMs, directory }: { kubeconfig: string; rttMs: number; directory: string },
 ): Promise<DelayedCluster> {
   const { hostname, port: serverPort } = new URL(server);
-  const args = ["run", "-A", "--quiet", `${HERE}delay_line.ts`, hostname, serverPort, String(rttMs / 2)];
-  const child = new Deno.Command(Deno.execPath(), { args, stdout: "piped" }).spawn();
+  await requireProgram(["gcc", "-O2", "-pthread", `${HERE}byte_delay.c`, "-o", `${directory}/byte_delay`]);
+  const args = [hostname, serverPort, String(rttMs / 2)];
+  const child = new Deno.Command(`${directory}/byte_delay`, { args, stdout: "piped" }).spawn();
   const port = (await lines(child.stdout).next()).value ?? "";
   const file = `${directory}/kubeconfig-${rttMs}`;
   const text = await Deno.readTextFile(kubeconfig);

@@ -11,7 +11,7 @@ import { openPod, type Pod } from "@/pod/mod.ts";
 import { greetAgent, keepCarriers, makeSessionKey, nameNewLink, openLink } from "@/transport/mod.ts";
 import { closeQuietly } from "@/util/mod.ts";
 import { openVolumes, type Volumes, type VolumesWanted, whyNoLiveMount } from "@/volumes/mod.ts";
-import { runProgram } from "@/process/mod.ts";
+import { requireProgram, runProgram } from "@/process/mod.ts";
 
 const lacking = await whyNoLiveMount();
 if (lacking !== undefined) {
@@ -93,18 +93,23 @@ export async function withPod(body: (pod: Pod) => Promise<void>, { rttMs = 0 } =
 }
 
 async function openDelayLine(port: number, rttMs: number): Promise<AsyncDisposable & { readonly port: number }> {
-  const program = fileURLToPath(new URL("../bench/delay_line.ts", import.meta.url));
-  const args = ["run", "--allow-net", "--no-check", "--quiet", program, "127.0.0.1", `${port}`, `${rttMs / 2}`];
-  const child = new Deno.Command(Deno.execPath(), { args, stdin: "null", stdout: "piped" }).spawn();
+  await using stack = new AsyncDisposableStack();
+  const directory = await Deno.makeTempDir({ prefix: "telepresence-delay-" });
+  stack.defer(() => Deno.remove(directory, { recursive: true }));
+  const source = fileURLToPath(new URL("../bench/byte_delay.c", import.meta.url));
+  const program = `${directory}/byte_delay`;
+  await requireProgram(["gcc", "-O2", "-pthread", source, "-o", program]);
+  const args = ["127.0.0.1", `${port}`, `${rttMs / 2}`];
+  const child = new Deno.Command(program, { args, stdin: "null", stdout: "piped" }).spawn();
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  return {
-    port: Number((await reader.read()).value),
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await child.status;
-      await reader.cancel();
-    },
-  };
+  stack.defer(async () => {
+    child.kill("SIGKILL");
+    await child.status;
+    await reader.cancel();
+  });
+  const { value } = await reader.read();
+  const owned = stack.move();
+  return { port: Number(value), [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /**
