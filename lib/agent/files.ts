@@ -30,6 +30,14 @@ import type { FileTree } from "./file_tree.ts";
 const SEND_BYTES = 128 * 1024;
 /** How much of the stream is read at a time. */
 const READ_BYTES = 1024 * 1024;
+/**
+ * A client that has written so much, and nothing else in between, is in the middle of a large file: it goes on writing
+ * without waiting for its answers, each of which is a message through all programs on the way. They wait for one another,
+ * so long at most, and for so many bytes of WRITEs.
+ */
+const BULK_BYTES = 512 * 1024;
+const ANSWERS_WAIT_MS = 2;
+const ANSWERS_WAIT_BYTES = 1024 * 1024;
 
 /**
  * Serves files by SFTP until the client ends the stream (`lib/pod/sftp.md` is the protocol as it is served).
@@ -44,8 +52,17 @@ export async function serveFiles(stream: Duplex, tree: FileTree, log: Log = sile
   const reader = new PacketReader();
   const writer = new PacketWriter();
   const buffer = new Uint8Array(READ_BYTES);
+  const writing = new Writing();
   const send = async () => {
+    writing.answered();
     if (writer.length > 0) await writeAll(stream, writer.take());
+  };
+  const readOn = async () => {
+    if (!writing.mayWait) await send();
+    const reading = stream.read(buffer);
+    reading.catch(() => {}); // what cannot be sent is told first
+    if (writer.length > 0 && !await comesWithin(reading, ANSWERS_WAIT_MS)) await send();
+    return await reading;
   };
   const answer = async ({ id, request }: Asked) => {
     try {
@@ -57,8 +74,9 @@ export async function serveFiles(stream: Duplex, tree: FileTree, log: Log = sile
     }
   };
   let greeted = false;
-  for (let count; (count = await stream.read(buffer)) !== null;) {
+  for (let count; (count = await readOn()) !== null;) {
     const packets = reader.push(buffer.subarray(0, count));
+    for (const packet of packets) writing.heard(packet);
     if (!greeted && packets.length > 0) {
       greet(packets.shift() ?? NO_PACKET, writer);
       greeted = true;
@@ -71,9 +89,41 @@ export async function serveFiles(stream: Duplex, tree: FileTree, log: Log = sile
       if (taken.length === 0) await answer(decodeSftpRequest(packets.shift() ?? NO_PACKET));
       if (writer.length >= SEND_BYTES) await send();
     }
-    await send();
   }
+  await send();
   if (!reader.isBetweenPackets) throw new SftpError("The end came in the middle of a packet");
+}
+
+/** Whether a client writes so much that its answers may wait. */
+class Writing {
+  #runBytes = 0;
+  #unansweredBytes = 0;
+
+  /** It asks this. */
+  heard({ type, body }: Packet): void {
+    this.#runBytes = type === SFTP.WRITE ? this.#runBytes + body.length : 0;
+    this.#unansweredBytes += body.length;
+  }
+
+  /** All of its answers are sent. */
+  answered(): void {
+    this.#unansweredBytes = 0;
+  }
+
+  get mayWait(): boolean {
+    return this.#runBytes >= BULK_BYTES && this.#unansweredBytes < ANSWERS_WAIT_BYTES;
+  }
+}
+
+/** Whether something resolves within so many milliseconds. @throws what it rejects with, if that is within them */
+async function comesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  const late = Promise.withResolvers<false>();
+  const timer = setTimeout(late.resolve, ms, false);
+  try {
+    return await Promise.race([promise.then(() => true), late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 const NO_PACKET: Packet = { type: 0, body: new Uint8Array() };

@@ -220,6 +220,52 @@ check("reads a large file in order, with several requests under way", async (cli
   equals(new Uint8Array(await new Blob(parts).arrayBuffer()), bytes);
 }, [65536, 1000]);
 
+Deno.test("serveFiles() answers a client that writes much in a few messages, and all of it", async (t) => {
+  const WRITES = 64;
+  const PIECE = "x".repeat(64 * 1024);
+  const serveAndCount = async (
+    body: (client: SftpClient, handle: Uint8Array, messages: () => number) => Promise<void>,
+  ) => {
+    const root = await Deno.realPath(await Deno.makeTempDir());
+    const [there, here] = duplexPair({ chunkBytes: 64 * 1024 });
+    let messages = 0;
+    const counted: Duplex = {
+      read: (into) => there.read(into),
+      write: (bytes) => (messages++, there.write(bytes)),
+      closeWrite: () => there.closeWrite(),
+      close: () => there.close(),
+    };
+    const serving = serveFiles(counted, await FileTree.of([root])).finally(() => there.close());
+    try {
+      await using client = await SftpClient.open(here);
+      const handle = await open(client, `${root}/f`, OPEN.READ | OPEN.WRITE | OPEN.CREATE);
+      const before = messages;
+      await body(client, handle, () => messages - before);
+    } finally {
+      await serving.catch(() => {});
+      await Deno.remove(root, { recursive: true });
+    }
+  };
+  await t.step("in the middle of a large file", () =>
+    serveAndCount(async (client, handle, messages) => {
+      await Promise.all(Array.from({ length: WRITES }, (_, at) => write(client, handle, at * PIECE.length, PIECE)));
+      ok(messages() < WRITES / 2, `${messages()} messages`);
+      equals(await read(client, handle, 3 * PIECE.length - 1, 2), "xx");
+    }));
+  await t.step(
+    "each at once where little was written, or something else was asked since",
+    () =>
+      serveAndCount(async (client, handle, messages) => {
+        for (let at = 0; at < 2 * WRITES; at++) {
+          const asking = write(client, handle, at * PIECE.length, PIECE);
+          await asking;
+          if (at % 4 === 3) await client.ask(SFTP.FSTAT, (to) => to.bytes(handle));
+        }
+        equals(messages(), 2 * WRITES + WRITES / 2);
+      }),
+  );
+});
+
 Deno.test("serveFiles() gives all of a small file with its handle", async (t) => {
   const root = await Deno.realPath(await Deno.makeTempDir());
   const [there, here] = duplexPair();

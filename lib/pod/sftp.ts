@@ -104,6 +104,8 @@ export class PacketReader {
   /** A packet of which not all has come, with its length in front; it grows to what that says. */
   #held = new Uint8Array(1024);
   #heldBytes = 0;
+  /** The other one of two: a packet that was given out lies in it, or nothing. */
+  #spare = new Uint8Array(1024);
 
   /**
    * Takes bytes, and gives the packets that are complete. They are views of `bytes`, or of memory of the reader's: valid
@@ -131,7 +133,7 @@ export class PacketReader {
     }
     // What is held now may not overwrite a packet that was given out from there.
     if (offset < bytes.length) {
-      if (packets[0]?.body.buffer === this.#held.buffer) this.#held = new Uint8Array(this.#held.length);
+      if (packets[0]?.body.buffer === this.#held.buffer) [this.#held, this.#spare] = [this.#spare, this.#held];
       this.#hold(bytes.subarray(offset), Infinity);
     }
     return packets;

@@ -1,5 +1,5 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { closeQuietly, type Duplex, messageOf, UserError } from "@/util/mod.ts";
+import { closeQuietly, type Duplex, messageOf, SPLICE_BYTES, UserError } from "@/util/mod.ts";
 
 /** A program that talks to us by its standard input and output. Disposing it ends it. */
 export interface Filter extends AsyncDisposable {
@@ -15,9 +15,16 @@ export interface Filter extends AsyncDisposable {
 export interface FilterOptions {
   /** How long it may take to end by itself when its input has ended. @default {2 s} */
   readonly patienceMs?: number;
+  /**
+   * Path of the launcher (shim/launcher), which makes the pipes between us wide: each time that one of us has to wait for
+   * the other costs more than the bytes do. @default {pipes as they are, of 64 KiB}
+   */
+  readonly launcher?: string | undefined;
   readonly log?: Log;
 }
 
+/** What a wide pipe holds: as much as a user may give a pipe who is not root (pipe(7), "Pipe capacity"). */
+const WIDE_PIPE_BYTES = 1024 * 1024;
 /** As much as is kept of what a program says. */
 const WORDS_CHARACTERS = 2000;
 
@@ -28,12 +35,16 @@ const WORDS_CHARACTERS = 2000;
  * @throws {UserError} when it cannot be started
  */
 export function startFilter(command: readonly [string, ...string[]], options: FilterOptions = {}): Filter {
-  const { log = silentLog, patienceMs = 2000 } = options;
-  const [program, ...args] = command;
-  log.debug(`[#] ${command.join(" ")}`);
+  const { log = silentLog, patienceMs = 2000, launcher } = options;
+  const [program] = command;
+  const widened = launcher === undefined
+    ? command
+    : [launcher, "--pipes", String(WIDE_PIPE_BYTES), ...command] as const;
+  log.debug(`[#] ${widened.join(" ")}`);
   let child: Deno.ChildProcess;
   try {
-    child = new Deno.Command(program, { args, stdin: "piped", stdout: "piped", stderr: "piped", detached: true })
+    const [first, ...args] = widened;
+    child = new Deno.Command(first, { args, stdin: "piped", stdout: "piped", stderr: "piped", detached: true })
       .spawn();
   } catch (cause) {
     throw new UserError(`Cannot run "${program}": ${messageOf(cause)}`, { cause });
@@ -52,7 +63,7 @@ export function startFilter(command: readonly [string, ...string[]], options: Fi
     log.debug(`${program} ended with ${code}`);
     return code;
   });
-  const duplex = duplexOf(child);
+  const duplex = duplexOf(child, launcher === undefined ? PIPE_BYTES : SPLICE_BYTES);
   return {
     duplex,
     exit,
@@ -68,14 +79,14 @@ export function startFilter(command: readonly [string, ...string[]], options: Fi
   };
 }
 
-/** As much as a pipe holds. */
+/** As much as a pipe holds that nobody has made wide. */
 const PIPE_BYTES = 64 * 1024;
 
-function duplexOf({ stdin, stdout }: Deno.ChildProcess): Duplex {
+function duplexOf({ stdin, stdout }: Deno.ChildProcess, readBytes: number): Duplex {
   const reader = stdout.getReader({ mode: "byob" });
   const writer = stdin.getWriter();
   writer.closed.catch(() => {}); // a program that has ended is told by the write that fails
-  let memory = new ArrayBuffer(PIPE_BYTES); // goes to the stream and comes back with each read
+  let memory = new ArrayBuffer(readBytes); // goes to the stream and comes back with each read
   let held = new Uint8Array();
   return {
     async read(into) {

@@ -176,10 +176,12 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   again.push((signal) => place.enterAgain(signal));
   await using claim = plan.original && watchClaim(plan.original, { ...plan, kube, log });
   const facts = await orLoss(readContainer(kube, plan, workload, { pod, signal }));
+  await using launcher = await placeLauncherFor(around);
   const opening = openVolumes(pod, facts.mounts, wanted.volumes, {
     title: plan.name, // the mount outlives its first pod
     say,
     note,
+    launcher: launcher?.path,
     log: log.room("VOL"),
     signal,
   });
@@ -191,7 +193,6 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   const environment = await orLoss(preparing);
   step(undefined);
   chat(plan.isShell ? "Setup complete. Launching your shell." : "Setup complete. Launching your command.");
-  await using launcher = await placeLauncherFor(around);
   await terminal.handOver(signal);
   const prompt = plan.isShell ? promptOf(cluster.contextName) : {};
   await using child = launch(capture.command(plan.command), {

@@ -6,6 +6,9 @@ const FIRST_WINDOW_BYTES = 256 * 1024;
 /** The most that is asked ahead for one file: what 400 MB/s have under way at 20 ms. */
 const MAX_WINDOW_BYTES = 8 * 1024 * 1024;
 
+/** So much of a window is asked for at a time, though not more than this: each message there and back is work for six programs. */
+const BATCH = { part: 1 / 2, bytes: 512 * 1024 } as const;
+
 /** A part of a file that was asked for ahead. */
 export interface Piece {
   readonly offset: number;
@@ -91,11 +94,21 @@ export class FileAhead {
     }
   }
 
+  /** Whether so much of the window is not asked for that it is worth a message. */
+  get isWorthAsking(): boolean {
+    const missing = this.sequence.end + this.#window - this.#nextOffset;
+    return missing >= Math.min(this.#window * BATCH.part, BATCH.bytes);
+  }
+
   /** The next range to ask for; nothing when as much is asked for as is wanted. */
   next(pieceBytes: number): { readonly offset: number; readonly length: number } | undefined {
-    const last = this.pieces.at(-1);
-    const offset = Math.max(this.sequence.end, last === undefined ? 0 : last.offset + last.length);
+    const offset = this.#nextOffset;
     return offset < this.sequence.end + this.#window ? { offset, length: pieceBytes } : undefined;
+  }
+
+  get #nextOffset(): number {
+    const last = this.pieces.at(-1);
+    return Math.max(this.sequence.end, last === undefined ? 0 : last.offset + last.length);
   }
 
   /**

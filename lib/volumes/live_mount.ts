@@ -51,6 +51,8 @@ export interface LiveMountOptions {
   readonly title: string;
   /** Tells the user what has to be known. */
   readonly say: (line: string) => void;
+  /** Path of the launcher, which widens the pipes to sshfs. @default {they are as they are} */
+  readonly launcher?: string | undefined;
   readonly log: Log;
   readonly signal: AbortSignal;
 }
@@ -82,13 +84,14 @@ async function runs(program: string): Promise<boolean> {
  * @throws {UserError} when sshfs cannot mount, with its own words; nothing is mounted then
  */
 export async function mountLive(pod: Pod, mounts: readonly string[], options: LiveMountOptions): Promise<LiveMount> {
-  const { path, made, title, log, signal } = options;
+  const { path, made, title, log, launcher, signal } = options;
   await using stack = new AsyncDisposableStack();
   // sshfs takes every refusal of a READ for the end of the file (3.7.3, and its source of 2026).
   const { duplex } = await pod.files(mounts, { signal, endsWithLostRead: true });
   stack.defer(() => closeQuietly(duplex));
   stack.use(startMountGuardian(path, made, log)); // before there is something to guard
-  const sshfs = stack.use(startFilter(["sshfs", "-f", `${title}:/`, path, "-o", await mountOptions()], { log }));
+  const command = ["sshfs", "-f", `${title}:/`, path, "-o", await mountOptions(launcher !== undefined)] as const;
+  const sshfs = stack.use(startFilter([...command], { log, launcher }));
   let broken: unknown;
   const joint = splice(
     sshfs.duplex,
@@ -150,16 +153,16 @@ function heard(duplex: Duplex, broken: (error: unknown) => void): Duplex {
 }
 
 /** What sshfs is told; some of it only newer ones know. */
-async function mountOptions(): Promise<string> {
+async function mountOptions(isWide: boolean): Promise<string> {
   const { stdout, stderr } = await runProgram(["sshfs", "--help"]);
   const known = stdout + stderr;
   return [
     "passive",
     // As much as sshfs ever asks for at a time; its own is the half.
     "max_read=65536",
-    // With what stands before it, so much fits into the pipe to us, which has 64 KiB: a whole 64 KiB of data would have
-    // sshfs wait in each write until we have read some of it.
-    "max_write=61440",
+    // As much as sshfs ever writes at a time. Into a pipe that is not wide only so much fits with what stands before it: 64
+    // KiB of data would have sshfs wait in each write until we have read some of it.
+    `max_write=${isWide ? 65536 : 61440}`,
     // Files of the pod's user show as ours: programs that look at the owner (keys, databases) are content.
     "idmap=user",
     // Secrets and ConfigMaps change by a symlink: the change is to be seen soon. The kernel's own is 1 s.

@@ -300,6 +300,7 @@ export class ReadAhead {
     if (handle === undefined || file.isAtEnd || !file.sequence.isSteady) return;
     const now = this.#ends.now();
     if (file.pieces.some(({ askedAt }) => askedAt < now - MAX_AGE_MS)) return this.#drop(file);
+    if (!file.isWorthAsking) return;
     for (let next; (next = file.next(PIECE_BYTES)) !== undefined;) {
       if (this.#bytes + PIECE_BYTES > MAX_BYTES && !this.#makeRoom(now)) return;
       const piece: Piece = { ...next, askedAt: now, arrived: undefined, unread: next.length, isDropped: false };

@@ -6,6 +6,8 @@ import { type Full, ReadAhead } from "./read_ahead.ts";
 const READ_BYTES = 256 * 1024;
 /** How many bytes of answers may wait for a client that does not read before it is not read from either. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
+/** How many bytes of requests may wait for those before them, to go out together: what a stream takes at a time. */
+const MAX_REQUEST_BYTES = 128 * 1024;
 
 /** Options of {@linkcode readAhead}. */
 export interface ReadAheadOptions {
@@ -55,7 +57,9 @@ class ReadAheadStream implements Duplex {
       this.#change(); // before it is waited for the reader, who may wait for this
       while (this.#toClient.length > MAX_ANSWER_BYTES && !this.#ended) await this.#changed.promise;
     }
-    await this.#toServer.flush();
+    const flushed = this.#flush();
+    if (this.#toServer.packets.length >= MAX_REQUEST_BYTES) await flushed;
+    if (this.#failure !== undefined) throw this.#failure.error;
     return bytes.length;
   }
 
@@ -90,11 +94,17 @@ class ReadAheadStream implements Duplex {
       return;
     }
     for (const packet of this.#answers.push(this.#buffer.subarray(0, count))) this.#ahead.answer(packet);
-    // Not awaited: a server that waits for its answers to be read would never take it.
-    this.#toServer.flush().catch((error) => {
+    void this.#flush(); // not awaited: a server that waits for its answers to be read would never take it
+  }
+
+  /** Writes the requests that there are; that this has failed is told to whoever reads or writes next. */
+  async #flush(): Promise<void> {
+    try {
+      await this.#toServer.flush();
+    } catch (error) {
       this.#failure ??= { error };
       this.#change();
-    });
+    }
   }
 
   async closeWrite(): Promise<void> {

@@ -207,20 +207,24 @@ Deno.test("ReadAhead asks for nothing that is read at random, or is small", () =
 /**
  * A reader that asks for 64 KiB at a time, over a path of a round trip and a rate.
  *
- * @returns at which rate it read the second half, and how long the answers of that stood in a queue at most
+ * @returns at which rate it read the second half, how long the answers of that stood in a queue at most, and in how many
+ * messages they were asked for
  */
-function readOver({ rttMs, rate }: { rttMs: number; rate: number }): { rate: number; queuedMs: number } {
+function readOver(
+  { rttMs, rate }: { rttMs: number; rate: number },
+): { rate: number; queuedMs: number; messages: number } {
   const scene = new Scene();
   const handle = scene.open("/f", OPEN.READ);
   scene.now += rttMs;
   scene.answer(() => ({ handle }));
   const due = new Map<number, number>();
-  let [freeAt, queuedMs, halfAt] = [0, 0, 0];
+  let [freeAt, queuedMs, halfAt, messages] = [0, 0, 0, 0];
   const size = 32 * MIB;
   for (let offset = 0; offset < size; offset += 64 * KIB) {
-    if (offset === size / 2) [halfAt, queuedMs] = [scene.now, 0];
+    if (offset === size / 2) [halfAt, queuedMs, messages] = [scene.now, 0, 0];
     const id = scene.read(handle, offset);
     while (!scene.answers.has(id)) {
+      if (scene.asked.some(({ id }) => !due.has(id))) messages++; // what is asked at once goes out together
       for (const { id, request } of scene.asked) {
         if (due.has(id) || request.ask !== "read") continue;
         queuedMs = Math.max(queuedMs, freeAt - scene.now - rttMs);
@@ -234,7 +238,7 @@ function readOver({ rttMs, rate }: { rttMs: number; rate: number }): { rate: num
     }
     scene.answers.delete(id); // others look at what they are
   }
-  return { rate: size / 2 / (scene.now - halfAt), queuedMs };
+  return { rate: size / 2 / (scene.now - halfAt), queuedMs, messages };
 }
 
 Deno.test("ReadAhead fills a path of any length, and stands in no long queue of its own", () => {
@@ -246,6 +250,12 @@ Deno.test("ReadAhead fills a path of any length, and stands in no long queue of 
     ok(read.rate >= 0.8 * rate, said);
     ok(read.queuedMs <= 2 * (2 * rttMs + 30) + 256 * KIB / rate, said);
   }
+});
+
+Deno.test("ReadAhead asks for several pieces in one message, where it asks for many", () => {
+  const { messages } = readOver({ rttMs: 20, rate: 200_000 });
+  const pieces = 16 * MIB / (128 * KIB);
+  ok(messages <= pieces / 3, `${messages} messages for ${pieces} pieces`);
 });
 
 Deno.test("ReadAhead answers with nothing that was asked for longer than a second ago", () => {

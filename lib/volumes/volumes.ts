@@ -24,6 +24,8 @@ export interface VolumesOptions {
   readonly say: (line: string) => void;
   /** Tells what is done. @default {`say`} */
   readonly note?: (line: string) => void;
+  /** Path of the launcher, with which a live mount is quicker. @default {there is none} */
+  readonly launcher?: string | undefined;
   readonly log: Log;
   readonly signal: AbortSignal;
 }

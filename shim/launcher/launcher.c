@@ -2,6 +2,7 @@
  * launcher - stands between telepresence and the user's command.
  *
  *	launcher PROGRAM [ARGUMENT ...]
+ *	launcher --pipes BYTES PROGRAM [ARGUMENT ...]
  *
  * Theory of operation
  *
@@ -17,11 +18,15 @@
  *
  * We end as the command did, with its exit status or by its signal; what it left of its group ends before.
  *
+ * With --pipes it is another service: we make the pipes that we were given at 0 and 1 hold BYTES, or as much as this user
+ * may have, and become the program. A runtime gives its children pipes of 64 KiB and has no way to widen them.
+ *
  * Linked statically, so that nothing is preloaded into us.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -206,11 +211,35 @@ static int attend(pid_t child, const sigset_t *set, bool has_terminal)
 	}
 }
 
+/* widen() - a pipe that holds so much, or the half, and so on; what is no pipe stays as it is */
+static void widen(int fd, long bytes)
+{
+	for (long held = fcntl(fd, F_GETPIPE_SZ); held > 0 && held < bytes; bytes /= 2)
+		if (fcntl(fd, F_SETPIPE_SZ, (int)bytes) >= 0)
+			return;
+}
+
+/* become() - the program itself, with wide pipes. Return: only when it cannot be executed */
+static int become(const char *bytes, char **argv)
+{
+	long wanted = strtol(bytes, NULL, 10);
+
+	if (wanted > INT_MAX)
+		wanted = INT_MAX;
+	widen(STDIN_FILENO, wanted);
+	widen(STDOUT_FILENO, wanted);
+	execvp(argv[0], argv);
+	fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
+	return EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
 	sigset_t set = watched(), mask;
 	int told[2], why = 0;
 
+	if (argc > 3 && strcmp(argv[1], "--pipes") == 0)
+		return become(argv[2], argv + 3);
 	if (argc < 2 || pipe2(told, O_CLOEXEC) != 0)
 		return EXIT_FAILED;
 	sigprocmask(SIG_BLOCK, &set, &mask);

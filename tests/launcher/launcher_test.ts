@@ -1,6 +1,6 @@
 /** The launcher (shim/launcher) by itself: groups, descriptors, signals, and a terminal's keys. */
 import { deepStrictEqual as equals, match } from "node:assert/strict";
-import { startChild } from "@/process/mod.ts";
+import { startChild, startFilter } from "@/process/mod.ts";
 import { sleep } from "@/util/mod.ts";
 import { openOnTerminal } from "./terminal.ts";
 
@@ -133,3 +133,66 @@ async function goneSoon(pid: number): Promise<void> {
     await sleep(20);
   }
 }
+
+/** What each of the pipes at 0 and 1 holds, and whose process it is that has them. */
+const TELL_PIPES = `
+import fcntl, os, sys
+F_GETPIPE_SZ = 1032
+print(*[fcntl.fcntl(fd, F_GETPIPE_SZ) for fd in (0, 1)], os.getpid())
+`;
+
+Deno.test("with --pipes the launcher makes pipes wide and becomes the program", async (t) => {
+  const tell = async (bytes: string) => {
+    const args = ["--pipes", bytes, "python3", "-c", TELL_PIPES];
+    const child = new Deno.Command(LAUNCHER, { args, stdin: "piped", stdout: "piped" }).spawn();
+    await child.stdin.close();
+    const { stdout } = await child.output();
+    const [input, output, pid] = new TextDecoder().decode(stdout).split(" ").map(Number);
+    equals(pid, child.pid, "who ends it ends the program");
+    return [input, output];
+  };
+  await t.step("as wide as it is told", async () => equals(await tell("262144"), [262144, 262144]));
+  await t.step("never narrower than they are", async () => equals(await tell("4096"), [65536, 65536]));
+  await t.step("what is no number changes nothing", async () => equals(await tell("much"), [65536, 65536]));
+  await t.step("as wide as the user may have them", async () => {
+    const most = Number(await Deno.readTextFile("/proc/sys/fs/pipe-max-size"));
+    const nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    const [program = "", ...args] = [...(Deno.uid() === 0 ? nobody : []), LAUNCHER, "--pipes", String(4 * most)];
+    const command = new Deno.Command(program, {
+      args: [...args, "python3", "-c", TELL_PIPES],
+      stdin: "piped",
+      stdout: "piped",
+    });
+    const child = command.spawn();
+    await child.stdin.close();
+    const [input] = new TextDecoder().decode((await child.output()).stdout).split(" ");
+    equals(Number(input), most);
+  });
+  await t.step("what is no pipe stays as it is", async () => {
+    equals((await launch("--pipes", "1048576", "sh", "-c", "cat; echo ran")).stdout, "ran\n");
+  });
+  await t.step("a program that cannot be executed is told", async () => {
+    const { code, stderr } = await launch("--pipes", "1048576", "/etc/passwd");
+    equals([code, stderr], [255, "/etc/passwd: Permission denied\n"]);
+  });
+});
+
+Deno.test("a filter with the launcher has wide pipes, and every byte", async () => {
+  await using filter = startFilter(["python3", "-c", `${TELL_PIPES}\nsys.stdout.flush(); os.execvp("cat", ["cat"])`], {
+    launcher: LAUNCHER,
+  });
+  const buffer = new Uint8Array(1024 * 1024);
+  const first = await filter.duplex.read(buffer);
+  match(new TextDecoder().decode(buffer.subarray(0, first ?? 0)), /^1048576 1048576 /);
+  const sent = Uint8Array.from({ length: 3_000_001 }, (_, at) => at * 31 + (at >> 9));
+  const writing = (async () => {
+    for (let at = 0; at < sent.length;) at += await filter.duplex.write(sent.subarray(at));
+    await filter.duplex.closeWrite();
+  })();
+  let at = 0;
+  for (let count; (count = await filter.duplex.read(buffer)) !== null; at += count) {
+    equals(buffer.subarray(0, count), sent.subarray(at, at + count));
+  }
+  await writing;
+  equals([at, await filter.exit], [sent.length, 0]);
+});

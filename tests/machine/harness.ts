@@ -13,6 +13,9 @@ import { closeQuietly } from "@/util/mod.ts";
 import { openVolumes, type Volumes, type VolumesWanted, whyNoLiveMount } from "@/volumes/mod.ts";
 import { requireProgram, runProgram } from "@/process/mod.ts";
 
+/** What makes the pipes to sshfs wide. */
+const LAUNCHER = fileURLToPath(new URL("../../build/shim/telepresence-launcher", import.meta.url));
+
 const lacking = await whyNoLiveMount();
 if (lacking !== undefined) {
   await Deno.stderr.write(new TextEncoder().encode(`Tests of mounts are skipped: ${lacking}\n`));
@@ -36,6 +39,8 @@ export interface MountOptions {
   readonly at?: (beside: string) => VolumesWanted["at"];
   /** How long the path to the pod is. @default {0} */
   readonly rttMs?: number;
+  /** Whether the pipes to sshfs are as they come, as where the launcher cannot be placed. @default {false} */
+  readonly isNarrow?: boolean;
   /** Hears what the user would. @default {it is a failure} */
   readonly say?: (line: string) => void;
 }
@@ -56,7 +61,7 @@ function fail(line: string): never {
 /** Runs `body` with a mount. @throws when something is still mounted afterwards */
 export async function withMount(
   body: (mounted: Mounted) => Promise<void>,
-  { at = () => ({ kind: "temporary" }), rttMs = 0, say = fail }: MountOptions = {},
+  { at = () => ({ kind: "temporary" }), rttMs = 0, say = fail, isNarrow = false }: MountOptions = {},
 ): Promise<void> {
   const beside = await Deno.realPath(await Deno.makeTempDir({ prefix: "telepresence-machine-" }));
   const before = await fuseMounts();
@@ -67,6 +72,7 @@ export async function withMount(
       await using volumes = await openVolumes(pod, [local], { at: at(beside), mode: "live" }, {
         title: TITLE,
         say,
+        launcher: isNarrow ? undefined : LAUNCHER,
         log: silentLog,
         signal: new AbortController().signal,
       });

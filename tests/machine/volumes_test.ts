@@ -5,18 +5,23 @@ import type { Pod } from "@/pod/mod.ts";
 import { runProgram } from "@/process/mod.ts";
 import type { Duplex } from "@/util/mod.ts";
 import { needing } from "../testkit/needing.ts";
-import { fuseMounts, mountTest, mustRun, TITLE, withCuttablePod } from "./harness.ts";
+import { fuseMounts, type Mounted, mountTest, mustRun, TITLE, withCuttablePod } from "./harness.ts";
 
 const besideThis = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
-mountTest("files in the mount do what files on a disk do", async ({ mount, local, beside }) => {
+for (const isNarrow of [false, true]) {
+  const name = `files in the mount do what files on a disk do${isNarrow ? ", where the launcher has no place" : ""}`;
+  mountTest(name, doWhatFilesOnADiskDo, { isNarrow });
+}
+
+async function doWhatFilesOnADiskDo({ mount, local, beside }: Mounted): Promise<void> {
   const disk = `${beside}/disk`;
   await Deno.mkdir(disk);
   await Deno.mkdir(`${local}/t`);
   const wanted = await mustRun("python3", besideThis("file_system.py"), disk);
   const got = await mustRun("python3", besideThis("file_system.py"), `${mount}/t`);
   equals(got.split("\n"), wanted.split("\n"));
-});
+}
 
 mountTest("names that are not UTF-8 are refused, and no other file is taken for one", async ({ mount, local }) => {
   equals(await mustRun("python3", besideThis("byte_names.py"), local, mount), "as they should be\n");
