@@ -10,7 +10,7 @@
  * @module
  */
 import { type Log, silentLog } from "@/log/mod.ts";
-import { collectGarbage, type Duplex, messageOf, turnOver } from "@/util/mod.ts";
+import { collectMuchGarbage, type Duplex, messageOf, turnOver } from "@/util/mod.ts";
 import { Arrivals } from "./arrivals.ts";
 import { CarrierEnd } from "./carrier_end.ts";
 import { decodeFrames, type Frame, ProtocolError } from "./frame.ts";
@@ -25,8 +25,6 @@ const SILENCE_MS = 15_000;
 export const GRACE_MS = 60_000;
 /** How many carriers may break their own protocol before the peer is taken for a liar. */
 const MAX_FAULTS = 8;
-/** After so many bytes (some thousand short connections) there is garbage that is worth a collection, when it is quiet. */
-const MUCH_BYTES = 1024 * 1024;
 /** Less than this between two looks is quiet: heartbeats, a few small messages. */
 const QUIET_BYTES = 16 * 1024;
 /** How long a goodbye may take. */
@@ -78,10 +76,9 @@ export class Link implements AsyncDisposable {
   #grace: ReturnType<typeof setTimeout> | undefined;
   #lastLoss: unknown;
   #faults = 0;
-  /** What was carried by carriers that are gone, up to the last look, and up to the last collection. */
+  /** What was carried by carriers that are gone, and up to the last look. */
   #pastTraffic = 0;
   #seenTraffic = 0;
-  #collectedTraffic = 0;
   #refused = false;
   #ended: { error: Error } | undefined;
   /** We said goodbye: that the peer closes carriers now is no loss. */
@@ -300,9 +297,7 @@ export class Link implements AsyncDisposable {
     const traffic = this.#pastTraffic + this.traffic;
     const quiet = traffic - this.#seenTraffic < QUIET_BYTES;
     this.#seenTraffic = traffic;
-    if (!quiet || traffic - this.#collectedTraffic < MUCH_BYTES) return;
-    this.#collectedTraffic = traffic;
-    void collectGarbage();
+    if (quiet) void collectMuchGarbage();
   }
 
   /** There is something to send, or room for it. Who is woken first takes it: the one with the least under way. */

@@ -53,10 +53,14 @@ export async function keepYoungSmall(): Promise<void> {
 }
 
 let collect: (() => void) | undefined;
+/** What was in use when garbage had been collected last, by us. */
+let leftBytes = 0;
+/** So much more in use than then is worth the 10 ms. */
+const MUCH_BYTES = 4 * 1024 * 1024;
 
 /**
- * Collects garbage now. The engine collects when much has been allocated since the last time, so after some bulk tens of
- * megabytes that nobody uses stay until the next. It takes some 10 ms: for when nothing else is going on.
+ * Collects garbage now. The engine collects when it needs room, so after some bulk, or beside some hundred connections,
+ * tens of megabytes that nobody uses stay until then. It takes some 10 ms: for when nothing else is going on.
  */
 export async function collectGarbage(): Promise<void> {
   if (collect === undefined) {
@@ -65,4 +69,21 @@ export async function collectGarbage(): Promise<void> {
     collect = vm.runInNewContext("gc") as () => void;
   }
   collect();
+  leftBytes = inUse();
+}
+
+/**
+ * As {@linkcode collectGarbage}, if there can be much: what is in use is so much more than after the last time.
+ *
+ * @returns whether it was
+ */
+export async function collectMuchGarbage(): Promise<boolean> {
+  const isMuch = inUse() - leftBytes >= MUCH_BYTES;
+  if (isMuch) await collectGarbage();
+  return isMuch;
+}
+
+function inUse(): number {
+  const { heapUsed, external } = Deno.memoryUsage();
+  return heapUsed + external;
 }

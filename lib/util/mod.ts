@@ -11,7 +11,7 @@ export { duplexPair, type DuplexPairOptions } from "./duplex_pair.ts";
 export { messageOf, reasonOf, unfold, UserError } from "./fault.ts";
 export { abortable, deadline, sleep } from "./life.ts";
 export { splitLines } from "./lines.ts";
-export { collectGarbage, keepHeapSmall, keepYoungSmall, SMALL_HEAP_VARIABLES } from "./memory.ts";
+export { collectGarbage, collectMuchGarbage, keepHeapSmall, keepYoungSmall, SMALL_HEAP_VARIABLES } from "./memory.ts";
 export { isReplaceable } from "./replaceable.ts";
 export { splice, SPLICE_BYTES } from "./splice.ts";
 export { stateDirectory } from "./state_directory.ts";

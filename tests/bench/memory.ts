@@ -68,7 +68,9 @@ try {
   for (const way of ways) {
     const rate = await way.measure("many", OPEN); // its connections stay open for ten seconds
     await row(`${OPEN} connections open, ${rate} echoes per second`, ways, way);
-    await sleep(10_000);
+    await sleep(QUIET_MS);
+    await row(`${OPEN} connections open, a few seconds later`, ways, way);
+    await sleep(10_000 - QUIET_MS);
   }
   await row("10 s after they were closed", ways);
   for (const way of ways) await way.measure("burst", PASSING).catch(() => "failed"); // kubectl may stand still
