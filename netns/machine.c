@@ -4,14 +4,18 @@
  * DOC: Theory of operation
  *
  * Two processes of root's. The guardian, whom sudo waits for, changes nothing; its child is the relay, which has the
- * sockets and makes the changes. The relay ends with the session (its life line), or when the guardian has died (a pipe
- * between the two); the guardian gives back when the relay has ended, however that ended. So nothing stays when the
- * session is killed, nor when one of these two is.
+ * sockets and makes the changes. The relay gives back and ends when the session has ended (its life line), or when the
+ * guardian has died (a pipe between the two); the guardian gives back what is left when the relay has ended, however that
+ * ended. So nothing stays when the session is killed, nor when one of these two is, nor when the session and one of them
+ * are at once.
  *
  *   session ====== life line ====== relay ---- pipe ---- guardian
  *      |   "capture 10.96.0.0/16"     |                      |
- *      |                              |  ended: give back    |
- *   killed ---------------------->  exit -------------->  give back, exit
+ *   killed ---------------------->  gives back, exit ---->  exit
+ *                                   killed -------------->  gives back, exit
+ *
+ * Whether it was given back, the state file tells: it is taken away at last. From then on the machine may be another
+ * session's, so who finds it gone touches nothing.
  *
  * What there can be to give back: the table of rules.c or the chains of iptables.c, the rules and routes of routing.c,
  * and files that were laid over others. All but the last are known by their names. Of the files, and of iptables, the
@@ -217,11 +221,19 @@ int give_back(void)
 }
 
 /**
- * hear_guardian() - The guardian has died: gives back in its place
+ * end_machine() - The session has ended, or the guardian has died: gives back, and ends the relay
  */
-void hear_guardian(void)
+void end_machine(void)
 {
     _exit(undo());
+}
+
+/* Whether the state file is still there; another session's may have its name. */
+static bool is_left(void)
+{
+    struct stat own;
+
+    return fstat(state, &own) || own.st_nlink > 0;
 }
 
 static int lay_over(const char *from, const char *to)
@@ -309,7 +321,7 @@ void hear_session(int life)
         if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
             return;
         if (count <= 0)
-            _exit(0);
+            end_machine();
         length += (size_t)count;
         while ((end = memchr(held, '\n', length))) {
             char answer[64];
@@ -321,7 +333,7 @@ void hear_session(int life)
                 name = strerrorname_np(errno) ? strerrorname_np(errno) : "EIO";
             size = snprintf(answer, sizeof(answer), "%s\n", name);
             if (send(life, answer, (size_t)size, MSG_NOSIGNAL) != size)
-                _exit(0);
+                end_machine();
             length -= (size_t)(end + 1 - held);
             memmove(held, end + 1, length);
         }
@@ -391,6 +403,6 @@ int run_machine(const struct wanted *wanted)
     close(ends[0]);
     while (waitpid(relay, &status, 0) < 0 && errno == EINTR)
         ;
-    failed = undo();
+    failed = is_left() && undo();
     return failed ? 126 : WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 }

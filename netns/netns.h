@@ -164,7 +164,7 @@ int print_routes(void);
 int run_machine(const struct wanted *wanted);
 int give_back(void);
 void hear_session(int life);
-void hear_guardian(void) __attribute__((noreturn));
+void end_machine(void) __attribute__((noreturn));
 void note_iptables(void);
 extern int guardian;
 

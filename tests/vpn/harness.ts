@@ -6,7 +6,14 @@
  */
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { type Capture, type MachineOptions, openMachine, startVpn, type VpnOptions } from "@/capture/mod.ts";
+import {
+  type Capture,
+  type Machine as Helper,
+  type MachineOptions,
+  openMachine,
+  startVpn,
+  type VpnOptions,
+} from "@/capture/mod.ts";
 import type { DnsRecord } from "@/dns/mod.ts";
 import { makeLog } from "@/log/mod.ts";
 import { type DatagramFlow, type DnsAnswer, LookupError, type Pod } from "@/pod/mod.ts";
@@ -62,7 +69,10 @@ export interface OnMachine {
 }
 
 /** How the helper is started. */
-export type HelperStart = Pick<MachineOptions, "asRoot" | "iptables">;
+export interface HelperStart extends Pick<MachineOptions, "asRoot" | "iptables" | "directories"> {
+  /** What the session has in the helper's place. @default {the helper} */
+  readonly around?: (helper: Helper) => Promise<Helper>;
+}
 
 /** Options of a test. */
 export interface VpnTest {
@@ -105,16 +115,16 @@ export function machineTest(name: string, body: (machine: Machine) => Promise<vo
 
 /** Starts carrying a played machine. */
 export async function start(
-  machine: Machine,
+  machine: Pick<Machine, "enter" | "path">,
   pod: Pod,
   log: string[] = [],
   options: Partial<VpnOptions> = {},
-  how: HelperStart = {},
+  { around = (helper) => Promise.resolve(helper), ...how }: HelperStart = {},
 ): Promise<Capture> {
   const told = makeLog((line) => void log.push(line), { verbose: true });
   const helper = await openMachine({ helper: HELPER, asRoot: [], enter: machine.enter, ...how, log: told });
   return await startVpn(pod, {
-    machine: helper,
+    machine: await around(helper),
     ranges: ["10.96.0.0/16", "fd00:96::/112"],
     namespace: "default",
     hostname: "developer",
