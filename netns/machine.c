@@ -246,7 +246,11 @@ static int lay_over(const char *from, const char *to)
     length = snprintf(line, sizeof(line), "bind %s %s\n", from, real);
     if (lseek(state, 0, SEEK_END) < 0 || write(state, line, (size_t)length) != length)
         return -1;
-    return mount(from, real, NULL, MS_BIND, NULL);
+    if (mount(from, real, NULL, MS_BIND, NULL))
+        return -1;
+    /* What is written there would be lost with us: who tries is told. Where that is forbidden it is as for any file. */
+    mount(NULL, real, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
+    return 0;
 }
 
 /**
@@ -284,6 +288,8 @@ static int obey(char *line)
     struct range range;
 
     errno = EINVAL;
+    if (verb && !strcmp(verb, "restore"))
+        return restore();
     if (!verb || !first)
         return -1;
     if (!strcmp(verb, "bind") && second)
@@ -298,11 +304,11 @@ static int obey(char *line)
         return -1;
     }
     if (!strcmp(verb, "except"))
-        return route_as_before(&range);
+        return route_as_before(&range) || !keep(&range, false) ? -1 : 0;
     if (strcmp(verb, "capture") && strcmp(verb, "names"))
         return -1;
     /* In this order: what comes here without a rule would find other listeners of the machine. */
-    return add_range_rule(&range) || route_here(&range) ? -1 : 0;
+    return add_range_rule(&range) || route_here(&range) || !keep(&range, true) ? -1 : 0;
 }
 
 /**
@@ -324,12 +330,14 @@ void hear_session(int life)
             end_machine();
         length += (size_t)count;
         while ((end = memchr(held, '\n', length))) {
-            char answer[64];
+            char answer[80];
             const char *name = "ok";
             int size;
 
             *end = '\0';
-            if (obey(held))
+            if (!strcmp(held, "look"))
+                name = what_is_gone();
+            else if (obey(held))
                 name = strerrorname_np(errno) ? strerrorname_np(errno) : "EIO";
             size = snprintf(answer, sizeof(answer), "%s\n", name);
             if (send(life, answer, (size_t)size, MSG_NOSIGNAL) != size)
@@ -356,6 +364,7 @@ static void become_relay(const struct wanted *wanted, int pipe_end)
     open_gates(wanted, &sockets);
     sockets.queue = open_queue(QUEUE_MACHINE);
     set_up_rules(wanted, &sockets);
+    keep_set_up(wanted, &sockets);
     sockets.news = open_news();
     leave_own_alone();
     set_up_routing();

@@ -17,6 +17,7 @@ import {
 import type { DnsRecord } from "@/dns/mod.ts";
 import { makeLog } from "@/log/mod.ts";
 import { type DatagramFlow, type DnsAnswer, LookupError, type Pod } from "@/pod/mod.ts";
+import { runProgram } from "@/process/mod.ts";
 import { sleep } from "@/util/mod.ts";
 import { makeFakePod } from "../shim/fake_pod.ts";
 import { greeter } from "../netns/harness.ts";
@@ -218,6 +219,17 @@ export async function isAsBefore(machine: Machine, before: string): Promise<void
   for (const end = performance.now() + 10_000; await machine.state() !== before; await sleep(50)) {
     if (performance.now() > end) return equals(await machine.state(), before);
   }
+}
+
+/** Compiles a program of these tests. @returns its path */
+export async function buildProgram(name: string): Promise<string> {
+  const [source, program] = [`./${name}.c`, `../../build/${name}`].map((path) =>
+    fileURLToPath(new URL(path, import.meta.url))
+  );
+  const words = ["-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program ?? "", source ?? ""];
+  const { code, stderr } = await runProgram(["gcc", ...words]);
+  equals(code, 0, stderr);
+  return program ?? "";
 }
 
 /** The pod's name servers do not answer. */
