@@ -31,10 +31,14 @@ function startTo(moment: string, machine: Machine, directory: string) {
   ]);
 }
 
-/** Kills processes at once: none of them sees the end of another. */
-function killAll(pids: readonly number[]): void {
-  for (const pid of pids) Deno.kill(pid, "SIGSTOP");
-  for (const pid of pids) Deno.kill(pid, "SIGKILL");
+/** Kills some of all at once: none of them sees the end of another, and who lives on sees the session's first. */
+async function killAtOnce(pids: readonly number[], all: readonly number[]): Promise<void> {
+  for (const pid of all) Deno.kill(pid, "SIGSTOP");
+  for (const pid of pids) {
+    Deno.kill(pid, "SIGKILL");
+    await until(async () => /\) Z|^$/.test(await Deno.readTextFile(`/proc/${pid}/stat`).catch(() => "")), "it is dead");
+  }
+  for (const pid of all) if (!pids.includes(pid)) Deno.kill(pid, "SIGCONT");
 }
 
 /** What is there by then, as the machine's state tells. */
@@ -62,7 +66,7 @@ for (const [when, { after, there }] of Object.entries(MOMENTS)) {
         await using session = await startTo(after, machine, directory);
         match(await machine.state(), there);
         const pids = { session: session.pid, ...await processesOf(machine) };
-        killAll(victims.map((each) => pids[each]));
+        await killAtOnce(victims.map((each) => pids[each]), Object.values(pids));
         if (victims.length === VICTIMS.at(-1)?.length) {
           match(await machine.state(), there, "nobody is left who could give it back");
           await machine.shell(`${HELPER_PATH} --give-back`);
