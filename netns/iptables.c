@@ -33,6 +33,10 @@
 
 static const char *const families[] = { "iptables", "ip6tables" };
 static char relay_mark[16], our_mark[16];
+static bool has_chains[2];
+/* The machine's own addresses that are left alone. */
+static struct range left_alone[MOST_OWN];
+static unsigned left_alone_count;
 
 static void write_marks(void)
 {
@@ -43,17 +47,18 @@ static void write_marks(void)
 /**
  * run() - Runs a program of iptables on the table mangle, without its words to anybody
  * @family:	0 for IPv4, 1 for IPv6
+ * @waits:	Whether it waits for others that are at work there
  * @words:	What is said behind the table, ended by NULL
  *
- * Return: 0, or -1 when it could not, or would not
+ * Return: its exit status, or -1 where there is none
  */
-static int run(unsigned family, const char *const *words)
+static int run(unsigned family, bool waits, const char *const *words)
 {
     static const char *const endings[] = { "-legacy", "" };
 
     for (unsigned i = 0; i < 2; i++) {
-        char name[32], *all[MOST_WORDS] = { name, "-w", "5", "-t", "mangle" };
-        unsigned count = 5;
+        char name[32], *all[MOST_WORDS] = { name, "-t", "mangle", "-w", "5" };
+        unsigned count = waits ? 5 : 3;
         int status = 0;
         pid_t child;
 
@@ -76,12 +81,15 @@ static int run(unsigned family, const char *const *words)
         while (waitpid(child, &status, 0) < 0 && errno == EINTR)
             ;
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 127)
-            return status ? -1 : 0;
+            return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     }
     return -1;
 }
 
-#define RUN(family, ...) run(family, (const char *const[]){ __VA_ARGS__, NULL })
+#define RUN(family, ...) run(family, true, (const char *const[]){ __VA_ARGS__, NULL })
+#define LOOK(family, ...) run(family, false, (const char *const[]){ __VA_ARGS__, NULL })
+/* Its status when a rule is not there. */
+#define NOT_THERE 1
 
 static int steer(unsigned family, const char *protocol, int gate)
 {
@@ -116,9 +124,27 @@ static int make_chains(unsigned family, const struct sockets *sockets)
 int iptables_set_up(const struct sockets *sockets)
 {
     write_marks();
-    if (make_chains(0, sockets))
-        return -1;
-    return sockets->tcp[1] >= 0 ? make_chains(1, sockets) : 0;
+    left_alone_count = 0;
+    for (unsigned family = 0; family < 2; family++) {
+        has_chains[family] = family == 0 || sockets->tcp[1] >= 0;
+        if (has_chains[family] && make_chains(family, sockets))
+            return -1;
+    }
+    return 0;
+}
+
+/**
+ * iptables_is_there() - Whether the rule that leads to our chains, and the last one of them, are there
+ *
+ * Who empties the table takes both. While somebody else is at work there nobody knows, so nothing is missed then.
+ */
+bool iptables_is_there(void)
+{
+    for (unsigned family = 0; family < 2; family++)
+        if (has_chains[family] && (LOOK(family, "-C", "PREROUTING", FROM_HERE) == NOT_THERE ||
+                                   LOOK(family, "-C", CHAIN, "-j", "DROP") == NOT_THERE))
+            return false;
+    return true;
 }
 
 static void write_range(const struct range *range, char *text, size_t size)
@@ -145,22 +171,20 @@ static bool is_one_of(const struct range *range, const struct range *some, unsig
  */
 void iptables_leave_alone(const struct range *own, unsigned count)
 {
-    static struct range before[MOST_OWN];
-    static unsigned before_count;
     char text[RANGE_BYTES];
 
     for (unsigned i = 0; i < count; i++) {
         write_range(&own[i], text, sizeof(text));
-        if (!is_one_of(&own[i], before, before_count))
+        if (!is_one_of(&own[i], left_alone, left_alone_count))
             RUN(own[i].base.family == AF_INET6, "-I", RANGES, "-d", text, "-j", "RETURN");
     }
-    for (unsigned i = 0; i < before_count; i++) {
-        write_range(&before[i], text, sizeof(text));
-        if (!is_one_of(&before[i], own, count))
-            RUN(before[i].base.family == AF_INET6, "-D", RANGES, "-d", text, "-j", "RETURN");
+    for (unsigned i = 0; i < left_alone_count; i++) {
+        write_range(&left_alone[i], text, sizeof(text));
+        if (!is_one_of(&left_alone[i], own, count))
+            RUN(left_alone[i].base.family == AF_INET6, "-D", RANGES, "-d", text, "-j", "RETURN");
     }
-    memcpy(before, own, count * sizeof(*own));
-    before_count = count;
+    memcpy(left_alone, own, count * sizeof(*own));
+    left_alone_count = count;
 }
 
 /**

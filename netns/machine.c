@@ -4,14 +4,18 @@
  * DOC: Theory of operation
  *
  * Two processes of root's. The guardian, whom sudo waits for, changes nothing; its child is the relay, which has the
- * sockets and makes the changes. The relay ends with the session (its life line), or when the guardian has died (a pipe
- * between the two); the guardian gives back when the relay has ended, however that ended. So nothing stays when the
- * session is killed, nor when one of these two is.
+ * sockets and makes the changes. The relay gives back and ends when the session has ended (its life line), or when the
+ * guardian has died (a pipe between the two); the guardian gives back what is left when the relay has ended, however that
+ * ended. So nothing stays when the session is killed, nor when one of these two is, nor when the session and one of them
+ * are at once.
  *
  *   session ====== life line ====== relay ---- pipe ---- guardian
  *      |   "capture 10.96.0.0/16"     |                      |
- *      |                              |  ended: give back    |
- *   killed ---------------------->  exit -------------->  give back, exit
+ *   killed ---------------------->  gives back, exit ---->  exit
+ *                                   killed -------------->  gives back, exit
+ *
+ * Whether it was given back, the state file tells: it is taken away at last. From then on the machine may be another
+ * session's, so who finds it gone touches nothing.
  *
  * What there can be to give back: the table of rules.c or the chains of iptables.c, the rules and routes of routing.c,
  * and files that were laid over others. All but the last are known by their names. Of the files, and of iptables, the
@@ -217,11 +221,19 @@ int give_back(void)
 }
 
 /**
- * hear_guardian() - The guardian has died: gives back in its place
+ * end_machine() - The session has ended, or the guardian has died: gives back, and ends the relay
  */
-void hear_guardian(void)
+void end_machine(void)
 {
     _exit(undo());
+}
+
+/* Whether the state file is still there; another session's may have its name. */
+static bool is_left(void)
+{
+    struct stat own;
+
+    return fstat(state, &own) || own.st_nlink > 0;
 }
 
 static int lay_over(const char *from, const char *to)
@@ -234,7 +246,11 @@ static int lay_over(const char *from, const char *to)
     length = snprintf(line, sizeof(line), "bind %s %s\n", from, real);
     if (lseek(state, 0, SEEK_END) < 0 || write(state, line, (size_t)length) != length)
         return -1;
-    return mount(from, real, NULL, MS_BIND, NULL);
+    if (mount(from, real, NULL, MS_BIND, NULL))
+        return -1;
+    /* What is written there would be lost with us: who tries is told. Where that is forbidden it is as for any file. */
+    mount(NULL, real, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
+    return 0;
 }
 
 /**
@@ -272,6 +288,8 @@ static int obey(char *line)
     struct range range;
 
     errno = EINVAL;
+    if (verb && !strcmp(verb, "restore"))
+        return restore();
     if (!verb || !first)
         return -1;
     if (!strcmp(verb, "bind") && second)
@@ -286,11 +304,11 @@ static int obey(char *line)
         return -1;
     }
     if (!strcmp(verb, "except"))
-        return route_as_before(&range);
+        return route_as_before(&range) || !keep(&range, false) ? -1 : 0;
     if (strcmp(verb, "capture") && strcmp(verb, "names"))
         return -1;
     /* In this order: what comes here without a rule would find other listeners of the machine. */
-    return add_range_rule(&range) || route_here(&range) ? -1 : 0;
+    return add_range_rule(&range) || route_here(&range) || !keep(&range, true) ? -1 : 0;
 }
 
 /**
@@ -309,19 +327,21 @@ void hear_session(int life)
         if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
             return;
         if (count <= 0)
-            _exit(0);
+            end_machine();
         length += (size_t)count;
         while ((end = memchr(held, '\n', length))) {
-            char answer[64];
+            char answer[80];
             const char *name = "ok";
             int size;
 
             *end = '\0';
-            if (obey(held))
+            if (!strcmp(held, "look"))
+                name = what_is_gone();
+            else if (obey(held))
                 name = strerrorname_np(errno) ? strerrorname_np(errno) : "EIO";
             size = snprintf(answer, sizeof(answer), "%s\n", name);
             if (send(life, answer, (size_t)size, MSG_NOSIGNAL) != size)
-                _exit(0);
+                end_machine();
             length -= (size_t)(end + 1 - held);
             memmove(held, end + 1, length);
         }
@@ -344,6 +364,7 @@ static void become_relay(const struct wanted *wanted, int pipe_end)
     open_gates(wanted, &sockets);
     sockets.queue = open_queue(QUEUE_MACHINE);
     set_up_rules(wanted, &sockets);
+    keep_set_up(wanted, &sockets);
     sockets.news = open_news();
     leave_own_alone();
     set_up_routing();
@@ -391,6 +412,6 @@ int run_machine(const struct wanted *wanted)
     close(ends[0]);
     while (waitpid(relay, &status, 0) < 0 && errno == EINTR)
         ;
-    failed = undo();
+    failed = is_left() && undo();
     return failed ? 126 : WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 }

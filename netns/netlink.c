@@ -138,6 +138,26 @@ int netlink_open(int protocol)
 }
 
 /**
+ * number() - Gives the messages of a batch a number, which its answers have too
+ * @batch:	Batch
+ *
+ * Answers to an earlier batch may still come: one that is refused leaves some unread. Taken for those of the next, they
+ * would say that what it asks for was done, or was not.
+ *
+ * Return: the number
+ */
+static uint32_t number(struct batch *batch)
+{
+    static uint32_t last;
+    int left = (int)batch->length;
+
+    last++;
+    for (struct nlmsghdr *each = &batch->align; NLMSG_OK(each, left); each = NLMSG_NEXT(each, left))
+        each->nlmsg_seq = last;
+    return last;
+}
+
+/**
  * netlink_send() - Sends a batch, waits for all answers that it asks for, and empties it
  * @fd:		Netlink socket
  * @batch:	Batch
@@ -149,6 +169,7 @@ int netlink_send(int fd, struct batch *batch)
     struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
     /* An answer that is missing would be a hang: the kernel answers within the call, so a second is for ever. */
     struct timeval patience = { .tv_sec = 1 };
+    uint32_t asked = number(batch);
     int refused = 0;
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -170,7 +191,7 @@ int netlink_send(int fd, struct batch *batch)
             break;
         }
         for (; NLMSG_OK(each, length); each = NLMSG_NEXT(each, length)) {
-            if (each->nlmsg_type != NLMSG_ERROR)
+            if (each->nlmsg_type != NLMSG_ERROR || each->nlmsg_seq != asked)
                 continue;
             seen++;
             if (!refused)
@@ -184,4 +205,48 @@ int netlink_send(int fd, struct batch *batch)
     batch->wanted = 0;
     errno = refused;
     return refused ? -1 : 0;
+}
+
+/**
+ * netlink_dump() - Asks for all objects of a kind, and empties the batch
+ * @fd:		Netlink socket
+ * @request:	The one message that asks, with NLM_F_DUMP
+ * @each:	Called with each object
+ * @context:	Passed on
+ *
+ * Return: 0, or -1 with errno
+ */
+int netlink_dump(int fd, struct batch *request, void (*each)(struct nlmsghdr *message, void *context), void *context)
+{
+    struct timeval patience = { .tv_sec = 5 };
+    uint32_t asked = number(request);
+    ssize_t sent;
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    sent = send(fd, request->bytes, request->length, 0);
+    request->length = 0;
+    request->wanted = 0;
+    if (sent < 0)
+        return -1;
+    for (;;) {
+        union {
+            char bytes[65536];
+            struct nlmsghdr align;
+        } answers;
+        ssize_t length = recv(fd, answers.bytes, sizeof(answers.bytes), 0);
+
+        if (length <= 0)
+            return -1;
+        for (struct nlmsghdr *at = &answers.align; NLMSG_OK(at, length); at = NLMSG_NEXT(at, length)) {
+            if (at->nlmsg_seq != asked)
+                continue;
+            if (at->nlmsg_type == NLMSG_DONE)
+                return 0;
+            if (at->nlmsg_type == NLMSG_ERROR) {
+                errno = -((struct nlmsgerr *)NLMSG_DATA(at))->error;
+                return -1;
+            }
+            each(at, context);
+        }
+    }
 }

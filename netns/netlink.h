@@ -37,5 +37,6 @@ size_t nest_begin(struct batch *batch, uint16_t type);
 void nest_end(struct batch *batch, size_t nest);
 int netlink_open(int protocol);
 int netlink_send(int fd, struct batch *batch);
+int netlink_dump(int fd, struct batch *request, void (*each)(struct nlmsghdr *message, void *context), void *context);
 
 #endif

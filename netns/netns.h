@@ -140,6 +140,8 @@ void set_up_rules(const struct wanted *wanted, struct sockets *sockets);
 int add_range_rule(const struct range *range);
 void leave_own_alone(void);
 int delete_table(void);
+bool has_table(void);
+int restore_table(const struct wanted *wanted, struct sockets *sockets);
 extern bool by_iptables;
 
 /* iptables.c */
@@ -147,6 +149,7 @@ int iptables_set_up(const struct sockets *sockets);
 int iptables_add_range(const struct range *range);
 void iptables_leave_alone(const struct range *own, unsigned count);
 int iptables_undo(void);
+bool iptables_is_there(void);
 
 /* own.c */
 int open_news(void);
@@ -158,13 +161,22 @@ void set_up_routing(void);
 int route_here(const struct range *range);
 int route_as_before(const struct range *range);
 int undo_routing(void);
+bool has_all_rules(void);
+int restore_rules(void);
+bool has_routes(unsigned wanted);
 int print_routes(void);
+
+/* kept.c */
+bool keep(const struct range *range, bool is_led_here);
+void keep_set_up(const struct wanted *wanted, struct sockets *sockets);
+const char *what_is_gone(void);
+int restore(void);
 
 /* machine.c */
 int run_machine(const struct wanted *wanted);
 int give_back(void);
 void hear_session(int life);
-void hear_guardian(void) __attribute__((noreturn));
+void end_machine(void) __attribute__((noreturn));
 void note_iptables(void);
 extern int guardian;
 

@@ -489,8 +489,11 @@ void run_relay(const struct wanted *for_whom, const struct sockets *with)
     }
     events = epoll_create1(EPOLL_CLOEXEC);
     life = connect_unix(wanted->control);
-    if (events < 0 || life < 0 || send(life, hello, strlen(hello), MSG_NOSIGNAL) != (ssize_t)strlen(hello))
+    if (events < 0 || life < 0 || send(life, hello, strlen(hello), MSG_NOSIGNAL) != (ssize_t)strlen(hello)) {
+        if (wanted->machine)
+            end_machine();
         _exit(1);
+    }
     for (unsigned i = 0; i < 2; i++) {
         watch(sockets->tcp[i], &sockets->tcp[i]);
         watch(sockets->udp[i], &sockets->udp[i]);
@@ -507,7 +510,7 @@ void run_relay(const struct wanted *for_whom, const struct sockets *with)
 
         for (int i = 0; i < count; i++) {
             if (happened[i].data.ptr == &guardian)
-                hear_guardian();
+                end_machine();
             if (happened[i].data.ptr == &life) {
                 if (!wanted->machine)
                     _exit(0); /* The session says nothing on it: whatever comes is its end */

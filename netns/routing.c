@@ -76,14 +76,32 @@ static int add_rule(int fd, uint8_t family, uint32_t pref, uint32_t table, uint8
     return netlink_send(fd, &batch);
 }
 
-static int add_rules(int fd, uint8_t family)
+static const struct { uint32_t pref, table; uint8_t protocol; } rules[] = {
+    { PREF_END, 0, 0 },
+    { PREF_RELAY, 0, 0 },
+    { PREF_NAMES, TABLE_NAMES, IPPROTO_UDP },
+    { PREF_NAMES, TABLE_NAMES, IPPROTO_TCP },
+    { PREF_RANGES, TABLE_RANGES, 0 },
+};
+#define RULES (sizeof(rules) / sizeof(rules[0]))
+
+/* Whether the rules of a family were made. */
+static bool has_rules[sizeof(families)];
+
+/**
+ * add_rules() - Adds the rules of a family
+ * @fd:		Netlink socket
+ * @family:	AF_INET or AF_INET6
+ * @again:	Whether some of them may be there
+ *
+ * Return: 0, or -1 with errno
+ */
+static int add_rules(int fd, uint8_t family, bool again)
 {
-    return add_rule(fd, family, PREF_END, 0, 0) || add_rule(fd, family, PREF_RELAY, 0, 0) ||
-                   add_rule(fd, family, PREF_NAMES, TABLE_NAMES, IPPROTO_UDP) ||
-                   add_rule(fd, family, PREF_NAMES, TABLE_NAMES, IPPROTO_TCP) ||
-                   add_rule(fd, family, PREF_RANGES, TABLE_RANGES, 0)
-               ? -1
-               : 0;
+    for (unsigned i = 0; i < RULES; i++)
+        if (add_rule(fd, family, rules[i].pref, rules[i].table, rules[i].protocol) && !(again && errno == EEXIST))
+            return -1;
+    return 0;
 }
 
 /**
@@ -95,10 +113,12 @@ void set_up_routing(void)
 
     if (fd < 0)
         die("netlink");
-    if (add_rules(fd, AF_INET))
+    if (add_rules(fd, AF_INET, false))
         die("rule");
+    has_rules[0] = true;
+    has_rules[1] = !add_rules(fd, AF_INET6, false);
     /* A machine without IPv6 has no rules for it either. */
-    if (add_rules(fd, AF_INET6) && errno != EAFNOSUPPORT && errno != EOPNOTSUPP)
+    if (!has_rules[1] && errno != EAFNOSUPPORT && errno != EOPNOTSUPP)
         die("rule6");
     close(fd);
 }
@@ -165,7 +185,7 @@ int route_as_before(const struct range *range)
  * dump() - Calls back for each object of a kind
  * @fd:		Netlink socket
  * @type:	RTM_GETRULE or RTM_GETROUTE
- * @family:	AF_INET or AF_INET6
+ * @family:	AF_INET or AF_INET6; one that this machine does not have has no objects
  * @each:	Called with each message
  * @context:	Passed on
  *
@@ -174,34 +194,11 @@ int route_as_before(const struct range *range)
 static int dump(int fd, uint16_t type, uint8_t family, void (*each)(struct nlmsghdr *message, void *context),
                 void *context)
 {
-    struct { struct nlmsghdr header; struct rtmsg body; } request = {
-        .header = { .nlmsg_len = sizeof(request), .nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
-        .body = { .rtm_family = family },
-    };
-    struct timeval patience = { .tv_sec = 5 };
+    struct rtmsg head = { .rtm_family = family };
 
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    if (send(fd, &request, sizeof(request), 0) < 0)
-        return -1;
-    for (;;) {
-        union {
-            char bytes[65536];
-            struct nlmsghdr align;
-        } answers;
-        ssize_t length = recv(fd, answers.bytes, sizeof(answers.bytes), 0);
-
-        if (length <= 0)
-            return -1;
-        for (struct nlmsghdr *at = &answers.align; NLMSG_OK(at, length); at = NLMSG_NEXT(at, length)) {
-            if (at->nlmsg_type == NLMSG_DONE)
-                return 0;
-            if (at->nlmsg_type == NLMSG_ERROR) {
-                errno = -((struct nlmsgerr *)NLMSG_DATA(at))->error;
-                return errno == EAFNOSUPPORT || errno == EOPNOTSUPP ? 0 : -1;
-            }
-            each(at, context);
-        }
-    }
+    message_begin(&batch, type, NLM_F_DUMP, &head, sizeof(head));
+    message_end(&batch);
+    return netlink_dump(fd, &batch, each, context) && errno != EAFNOSUPPORT && errno != EOPNOTSUPP ? -1 : 0;
 }
 
 /* Attributes by their number; those that are not there are NULL. */
@@ -303,6 +300,83 @@ int undo_routing(void)
         }
     }
     return failed;
+}
+
+static void count_ours(struct nlmsghdr *message, void *count)
+{
+    *(unsigned *)count += is_ours(message);
+}
+
+/**
+ * has_all_rules() - Whether nobody has taken a rule of ours away; where the kernel does not say, nobody has
+ */
+bool has_all_rules(void)
+{
+    int fd = netlink_open(NETLINK_ROUTE);
+    bool whole = true;
+
+    for (unsigned i = 0; fd >= 0 && i < sizeof(families); i++) {
+        unsigned count = 0;
+
+        if (has_rules[i] && !dump(fd, RTM_GETRULE, families[i], count_ours, &count))
+            whole &= count >= RULES;
+    }
+    if (fd >= 0)
+        close(fd);
+    return whole;
+}
+
+/**
+ * restore_rules() - Makes the rules that are not there
+ *
+ * Return: 0, or -1 with errno
+ */
+int restore_rules(void)
+{
+    int fd = netlink_open(NETLINK_ROUTE), failed = fd < 0 ? -1 : 0, why;
+
+    for (unsigned i = 0; !failed && i < sizeof(families); i++)
+        if (has_rules[i])
+            failed = add_rules(fd, families[i], true);
+    why = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = why;
+    return failed;
+}
+
+/**
+ * has_routes() - Whether our tables still have at least so many routes; where the kernel does not say, they have
+ * @wanted:	How many were made
+ *
+ * A kernel that can (4.20 and later) is asked for our tables alone: a router's others may have a million routes.
+ */
+bool has_routes(unsigned wanted)
+{
+    static const uint32_t tables[] = { TABLE_RANGES, TABLE_NAMES };
+    int fd = netlink_open(NETLINK_ROUTE), strict = 1;
+    bool alone, known = fd >= 0;
+    unsigned count = 0;
+
+    alone = known && !setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &strict, sizeof(strict));
+    for (unsigned i = 0; known && i < sizeof(families); i++) {
+        struct rtmsg head = { .rtm_family = families[i] };
+
+        for (unsigned each = 0; alone && each < 2; each++) {
+            message_begin(&batch, RTM_GETROUTE, NLM_F_DUMP, &head, sizeof(head));
+            attribute(&batch, RTA_TABLE, &tables[each], sizeof(tables[each]));
+            message_end(&batch);
+            /* A table without routes need not be there. */
+            if (netlink_dump(fd, &batch, count_ours, &count) && errno != ENOENT && errno != EAFNOSUPPORT &&
+                errno != EOPNOTSUPP)
+                known = false;
+        }
+        if (!alone && dump(fd, RTM_GETROUTE, families[i], count_ours, &count))
+            known = false;
+    }
+    if (fd >= 0)
+        close(fd);
+    return !known || count >= wanted;
 }
 
 /* Whether a device has one other end, as those of VPNs have. */

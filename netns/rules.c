@@ -41,6 +41,10 @@ enum { FLAG_FIN = 1, FLAG_SYN = 2, FLAG_RST = 4, FLAG_ACK = 16 };
 static struct batch batch;
 static size_t rule_nest;
 static int machine_fd = -1; /* Our socket to the machine's rules */
+static bool is_owned;       /* Whether the machine's table belongs to it, so that nobody else can change it */
+static unsigned begun;      /* Rules in the batch */
+static unsigned made;       /* Rules in the table */
+static unsigned made_own;   /* Those of them in the chain "own" */
 bool by_iptables;           /* Whether the machine's rules are those of iptables.c */
 
 static void nft_begin(uint16_t type, uint16_t flags)
@@ -85,6 +89,24 @@ static void rule_end(void)
 {
     nest_end(&batch, rule_nest);
     message_end(&batch);
+    begun++;
+}
+
+/**
+ * send_rules() - Sends a batch that adds rules, and keeps account of them
+ * @fd:		Netlink socket
+ *
+ * Return: how many it added, or -1 with errno
+ */
+static int send_rules(int fd)
+{
+    int count = (int)begun;
+
+    begun = 0;
+    if (netlink_send(fd, &batch))
+        return -1;
+    made += (unsigned)count;
+    return count;
 }
 
 /* An expression is a name and data, nested twice. */
@@ -519,7 +541,8 @@ static int make_table(int fd, const struct wanted *wanted, const struct sockets 
     steer_rules(wanted, sockets);
     refuse_rules(wanted);
     batch_edge(NFNL_MSG_BATCH_END);
-    return netlink_send(fd, &batch);
+    made = 0;
+    return send_rules(fd) < 0 ? -1 : 0;
 }
 
 /**
@@ -533,6 +556,7 @@ static int make_table(int fd, const struct wanted *wanted, const struct sockets 
  */
 static int make_some_table(int fd, const struct wanted *wanted, struct sockets *sockets, bool owned)
 {
+    is_owned = owned;
     if (sockets->queue >= 0 && (!make_table(fd, wanted, sockets, queue_native, owned) ||
                                 !make_table(fd, wanted, sockets, queue_compatible, owned)))
         return 0;
@@ -594,6 +618,11 @@ static void match_range(const struct range *range)
     }
 }
 
+static void count_own(int count)
+{
+    made_own += count < 0 ? 0 : (unsigned)count;
+}
+
 /**
  * leave_own_alone() - Has what goes to the machine's own addresses left alone, those that it has now
  */
@@ -611,6 +640,8 @@ void leave_own_alone(void)
     attribute_text(&batch, NFTA_RULE_TABLE, TABLE);
     attribute_text(&batch, NFTA_RULE_CHAIN, "own");
     message_end(&batch);
+    made -= made_own;
+    made_own = 0;
     for (unsigned i = 0; i < count; i++) {
         rule_begin("own");
         match_range(&own[i]);
@@ -619,11 +650,11 @@ void leave_own_alone(void)
         if (batch.length < BATCH_BYTES - 1024)
             continue;
         batch_edge(NFNL_MSG_BATCH_END);
-        netlink_send(machine_fd, &batch);
+        count_own(send_rules(machine_fd));
         batch_edge(NFNL_MSG_BATCH_BEGIN);
     }
     batch_edge(NFNL_MSG_BATCH_END);
-    netlink_send(machine_fd, &batch);
+    count_own(send_rules(machine_fd));
 }
 
 /**
@@ -648,7 +679,73 @@ int add_range_rule(const struct range *range)
     set_mark(MARK_OURS);
     rule_end();
     batch_edge(NFNL_MSG_BATCH_END);
-    return netlink_send(machine_fd, &batch);
+    return send_rules(machine_fd) < 0 ? -1 : 0;
+}
+
+static void count_rule(struct nlmsghdr *message, void *count)
+{
+    struct nlattr *first = (struct nlattr *)((char *)NLMSG_DATA(message) + NLMSG_ALIGN(sizeof(struct nfgenmsg)));
+
+    /* The kernel begins with the table's name; older ones give the rules of all tables. */
+    if (message->nlmsg_len >= NLMSG_LENGTH(NLMSG_ALIGN(sizeof(struct nfgenmsg))) + NLA_HDRLEN + sizeof(TABLE) &&
+        first->nla_type == NFTA_RULE_TABLE && !strcmp((char *)first + NLA_HDRLEN, TABLE))
+        ++*(unsigned *)count;
+}
+
+/**
+ * has_table() - Whether nobody has taken the table or a rule of it away; where the kernel does not say, nobody has
+ */
+bool has_table(void)
+{
+    unsigned count = 0;
+    bool known;
+    int fd;
+
+    if (by_iptables)
+        return iptables_is_there();
+    if (is_owned)
+        return true;
+    fd = netlink_open(NETLINK_NETFILTER);
+    if (fd < 0)
+        return true;
+    nft_begin(NFT_MSG_GETRULE, NLM_F_DUMP);
+    attribute_text(&batch, NFTA_RULE_TABLE, TABLE);
+    message_end(&batch);
+    known = !netlink_dump(fd, &batch, count_rule, &count);
+    close(fd);
+    return !known || count >= made;
+}
+
+static int send_deletion(int fd)
+{
+    batch_edge(NFNL_MSG_BATCH_BEGIN);
+    nft_begin(NFT_MSG_DELTABLE, NLM_F_ACK);
+    attribute_text(&batch, NFTA_TABLE_NAME, TABLE);
+    message_end(&batch);
+    batch_edge(NFNL_MSG_BATCH_END);
+    return netlink_send(fd, &batch) && errno != ENOENT && errno != EOPNOTSUPP ? -1 : 0;
+}
+
+/**
+ * restore_table() - Makes the table anew, without the rules for ranges
+ * @wanted:	What the session wants
+ * @sockets:	The gates
+ *
+ * Return: 0, or -1 with errno
+ */
+int restore_table(const struct wanted *wanted, struct sockets *sockets)
+{
+    if (by_iptables) {
+        if (iptables_undo() || iptables_set_up(sockets)) {
+            errno = EIO;
+            return -1;
+        }
+    } else if (send_deletion(machine_fd) || make_some_table(machine_fd, wanted, sockets, false)) {
+        return -1;
+    }
+    made_own = 0;
+    leave_own_alone();
+    return 0;
 }
 
 /**
@@ -665,14 +762,9 @@ int delete_table(void)
     machine_fd = -1;
     if (fd < 0)
         return errno == EPROTONOSUPPORT ? 0 : -1; /* A kernel without it has none */
-    batch_edge(NFNL_MSG_BATCH_BEGIN);
-    nft_begin(NFT_MSG_DELTABLE, NLM_F_ACK);
-    attribute_text(&batch, NFTA_TABLE_NAME, TABLE);
-    message_end(&batch);
-    batch_edge(NFNL_MSG_BATCH_END);
-    refused = netlink_send(fd, &batch);
+    refused = send_deletion(fd);
     why = errno;
     close(fd);
     errno = why;
-    return refused && why != ENOENT && why != EOPNOTSUPP ? -1 : 0;
+    return refused;
 }

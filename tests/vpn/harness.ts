@@ -6,10 +6,18 @@
  */
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { type Capture, type MachineOptions, openMachine, startVpn, type VpnOptions } from "@/capture/mod.ts";
+import {
+  type Capture,
+  type Machine as Helper,
+  type MachineOptions,
+  openMachine,
+  startVpn,
+  type VpnOptions,
+} from "@/capture/mod.ts";
 import type { DnsRecord } from "@/dns/mod.ts";
 import { makeLog } from "@/log/mod.ts";
 import { type DatagramFlow, type DnsAnswer, LookupError, type Pod } from "@/pod/mod.ts";
+import { runProgram } from "@/process/mod.ts";
 import { sleep } from "@/util/mod.ts";
 import { makeFakePod } from "../shim/fake_pod.ts";
 import { greeter } from "../netns/harness.ts";
@@ -62,7 +70,10 @@ export interface OnMachine {
 }
 
 /** How the helper is started. */
-export type HelperStart = Pick<MachineOptions, "asRoot" | "iptables">;
+export interface HelperStart extends Pick<MachineOptions, "asRoot" | "iptables" | "directories"> {
+  /** What the session has in the helper's place. @default {the helper} */
+  readonly around?: (helper: Helper) => Promise<Helper>;
+}
 
 /** Options of a test. */
 export interface VpnTest {
@@ -105,16 +116,16 @@ export function machineTest(name: string, body: (machine: Machine) => Promise<vo
 
 /** Starts carrying a played machine. */
 export async function start(
-  machine: Machine,
+  machine: Pick<Machine, "enter" | "path">,
   pod: Pod,
   log: string[] = [],
   options: Partial<VpnOptions> = {},
-  how: HelperStart = {},
+  { around = (helper) => Promise.resolve(helper), ...how }: HelperStart = {},
 ): Promise<Capture> {
   const told = makeLog((line) => void log.push(line), { verbose: true });
   const helper = await openMachine({ helper: HELPER, asRoot: [], enter: machine.enter, ...how, log: told });
   return await startVpn(pod, {
-    machine: helper,
+    machine: await around(helper),
     ranges: ["10.96.0.0/16", "fd00:96::/112"],
     namespace: "default",
     hostname: "developer",
@@ -208,6 +219,17 @@ export async function isAsBefore(machine: Machine, before: string): Promise<void
   for (const end = performance.now() + 10_000; await machine.state() !== before; await sleep(50)) {
     if (performance.now() > end) return equals(await machine.state(), before);
   }
+}
+
+/** Compiles a program of these tests. @returns its path */
+export async function buildProgram(name: string): Promise<string> {
+  const [source, program] = [`./${name}.c`, `../../build/${name}`].map((path) =>
+    fileURLToPath(new URL(path, import.meta.url))
+  );
+  const words = ["-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program ?? "", source ?? ""];
+  const { code, stderr } = await runProgram(["gcc", ...words]);
+  equals(code, 0, stderr);
+  return program ?? "";
 }
 
 /** The pod's name servers do not answer. */

@@ -1,9 +1,8 @@
 /** vpn-tcp where the machine's rules are those of iptables: since that is wanted, and since its kernel has no nftables. */
 import { deepStrictEqual as equals, match } from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { runProgram } from "@/process/mod.ts";
 import { needing } from "../testkit/needing.ts";
-import { machineTest, makePod, type OnMachine, READ, start, staysOwn, vpnTest } from "./harness.ts";
+import { buildProgram, machineTest, makePod, type OnMachine, READ, start, staysOwn, vpnTest } from "./harness.ts";
 
 const isHere = async (program: string) => (await runProgram(["sh", "-c", `command -v ${program}`])).code === 0;
 const reason = await isHere("iptables-legacy") ? undefined : "iptables-legacy is not installed";
@@ -38,7 +37,7 @@ iptablesTest("by iptables, too, the machine's own addresses stay its own", stays
   options: { alsoProxy: ["0.0.0.0/0", "::/0"] },
 });
 
-const WITHOUT_NFTABLES = await build("without_nftables");
+const WITHOUT_NFTABLES = await buildProgram("without_nftables");
 
 iptablesTest(
   "on a kernel without nftables the helper finds that out by itself, and uses iptables",
@@ -64,14 +63,3 @@ iptablesMachineTest(
     equals(await machine.state(), before);
   },
 );
-
-/** Compiles a program of these tests. @returns its path */
-async function build(name: string): Promise<string> {
-  const [source, program] = [`./${name}.c`, `../../build/${name}`].map((path) =>
-    fileURLToPath(new URL(path, import.meta.url))
-  );
-  const words = ["-O1", "-Wall", "-Wextra", "-Werror", "-o", program ?? "", source ?? ""];
-  const { code, stderr } = await runProgram(["gcc", ...words]);
-  equals(code, 0, stderr);
-  return program ?? "";
-}

@@ -32,6 +32,8 @@ export interface Machine extends AsyncDisposable {
   readonly directory: string;
   /** Has the helper obey (netns/README.md, "The machine"). @throws {UserError} when it could not */
   tell(...words: string[]): Promise<void>;
+  /** What others have taken away of what was told, in words for the user. */
+  gone(): Promise<string[]>;
   /** The routes of this machine, but for ours. */
   routes(): Promise<MachineRoute[]>;
   /**
@@ -89,6 +91,7 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
   return {
     directory: place.directory,
     tell: helperAnswers.tell,
+    gone: async () => wordsOfGone(await helperAnswers.ask(["look"])),
     async routes() {
       const [program = place.shim, ...words] = [...enter, place.shim];
       const { code, stdout, stderr } = await runProgram([program, ...words, "--routes"]);
@@ -180,7 +183,7 @@ function makeAnswers(life: Duplex, log: Log) {
     for (const resolve of waiting.splice(0)) resolve(undefined);
   })();
   let writing = Promise.resolve();
-  const tell = async (...words: string[]) => {
+  const ask = (words: readonly string[]) => {
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
     if (over || words.some((word) => /\s/.test(word) || word === "")) resolve(over ? undefined : "EINVAL");
     else {
@@ -188,14 +191,31 @@ function makeAnswers(life: Duplex, log: Log) {
       waiting.push(resolve);
       writing = writing.then(() => writeAll(life, line)).catch((error) => log.debug(messageOf(error)));
     }
-    const answer = await promise;
+    return promise;
+  };
+  const tell = async (...words: string[]) => {
+    const answer = await ask(words);
     log.debug(`${words.join(" ")}: ${answer ?? "no answer"}`);
     if (answer === "ok") return;
     throw new UserError(
       `Cannot change this machine's network (${words.join(" ")}): ${answer ?? "the helper has ended"}`,
     );
   };
-  return { closed, tell };
+  return { closed, ask, tell };
+}
+
+/** What the answer to "look" names (netns/README.md, "The machine"). */
+const GONE: Readonly<Record<string, string>> = {
+  table: "the nftables table telepresence",
+  chains: "the chains telepresence of iptables",
+  rules: "the routing rules 1741 to 1744",
+  routes: "routes of the tables 29808 and 29809",
+};
+
+/** What is gone; nothing where a helper that has ended did not answer. */
+function wordsOfGone(answer: string | undefined): string[] {
+  const [first, ...what] = answer?.split(" ") ?? [];
+  return first === "gone" ? what.map((each) => GONE[each] ?? each) : [];
 }
 
 /** Ends the helper, and waits until it has given everything back. */

@@ -29,6 +29,7 @@ import { closing, inLineTime, serveFlow } from "../namespace/serve_flow.ts";
 import { type Captured, keepCaptured } from "./captured.ts";
 import { addressesInPod, readClusterDomain } from "./cluster_names.ts";
 import { forwardTo } from "./forward.ts";
+import { keepRules } from "./keep_rules.ts";
 import type { Machine } from "./machine.ts";
 import { makeProbes } from "./probes.ts";
 import { covers, isAddress, parseRange, type Range, rangeOf } from "./ranges.ts";
@@ -64,6 +65,10 @@ export interface VpnOptions {
   readonly nsswitchConf?: string;
   /** How often names that were given as words are resolved again. @default {30 s} */
   readonly namesMs?: number;
+  /** How often it is looked whether others have taken the machine's rules away. @default {3 s} */
+  readonly lookMs?: number;
+  /** Tells the user what others did to the machine meanwhile. @default {the log has it} */
+  readonly say?: (line: string) => void;
   readonly log?: Log;
   /** Stops the capture, as disposing it does. */
   readonly signal?: AbortSignal;
@@ -81,6 +86,8 @@ const LINK_RANGES: readonly Range[] = [
 const DNS_PORT = 53;
 /** How often it is looked whether the machine has other name servers now: it may have moved to another network. */
 const RESOLV_CONF_MS = 2_000;
+/** A look costs some calls to the kernel, and some programs where rules are those of iptables. */
+const LOOK_MS = 3_000;
 /** How often names that were given as words are resolved again. */
 const NAMES_MS = 30_000;
 
@@ -90,7 +97,7 @@ const NAMES_MS = 30_000;
  * @throws {UserError} when it cannot be, or a name of `--also-proxy` is none; the machine is then as it was
  */
 export async function startVpn(pod: Pod, options: VpnOptions): Promise<Capture> {
-  const { machine, neverProxy = [], alsoProxy = [], log = silentLog, signal } = options;
+  const { machine, neverProxy = [], alsoProxy = [], say = () => {}, log = silentLog, signal } = options;
   const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses(), resolve = resolveOnHost } = options;
   await using stack = new AsyncDisposableStack();
   stack.use(machine);
@@ -158,11 +165,20 @@ export async function startVpn(pod: Pod, options: VpnOptions): Promise<Capture> 
   await captured.exclude(LINK_RANGES.filter((link) => [...also.ranges, ...found].some((range) => covers(range, link))));
   await captureNames();
   await resolver.read();
-  await layNsswitch(machine, options.nsswitchConf ?? "/etc/nsswitch.conf");
+  const nsswitch = keepNsswitch(machine, options.nsswitchConf ?? "/etc/nsswitch.conf");
+  await nsswitch.lay();
   await probes.begin(resolver.current());
 
   const tell = (error: unknown) => log.info(`vpn-tcp: ${messageOf(error)}`);
   stack.use(repeat(resolver.read, RESOLV_CONF_MS, tell));
+  const rules = {
+    gone: async () => [...await machine.gone(), ...await nsswitch.gone()],
+    restore: async () => {
+      await machine.tell("restore");
+      await nsswitch.lay();
+    },
+  };
+  stack.use(keepRules(rules, { say, lookMs: options.lookMs ?? LOOK_MS, log }));
   stack.use(repeat(() => Promise.all([excludeNames(), captureNames()]), options.namesMs ?? NAMES_MS, tell));
   void followServices(captured, options.later, log);
   signal?.addEventListener("abort", end, { once: true });
@@ -214,13 +230,26 @@ function keepResolver(path: string, machine: Machine) {
 }
 
 /** Has names looked for in DNS before services of this machine answer in its place; nothing where that is so. */
-async function layNsswitch(machine: Machine, path: string): Promise<void> {
-  const wanted = dnsFirst(await Deno.readTextFile(path).catch(() => ""));
-  if (wanted === undefined) return;
+function keepNsswitch(machine: Machine, path: string) {
   const own = `${machine.directory}/nsswitch.conf`;
-  await Deno.writeTextFile(own, wanted);
-  await Deno.chmod(own, 0o644); // every user of the machine reads it where it is laid over, and nobody enters its directory
-  await machine.tell("bind", own, path);
+  let laid: string | undefined;
+  /** What the file should have in place of its text; undefined where that is right as it is, or there is no file. */
+  const wanted = async () => {
+    const text = await Deno.readTextFile(path).catch(() => "");
+    return text === laid ? undefined : dnsFirst(text);
+  };
+  return {
+    async lay() {
+      const text = await wanted();
+      if (text === undefined) return;
+      await Deno.writeTextFile(own, text);
+      await Deno.chmod(own, 0o644); // every user of the machine reads it where it is laid over, and nobody enters its directory
+      await machine.tell("bind", own, path);
+      laid = text;
+    },
+    /** Whether what was laid over the file is not there any more. */
+    gone: async () => laid !== undefined && await wanted() !== undefined ? [`what was laid over ${path}`] : [],
+  };
 }
 
 /** Leads the addresses of Services that appear to the pod. */
