@@ -173,6 +173,16 @@ Deno.test("a third Ctrl-C ends the process at once with 130, and tells what is l
   await child.stdout.cancel();
 });
 
+Deno.test("Ctrl-C ends a start that waits for a kubeconfig which nobody writes", async () => {
+  await using cluster = await startFakeCluster();
+  const pipe = `${cluster.directory}/pipe`;
+  equal((await runProgram(["mkfifo", pipe])).code, 0);
+  const child = spawn({ ...cluster, kubeconfigPath: pipe }, "--run", "true");
+  using _writer = await Deno.open(pipe, { write: true }); // opens when the program has opened it for reading
+  child.kill("SIGINT");
+  equals(await outcome(child), { code: 130, stdout: "", stderr: INTERRUPT });
+});
+
 /** Hears what a process says on its standard error. */
 function listen(child: Deno.ChildProcess) {
   let text = "";
