@@ -319,6 +319,8 @@ Deno.test("parse() hints at what may have been meant", async (t) => {
     ["curl http://x", "curl http://x", ["to run a command: telepresence --run curl http://x"]],
     ["run curl http://x", "run curl http://x", ["to run a command: telepresence --run curl http://x"]],
     ["exec -- ls", "exec -- ls", ["to run a command: telepresence --run ls"]],
+    ["-s web -- ls -l", "-- ls -l", ["to run a command: telepresence -s web --run ls -l"]],
+    ["--", "--", []],
     ["-v", "-v", ["did you mean --verbose, or --version?"]],
     ["-V", "-V", ["did you mean --version?"]],
     ["--port 8080", "--port 8080", ["did you mean --expose?"]],
