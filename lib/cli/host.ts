@@ -13,10 +13,20 @@ export function systemHost(own: Pick<Host, "version" | "reportTo" | "exit" | "ru
     rows: () => sizeOfTerminal()?.rows || undefined,
     canErase: Deno.stderr.isTerminal() && !["", "dumb"].includes(Deno.env.get("TERM") ?? ""),
     ...(Deno.stdin.isTerminal() && Deno.stderr.isTerminal() && { readLine }),
+    bytesOf,
     columns: () => sizeOfTerminal()?.columns || undefined, // a terminal that nobody gave a size has none
     writeStdout: (text) => writeAllTo(Deno.stdout, text),
     writeStderr: (text) => void writeAllTo(Deno.stderr, text),
   };
+}
+
+/** Linux alone tells. */
+function bytesOf(what: "cmdline" | "environ"): Uint8Array | undefined {
+  try {
+    return Deno.readFileSync(`/proc/self/${what}`);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Without what the one file (`onefile/front.c`) set for the runtime in it, and marked: the user's programs lack it. */

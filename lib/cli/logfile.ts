@@ -138,7 +138,9 @@ function currentDirectory(cwd: () => string): string {
   try {
     return cwd();
   } catch {
-    throw new UserError("Current working directory does not exist."); // the cause says no more than that
+    throw new UserError("Current working directory does not exist.", { // the cause says no more than that
+      hints: ["It was removed: cd to another one, or to the one that was made in its place (cd .)"],
+    });
   }
 }
 

@@ -141,7 +141,7 @@ Deno.test("openLogfile() needs a current directory", () => {
   const cwd = () => {
     throw new Deno.errors.NotFound("No such file or directory (os error 2)");
   };
-  throws(() => place.open({ cwd }), new UserError("Current working directory does not exist."));
+  throws(() => place.open({ cwd }), { name: "UserError", message: "Current working directory does not exist." });
 });
 
 Deno.test("lastLines() gives the end of the log, at most twelve lines, and after the file is closed too", () => {

@@ -9,6 +9,7 @@ import { openLive, patience } from "./live.ts";
 import { manPage } from "./man.ts";
 import { helpOn, topics } from "./topics.ts";
 import { type Logfile, openLogfile } from "./logfile.ts";
+import { lostVariables, requireUtf8 } from "./not_utf8.ts";
 import { type Invocation, parse } from "./parse.ts";
 import { report, stacksOf } from "./report.ts";
 import { type SignalName, untilSignal } from "./signals.ts";
@@ -34,6 +35,8 @@ export interface Host extends Screen {
   readonly command: RunCommand;
   /** Reads one line of the user's, where both ends are a terminal. */
   readonly readLine?: () => Promise<string>;
+  /** Our words or our environment as the kernel has them, where it tells. */
+  readonly bytesOf?: (what: "cmdline" | "environ") => Uint8Array | undefined;
   /** Aborts when a completion is to do without what it still waits for. @default {300 ms from the program's start} */
   readonly patience?: () => AbortSignal;
   /** Calls back at each signal, until disposed of. @default {those of the system} */
@@ -81,6 +84,7 @@ export interface Around {
 export async function main(argv: readonly string[], host: Host): Promise<number> {
   const terminal = makeTerminal(host);
   try {
+    requireUtf8(argv, () => host.bytesOf?.("cmdline"));
     return await act(parse(argv), terminal, host);
   } catch (error) {
     return report(error, terminal, host);
@@ -167,6 +171,8 @@ async function runFlags(
   const terminal = silent.heardBy(log, { quiet: flags.quiet });
   log.info(`telepresence ${host.version} (${Deno.build.os} ${Deno.build.arch}), ${JSON.stringify(masked(flags))}`);
   warnings.forEach(terminal.say);
+  const lost = lostVariables(host.bytesOf?.("environ"));
+  if (lost.length > 0) terminal.say(`Warning: the command does not get ${lost.join(", ")}: not UTF-8`);
   const { env, home } = host;
   let leftovers: () => readonly string[] = () => [];
   const { readLine } = host;

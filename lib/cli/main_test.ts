@@ -263,7 +263,11 @@ Deno.test("main() ends with 255 where there is no current directory", async () =
     throw new Deno.errors.NotFound("gone");
   };
   equal(await main([], { ...test.host, cwd }), 255);
-  equal(test.seen.stderr, "T: Error: Current working directory does not exist.\n");
+  equal(
+    test.seen.stderr,
+    "T: Error: Current working directory does not exist.\n" +
+      "T: Hint: It was removed: cd to another one, or to the one that was made in its place (cd .)\n",
+  );
   equals(test.seen.runs, []);
 });
 

@@ -136,6 +136,10 @@ function unrecognized(strays: readonly string[], argv: readonly string[]): Usage
 /** What may have been meant by the first word that nobody takes. */
 function hintsFor(strays: readonly string[], argv: readonly string[]): string[] {
   const [stray = "", ...others] = strays;
+  if (stray === "--" && others.length > 0) { // as with kubectl exec and mirrord
+    const at = argv.indexOf("--");
+    return [`to run a command: telepresence ${[...argv.slice(0, at), "--run", ...argv.slice(at + 1)].join(" ")}`];
+  }
   if (stray.startsWith("-")) {
     const flag = stray.replace(/=.*/, "");
     const meant = OTHER_FLAGS.get(flag) ?? nearest(flag, ROWS.map(({ long }) => long));

@@ -199,6 +199,9 @@ Deno.test("parse() reads what is swapped, and with what", async (t) => {
     ["--give-back-timeout soon", /invalid number of seconds: 'soon'/],
     ["--serviceaccount Bob", /invalid name: 'Bob'/],
     ["--to-pod 0", /invalid port: '0'/],
+    ["--to-pod 80 --expose 80:81", /--to-pod: port 80 of this machine is where the command is to listen/],
+    ["--from-pod 80 --to-pod 80", /--to-pod: port 80 of this machine is where/],
+    ["--publish 80 --to-pod 80", /--to-pod: port 80 of this machine is where/],
     ...["10", "1.2.3", "10.0.0.0/33", "10/8", "a_,b", "-x", "http://a", "a..b", "a/8", "::1/129", ""].map((host) =>
       [`--never-proxy=${host}`, /argument --never-proxy: invalid host: /] as [string, RegExp]
     ),
@@ -316,6 +319,8 @@ Deno.test("parse() hints at what may have been meant", async (t) => {
     ["curl http://x", "curl http://x", ["to run a command: telepresence --run curl http://x"]],
     ["run curl http://x", "run curl http://x", ["to run a command: telepresence --run curl http://x"]],
     ["exec -- ls", "exec -- ls", ["to run a command: telepresence --run ls"]],
+    ["-s web -- ls -l", "-- ls -l", ["to run a command: telepresence -s web --run ls -l"]],
+    ["--", "--", []],
     ["-v", "-v", ["did you mean --verbose, or --version?"]],
     ["-V", "-V", ["did you mean --version?"]],
     ["--port 8080", "--port 8080", ["did you mean --expose?"]],

@@ -49,6 +49,13 @@ export function readFlags(typed: Typed): Flags {
   const fromPod = ports("--from-pod");
   const both = expose.find(({ pod }) => fromPod.includes(pod));
   if (both !== undefined) throw new UsageError(`argument --from-pod: --expose has the pod's port ${both.pod} already`);
+  const toPod = ports("--to-pod");
+  const publish = ports("--publish");
+  // Its listener here would be ours: what comes from the pod would go back to it, round and round.
+  const back = [...expose.map(({ host }) => host), ...fromPod, ...publish].find((port) => toPod.includes(port));
+  if (back !== undefined) {
+    throw new UsageError(`argument --to-pod: port ${back} of this machine is where the command is to listen`);
+  }
   const [serviceAccount, timeout] = [typed.last("--serviceaccount"), typed.last("--give-back-timeout")];
   const [context, namespace, logfile] = [typed.last("--context"), typed.last("--namespace"), typed.last("--logfile")];
   const [json, file] = [typed.last("--env-json"), typed.last("--env-file")];
@@ -66,7 +73,7 @@ export function readFlags(typed: Typed): Flags {
     ...(namespace !== undefined && { namespace }),
     ...(serviceAccount !== undefined && { serviceAccount }),
     expose,
-    toPod: ports("--to-pod"),
+    toPod,
     fromPod,
     initContainers: typed.last("--no-init-containers") === undefined,
     ...(timeout !== undefined && { giveBackTimeoutMs: Number(timeout) * 1000 }),
@@ -74,7 +81,7 @@ export function readFlags(typed: Typed): Flags {
     ...(record !== undefined && { record }),
     takeOver,
     ...(isShown && { show: shown === "json" ? "json" : "text" }),
-    publish: [...new Set(typed.all("--publish").map(Number))],
+    publish,
     neverProxy: [...new Set(typed.all("--never-proxy"))],
     alsoProxy: [...new Set(typed.all("--also-proxy"))],
     localCluster: typed.last("--local-cluster") !== undefined,

@@ -220,6 +220,8 @@ class ConnectTimeout extends Error {
   }
 }
 
+const CLOCK_HINT = "Compare this machine's clock with that of the cluster: date --utc";
+
 function certificateHints({ clusterName, tls }: ClusterConfig): string[] {
   return [
     `Check "certificate-authority" and "server" of the cluster "${clusterName}" in the kubeconfig`,
@@ -264,8 +266,17 @@ function dialError(cluster: ClusterConfig, cause: unknown): UserError {
       "Try: kubectl version",
     );
   }
+  if (/expired|not valid yet|not yet valid/i.test(words)) {
+    return fail(
+      `the dates of its certificate do not fit (${words})`,
+      CLOCK_HINT,
+      "Where the clock is right, whoever runs the cluster has to renew the certificate of its API server",
+    );
+  }
   if (/certificate|UnknownIssuer|CaUsedAsEndEntity|altnames/i.test(words)) {
-    return fail(`its certificate is not trusted (${words})`, ...certificateHints(cluster));
+    // node:tls says only this of one that has expired, too.
+    const dates = /unable to verify/i.test(words) ? [`It may be its dates. ${CLOCK_HINT}`] : [];
+    return fail(`its certificate is not trusted (${words})`, ...certificateHints(cluster), ...dates);
   }
   if (/lookup address|ENOTFOUND|EAI_/i.test(words)) {
     return fail(

@@ -228,6 +228,13 @@ Deno.test("dial() says why it did not get there", async (t) => {
     await refuses(cluster(port, { ...other, clientCertificate: ALICE }), /is not trusted/);
     await refuses(cluster(port, { ...other, serverName: "localhost", clientCertificate: ALICE }), /is not trusted/);
   });
+  await t.step("a certificate that has expired", async () => {
+    await using expired = startServer({ certificate: "expired", answer: () => ({ status: 204 }) });
+    const config = expired.config();
+    const words = /: the dates of its certificate do not fit \(.*expired/;
+    await assert.rejects(dial(config, { runtimeAuthorities: "none" }), words);
+    await refuses(config, /dates|unable to verify/, /clock/);
+  });
   await t.step("a certificate for another name", async () => {
     await refuses(
       cluster(port, { serverName: "api.example.test" }),

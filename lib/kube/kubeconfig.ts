@@ -5,7 +5,7 @@
  * @module
  */
 import { type Log, silentLog } from "@/log/mod.ts";
-import { reasonOf, UserError } from "@/util/mod.ts";
+import { abortable, reasonOf, UserError } from "@/util/mod.ts";
 import { join, resolve } from "node:path";
 import type {
   CertificateFiles,
@@ -52,6 +52,11 @@ export interface KubeconfigOptions {
  * names contradicts itself
  */
 export async function loadKubeconfig(options: KubeconfigOptions): Promise<ClusterConfig> {
+  // A file may keep its reader waiting without end: a pipe that nobody writes to, a home on a server that is away.
+  return await abortable(load(options), options.signal);
+}
+
+async function load(options: KubeconfigOptions): Promise<ClusterConfig> {
   const { env } = options;
   const paths = candidatePaths(options);
   const { merged, found } = await readFiles(paths, options);

@@ -8,11 +8,11 @@ import { authoritiesOf, isNotFound, type KubeClient, loadKubeconfig, openKubeCli
 import { type Launcher, placeLauncher } from "@/process/mod.ts";
 import { LinkLost, makeSessionKey } from "@/transport/mod.ts";
 import { messageOf, UserError } from "@/util/mod.ts";
-import { openVolumes } from "@/volumes/mod.ts";
+import { makeMountPath, openVolumes } from "@/volumes/mod.ts";
 import { tellAccount } from "./account.ts";
 import type { Around } from "./around.ts";
 import { exposePorts } from "./command/expose.ts";
-import { forwardToPod } from "./command/forward.ts";
+import { listenToPod } from "./command/forward.ts";
 import { launch, prepareEnvironment, readContainer } from "./command/launch.ts";
 import { promptOf } from "./command/prompt.ts";
 import { shareTerminal } from "./command/share_terminal.ts";
@@ -107,10 +107,12 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   if (wanted.takeOver && wanted.show === undefined) await takeOverFor(wanted, { ...asking, say });
   step(`Asking ${cluster.server} what may be done in namespace "${namespace}"`);
   const prepared = await prepare(wanted, asking);
-  const recordFile = wanted.record === undefined || wanted.show ? undefined : await openRecordFile(wanted.record);
   step(undefined);
   const { plan } = prepared;
   if (wanted.show !== undefined) return choose(showPlan(prepared, wanted.show, around.print));
+  using toPod = listenToPod(plan.toPod);
+  await makeMountPath(wanted.volumes);
+  const recordFile = wanted.record === undefined ? undefined : await openRecordFile(wanted.record);
   const neverProxy = [
     ...new Set([...waysTo(cluster), ...await addressesOf(cluster.server)]),
     ...wanted.neverProxy ?? [],
@@ -171,7 +173,7 @@ async function session(wanted: Wanted, around: Around, life: Life): Promise<void
   const others = async () => (await pod.sessions({ signal })).filter(({ session }) => session !== introduction.session);
   const exposing = { log, signal, say, others, connect: capture.connect };
   await using exposed = await orLoss(exposePorts(pod, listenersOf(plan), exposing));
-  await using _toPod = forwardToPod(pod, plan.toPod, { log, signal });
+  toPod.forward(pod, { log, signal });
   await using place = await orBack(workload.takePlace());
   again.push((signal) => place.enterAgain(signal));
   await using claim = plan.original && watchClaim(plan.original, { ...plan, kube, log });

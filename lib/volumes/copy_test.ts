@@ -149,6 +149,22 @@ Deno.test("openVolumes() says in one line that volumes are copies, and which are
       await using volumes = await openVolumes(pod, volumesIn(root), wanted, { ...options, title: "t", say });
       equals([volumes.root, said], [undefined, []]);
     });
+    await t.step("no place for a new directory: a warning, and no root", async () => {
+      said.length = 0;
+      const wanted = { at: { kind: "temporary" }, mode: "copy" } as const;
+      const before = Deno.env.get("TMPDIR");
+      Deno.env.set("TMPDIR", "nowhere/relative");
+      try {
+        await using volumes = await openVolumes(pod, volumesIn(root), wanted, { ...options, title: "t", say });
+        equals(volumes.root, undefined);
+      } finally {
+        before === undefined ? Deno.env.delete("TMPDIR") : Deno.env.set("TMPDIR", before);
+      }
+      match(
+        said.join(),
+        /not set: no temporary directory can be made: No such file or directory \(TMPDIR names where\)/,
+      );
+    });
     await t.step("a path that cannot be used", async () => {
       const wanted = { at: { kind: "path", path: "/dev/null/x" }, mode: "auto" } as const;
       await rejects(openVolumes(pod, volumesIn(root), wanted, { ...options, title: "t", say }), (error) => {

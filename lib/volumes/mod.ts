@@ -7,4 +7,4 @@
  */
 export { type Entry, SftpClient, SftpRefused } from "./sftp_client.ts";
 export { whyNoLiveMount } from "./live_mount.ts";
-export { openVolumes, type Volumes, type VolumesOptions, type VolumesWanted } from "./volumes.ts";
+export { makeMountPath, openVolumes, type Volumes, type VolumesOptions, type VolumesWanted } from "./volumes.ts";

@@ -1,6 +1,6 @@
 import type { Log } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
-import { isReplaceable, messageOf, UserError } from "@/util/mod.ts";
+import { isReplaceable, messageOf, reasonOf, UserError } from "@/util/mod.ts";
 import { copyVolumes } from "./copy.ts";
 import { mountLive, whyNoLiveMount } from "./live_mount.ts";
 import { isMounted } from "./mount_table.ts";
@@ -64,11 +64,13 @@ export async function openVolumes(
   }
   if (at.kind === "nowhere" || mounts.length === 0) return NOTHING;
   await using stack = new AsyncDisposableStack();
-  const place = await makeDirectory(at);
-  const { path } = place;
-  stack.defer(() => removeAll(place.made));
+  const named = at.kind === "path" ? await usePath(at.path) : undefined;
+  let root: string;
   let here: readonly string[] = [];
   try {
+    const place = named === undefined ? await makeTemporary() : { path: named, made: [] };
+    root = place.path;
+    stack.defer(() => removeAll(place.made));
     await requireOwn(place);
     const why = mode === "copy" ? undefined : await tryMount(pod, mounts, place, stack, options);
     if (mode !== "copy" && why === undefined) here = mounts;
@@ -85,10 +87,20 @@ export async function openVolumes(
   }
   const owned = stack.move();
   return {
-    root: path,
-    paths: here.map((mount) => ({ pod: mount, host: `${path}${mount}` })),
+    root,
+    paths: here.map((mount) => ({ pod: mount, host: `${root}${mount}` })),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/**
+ * Makes the directory that the user named for the volumes, if one was named, so that one that cannot be used is known
+ * before anything else is made.
+ *
+ * @throws {UserError} when it cannot be used
+ */
+export async function makeMountPath({ at }: VolumesWanted): Promise<void> {
+  if (at.kind === "path") await usePath(at.path);
 }
 
 /** Whether a path that is put behind a directory's stays below it: a pod's template may say any, `/../home` too. */
@@ -158,22 +170,28 @@ async function requireOwn({ made }: Place): Promise<void> {
   }
 }
 
-async function makeDirectory(at: Exclude<VolumesWanted["at"], { kind: "nowhere" }>): Promise<Place> {
-  if (at.kind === "temporary") {
+async function makeTemporary(): Promise<Place> {
+  try {
     const parent = await Deno.realPath(await Deno.makeTempDir({ prefix: "tel-" })); // as Telepresence 1
     const path = `${parent}/fs`;
     await Deno.mkdir(path);
     return { path, made: [path, parent] };
-  }
-  try {
-    await Deno.mkdir(at.path, { recursive: true }); // it stays, as in Telepresence 1: others may know it by now
-    const path = await Deno.realPath(at.path);
-    if (await isMounted(path)) throw new UserError("something is mounted there already");
-    return { path, made: [] };
   } catch (cause) {
-    throw new UserError(`Unable to use mount path: ${messageOf(cause)}`, {
+    throw new UserError(`no temporary directory can be made: ${reasonOf(cause)} (TMPDIR names where)`, { cause });
+  }
+}
+
+/** The named directory, without symbolic links; made if need be. */
+async function usePath(path: string): Promise<string> {
+  try {
+    await Deno.mkdir(path, { recursive: true }); // it stays, as in Telepresence 1: others may know it by now
+    const real = await Deno.realPath(path);
+    if (await isMounted(real)) throw new UserError("something is mounted there already");
+    return real;
+  } catch (cause) {
+    const why = cause instanceof Deno.errors.AlreadyExists ? "it is not a directory" : reasonOf(cause);
+    throw new UserError(`Unable to use mount path: "${path}": ${why}`, {
       hints: ["--mount=true takes a new directory, which TELEPRESENCE_ROOT names"],
-      cause,
     });
   }
 }

@@ -170,13 +170,13 @@ clusterTest("--deployment says what is wrong with what it finds, and how to inst
   await using shop = await openShop(cluster);
   const { kube, namespace } = shop;
   const words = ["--namespace", namespace, "--deployment", "proxy", "--run", "true"];
-  const refusedWith = async (sentence: RegExp) => {
+  const refusedWith = async (sentence: RegExp, installs = "proxy") => {
     const { code, stderr } = await run(cluster, ...words);
     equals(code, 255);
     match(stderr, sentence);
     match(
       stderr,
-      new RegExp(`^T: Hint: .*telepresence agent-manifest proxy --namespace ${namespace} \\| kubectl apply`, "m"),
+      new RegExp(`^T: Hint: .*telepresence agent-manifest ${installs} --namespace ${namespace} \\| kubectl apply`, "m"),
     );
   };
   await refusedWith(/^T: Error: Cannot find deployment "proxy" in namespace "swap-\w+"$/m);
@@ -189,7 +189,9 @@ clusterTest("--deployment says what is wrong with what it finds, and how to inst
       template: { metadata: { labels: { app: "web" } }, spec: { terminationGracePeriodSeconds: 1, containers } },
     },
   });
-  await refusedWith(/^T: Error: Cannot use deployment "proxy": none of its containers runs telepresence's agent$/m);
+  // What is somebody's workload is not written over.
+  const none = /^T: Error: Cannot use deployment "proxy": none of its containers runs telepresence's agent$/m;
+  await refusedWith(none, "proxy-proxy");
   await kube.delete(deployments, { namespace, name: "proxy" });
 
   await install(cluster, "proxy", namespace);

@@ -189,6 +189,18 @@ namespaceTest("an exposed port reaches a listener inside, from the cluster and f
   });
 });
 
+namespaceTest("a port to publish that is in use is told before anything is made", async (cluster) => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  const words = ["--quiet", "--method", "namespace", "--publish", String(port), "--run", "true"];
+  equals(await run(cluster, ...words), {
+    code: 255,
+    stdout: "",
+    stderr: `T: Error: Cannot publish port ${port} on this machine: Address already in use\n` +
+      `T: Hint: See who has it: ss --listening --tcp --processes sport = ${port}\n`,
+  });
+});
+
 namespaceTest("100 MB from the cluster and back come out equal", async (cluster) => {
   const script = `
 import os, hashlib, http.server, threading, urllib.request, socket

@@ -8,7 +8,7 @@ import { deployments } from "@/kube/mod.ts";
 import { sleep } from "@/util/mod.ts";
 import { ensureCluster } from "../cluster/mod.ts";
 import { resourceQuotas } from "./doctor_resources.ts";
-import { clusterTest, embeddedTest, run, type Running, until } from "./harness.ts";
+import { clusterTest, embeddedTest, run, type Running, start, until } from "./harness.ts";
 import { makeWeb, openShop, replicasOf, type Shop, startInPlace } from "./swap_harness.ts";
 
 const CLEANING = /Cleaning up \.\.\./;
@@ -113,10 +113,16 @@ clusterTest(
     const { kube, namespace } = shop;
     await makeWeb(shop);
     const before = await shop.state();
-    // The place is taken when the volumes are to be mounted where nothing can be.
+    // The place is taken when the volumes are to be mounted where, meanwhile, nothing can be any more.
     const words = ["--namespace", namespace, "-s", "web"];
-    const thrown = await run(cluster, ...words, "--mount", "/proc/nowhere", "--run", "true");
+    const place = `${cluster.directory}/place`;
+    await using running = start(cluster, [...words, "--mount", place, "--run", "true"]);
+    await running.said(/Starting network proxy/);
+    await Deno.remove(place);
+    await Deno.writeTextFile(place, "in the way");
+    const thrown = await running.ended();
     equals(thrown.code, 255, thrown.stderr);
+    match(thrown.stderr, /^T: Taking the place of deployment\/web$/m);
     match(thrown.stderr, /^T: Error: Unable to use mount path: /m);
     await shop.isAgain(before);
     await shop.ready("app=web", 1);

@@ -173,6 +173,44 @@ Deno.test("a third Ctrl-C ends the process at once with 130, and tells what is l
   await child.stdout.cancel();
 });
 
+Deno.test("Ctrl-C ends a start that waits for a kubeconfig which nobody writes", async () => {
+  await using cluster = await startFakeCluster();
+  const pipe = `${cluster.directory}/pipe`;
+  equal((await runProgram(["mkfifo", pipe])).code, 0);
+  const child = spawn({ ...cluster, kubeconfigPath: pipe }, "--run", "true");
+  using _writer = await Deno.open(pipe, { write: true }); // opens when the program has opened it for reading
+  child.kill("SIGINT");
+  equals(await outcome(child), { code: 130, stdout: "", stderr: INTERRUPT });
+});
+
+Deno.test("what is not UTF-8 does not arrive as something else: a word is refused, a variable is told", async (t) => {
+  const runShell = async (cluster: FakeCluster, line: string) => {
+    const env = { KUBECONFIG: cluster.kubeconfigPath, XDG_STATE_HOME: `${cluster.directory}/state` };
+    return await runProgram(["sh", "-c", line, PROGRAM], { cwd: cluster.directory, env });
+  };
+  await t.step("a word", async () => {
+    await using cluster = await startFakeCluster();
+    const { code, stderr } = await runShell(cluster, `exec "$0" --run echo "$(printf 'caf\\351')"`);
+    equals({ code, stderr }, {
+      code: 255,
+      stderr: 'T: Error: Cannot pass on the word "caf\uFFFD": it is not UTF-8, and would arrive as another one\n' +
+        "T: Hint: Write it into a script, and run that: --run ./SCRIPT\n",
+    });
+    equals(cluster.requests, []);
+  });
+  await t.step("a word that was typed with the character in its place", async () => {
+    await using cluster = await startFakeCluster();
+    const { code, stdout } = await runShell(cluster, `exec "$0" -nweb --quiet --run echo "caf\uFFFD"`);
+    equals({ code, stdout }, { code: 0, stdout: "caf\uFFFD\n" });
+  });
+  await t.step("a variable", async () => {
+    await using cluster = await startFakeCluster();
+    const line = `exec env CAFE="$(printf 'caf\\351')" "$0" -nweb --quiet --run true`;
+    const { code, stderr } = await runShell(cluster, line);
+    equals({ code, stderr }, { code: 0, stderr: "T: Warning: the command does not get CAFE: not UTF-8\n" });
+  });
+});
+
 /** Hears what a process says on its standard error. */
 function listen(child: Deno.ChildProcess) {
   let text = "";

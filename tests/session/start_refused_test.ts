@@ -271,6 +271,31 @@ Deno.test("a server that asks to wait is waited for, and one that is not well is
   });
 });
 
+Deno.test("what this machine has no place for is refused before anything is made in the cluster", async (t) => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  await t.step("a port of --to-pod that is in use", async () => {
+    await using cluster = await startFakeCluster();
+    await endedWith(cluster, await run(cluster, ["--to-pod", String(port), ...WEB]), 255, [
+      `T: Error: Cannot forward port ${port} to the pod: Address already in use`,
+      `T: Hint: See who has it: ss --listening --tcp --processes sport = ${port}`,
+    ]);
+  });
+  await t.step("a path for the volumes that is a file", async () => {
+    await using cluster = await startFakeCluster();
+    const path = cluster.kubeconfigPath;
+    await endedWith(cluster, await run(cluster, [`--mount=${path}`, ...WEB]), 255, [
+      `T: Error: Unable to use mount path: "${path}": it is not a directory`,
+      "T: Hint: --mount=true takes a new directory, which TELEPRESENCE_ROOT names",
+    ]);
+  });
+  await t.step("neither matters to --plan, which needs no place", async () => {
+    await using cluster = await startFakeCluster();
+    const args = ["--to-pod", String(port), `--mount=${cluster.kubeconfigPath}`, "--plan", ...WEB];
+    equals((await run(cluster, args)).code, 0);
+  });
+});
+
 Deno.test("on a Mac a command is refused before anything is asked of the cluster, and a plan is shown", async (t) => {
   const machine = { os: "darwin", arch: "aarch64" };
   await t.step("--run", async () => {

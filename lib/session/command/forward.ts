@@ -1,6 +1,6 @@
 import type { Log } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
-import { closeQuietly, messageOf, splice, UserError } from "@/util/mod.ts";
+import { closeQuietly, messageOf, reasonOf, splice, UserError } from "@/util/mod.ts";
 
 /** What forwarding needs. */
 export interface ForwardOptions {
@@ -8,24 +8,27 @@ export interface ForwardOptions {
   readonly signal: AbortSignal;
 }
 
+/** Ports of the host's loopback that lead to the pod's (`--to-pod`). Disposing it closes them. */
+export interface ToPod extends Disposable {
+  /** Joins what came and what comes to the same ports of the pod's loopback, where its other containers listen. */
+  forward(pod: Pod, options: ForwardOptions): void;
+}
+
 /**
- * Listens on ports of the host's loopback and joins what comes to the same ports of the pod's loopback (`--to-pod`):
- * where the pod's other containers listen. Disposing it closes them.
+ * Listens on these ports of the host's loopback: before there is a pod, so that a port that is taken keeps the session
+ * from making anything. Who connects early waits.
  *
  * @throws {UserError} when a port is taken
  */
-export function forwardToPod(pod: Pod, ports: readonly number[], options: ForwardOptions): AsyncDisposable {
+export function listenToPod(ports: readonly number[]): ToPod {
   using stack = new DisposableStack();
-  for (const port of ports) {
-    const listener = stack.use(listen(port));
-    void serve(listener, port, pod, options);
-  }
+  const listeners = ports.map((port) => ({ port, listener: stack.use(listen(port)) }));
   const owned = stack.move();
   return {
-    [Symbol.asyncDispose]() {
-      owned.dispose();
-      return Promise.resolve();
+    forward(pod, options) {
+      for (const { port, listener } of listeners) void serve(listener, port, pod, options);
     },
+    [Symbol.dispose]: () => owned.dispose(),
   };
 }
 
@@ -33,7 +36,7 @@ function listen(port: number): Deno.TcpListener {
   try {
     return Deno.listen({ hostname: "127.0.0.1", port });
   } catch (cause) {
-    throw new UserError(`Cannot forward port ${port} to the pod: ${messageOf(cause)}`, {
+    throw new UserError(`Cannot forward port ${port} to the pod: ${reasonOf(cause)}`, {
       hints: [`See who has it: ss --listening --tcp --processes sport = ${port}`],
       cause,
     });

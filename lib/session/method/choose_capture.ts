@@ -12,7 +12,7 @@ import {
   startNamespace,
 } from "@/capture/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
-import { UserError } from "@/util/mod.ts";
+import { reasonOf, UserError } from "@/util/mod.ts";
 import type { Around } from "../around.ts";
 import { prepareVpn, type VpnPreparation } from "./vpn_capture.ts";
 
@@ -89,6 +89,7 @@ export async function chooseCapture(
           [Symbol.asyncDispose]: () => prepared[Symbol.asyncDispose](),
         };
       }
+      if (method === "namespace") requireFree(preparation.wanted.publish ?? []);
       return {
         async start(pod, options) {
           if (method === "inject-tcp" && shim !== undefined) {
@@ -100,6 +101,25 @@ export async function chooseCapture(
       };
     },
   };
+}
+
+/**
+ * Ports that the user wants to find on this machine are bound with the command's network, but known to be free before
+ * anything is made. An exposed one that is taken here is no obstacle: the cluster reaches the command all the same.
+ *
+ * @throws {UserError} when one is taken
+ */
+function requireFree(published: readonly number[]): void {
+  for (const port of published) {
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port }).close();
+    } catch (cause) {
+      throw new UserError(`Cannot publish port ${port} on this machine: ${reasonOf(cause)}`, {
+        hints: [`See who has it: ss --listening --tcp --processes sport = ${port}`],
+        cause,
+      });
+    }
+  }
 }
 
 /** What a plan has on a system without any method: nothing of it is asked for. */

@@ -23,7 +23,7 @@ export interface VpnPreparation {
   readonly directories: readonly string[];
   readonly kube: KubeClient;
   readonly namespace: string;
-  readonly wanted: Pick<Wanted, "alsoProxy" | "localCluster">;
+  readonly wanted: Pick<Wanted, "alsoProxy" | "localCluster" | "publish">;
   /** What stays on the host: the way to the cluster, and `--never-proxy`. */
   readonly neverProxy: readonly string[];
   readonly say: (line: string) => void;

@@ -1,5 +1,6 @@
 import type { MethodName } from "@/capture/mod.ts";
 import type { EnvironmentChanges, EnvironmentFiles } from "@/env/mod.ts";
+import { UserError } from "@/util/mod.ts";
 import type { VolumesWanted } from "@/volumes/mod.ts";
 import { SESSION_LABEL } from "../labels.ts";
 import type { Existing } from "../workload/existing.ts";
@@ -127,6 +128,8 @@ export function makePlan(wanted: Wanted, { contextNamespace, image, original, ex
   const short = sessionId.slice(0, 10);
   const expose = mergeAutomatic(wanted.expose, original?.ports ?? existing?.ports ?? []);
   const fromPod = wanted.fromPod ?? [];
+  const toPod = wanted.toPod ?? [];
+  requireOneWay(expose, toPod);
   return {
     sessionId,
     namespace: wanted.namespace ?? contextNamespace,
@@ -136,7 +139,7 @@ export function makePlan(wanted: Wanted, { contextNamespace, image, original, ex
     podSelector: existing?.podSelector ?? `${SESSION_LABEL}=${sessionId}`,
     isThere: existing !== undefined,
     expose,
-    toPod: wanted.toPod ?? [],
+    toPod,
     fromPod,
     initContainers: wanted.initContainers ?? true,
     giveBackTimeoutMs: wanted.giveBackTimeoutMs ?? GIVE_BACK_TIMEOUT_MS,
@@ -160,6 +163,18 @@ export function mergeAutomatic(explicit: readonly ExposedPort[], declared: reado
     !explicit.some(({ host, pod }) => host === port || pod === port)
   );
   return [...explicit, ...free.map((port) => ({ host: port, pod: port }))];
+}
+
+/** @throws {UserError} when what comes from the pod would be sent back to it, round and round */
+function requireOneWay(expose: readonly ExposedPort[], toPod: readonly number[]): void {
+  const both = expose.find(({ host }) => toPod.includes(host));
+  if (both === undefined) return;
+  throw new UserError(
+    `Cannot forward port ${both.host} to the pod: the container's port ${both.pod} is exposed there`,
+    {
+      hints: [`Have it come to another port: --expose OTHER:${both.pod}`],
+    },
+  );
 }
 
 function nameOfProxy(operation: Operation, short: string): string {

@@ -51,18 +51,23 @@ export const KEY_FIELD = "key";
  */
 export async function readExisting(name: string, options: ExistingOptions): Promise<Existing> {
   const { kube, namespace, signal } = options;
-  const install = `telepresence agent-manifest ${name} --namespace ${namespace} | kubectl apply -f -`;
+  const install = (proxy: string) =>
+    `telepresence agent-manifest ${proxy} --namespace ${namespace} | kubectl apply -f -`;
   const found = await kube.get(deployments, { namespace, name }, { signal }).catch((cause) => {
     if (!isNotFound(cause)) throw cause;
     throw new UserError(`Cannot find deployment "${name}" in namespace "${namespace}"`, {
-      hints: [`To install it: ${install}`],
+      hints: [`To install it: ${install(name)}`],
       cause,
     });
   });
   const agent = agentIn(found);
   if (agent === undefined) {
     throw new UserError(`Cannot use deployment "${name}": none of its containers runs telepresence's agent`, {
-      hints: [`To have a proxy: ${install}`, `To take its place: telepresence --swap-deployment ${name}`],
+      // By another name: this one is somebody's workload, which that would be written over.
+      hints: [
+        `To have a proxy: ${install(`${name.slice(0, 40)}-proxy`)}`,
+        `To take its place: telepresence --swap-deployment ${name}`,
+      ],
     });
   }
   const why = whyNoPodComes(found);
@@ -76,7 +81,7 @@ export async function readExisting(name: string, options: ExistingOptions): Prom
       containerPort
     ),
     image: container.image ?? "",
-    key: await readKey(name, install, options),
+    key: await readKey(name, install(name), options),
   };
 }
 

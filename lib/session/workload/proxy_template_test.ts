@@ -1,4 +1,4 @@
-import { deepStrictEqual as equals, ok } from "node:assert/strict";
+import { deepStrictEqual as equals, ok, throws } from "node:assert/strict";
 import { makePlan, mergeAutomatic, type Plan, type Wanted } from "../plan/plan.ts";
 import { originalWith } from "./_test_original.ts";
 import type { Original } from "./original.ts";
@@ -139,6 +139,15 @@ Deno.test("mergeAutomatic() adds declared ports and never loses an explicit one 
       equals(mergeAutomatic(ports, declared).map(({ host, pod }) => `${host}:${pod}`).join(" "), want);
     });
   }
+});
+
+Deno.test("makePlan() refuses --to-pod for a port where the container's own one comes to", () => {
+  const original = originalWith({ ports: [8080] });
+  throws(
+    () => planOf(original, { toPod: [8080] }),
+    /^UserError: Cannot forward port 8080 to the pod: the container's port 8080 is exposed there$/,
+  );
+  equals(planOf(original, { toPod: [8080], expose: [{ host: 9090, pod: 8080 }] }).toPod, [8080]);
 });
 
 Deno.test("makePlan() names the proxy after the workload, by a name that Kubernetes takes (T26)", async (t) => {

@@ -38,6 +38,10 @@ openssl req -x509 $KEY -keyout self.key -out self.pem -days $DAYS -subj "/CN=sel
 signed middle authority '/CN=middle' 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n'
 signed below middle '/CN=below' "${SERVER}DNS:localhost,IP:127.0.0.1\n"
 cat middle.pem >> below.pem
+# A server whose certificate expires in the second that it is made.
+DAYS=0
+signed expired authority '/CN=expired' "${SERVER}DNS:localhost,IP:127.0.0.1,IP:::1\n"
+DAYS=36500
 # Other kinds of a private key, and other forms.
 KEY="-newkey rsa:2048 -nodes"
 signed rsa authority '/O=developers/CN=rsa' "$CLIENT"
