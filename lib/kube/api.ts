@@ -31,6 +31,8 @@ export interface ApiRequest {
   readonly action: string;
   /** The rule that it takes, to be told when it is refused. */
   readonly access?: Access;
+  /** Told of a refusal that names a time to come again, before that is waited for. */
+  readonly onBusy?: ((refusal: KubeError) => void) | undefined;
 }
 
 /** An answer with a status of success. Disposing it before its end gives its connection up. */
@@ -112,7 +114,7 @@ export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
         const { response, identity, release } = await exchange(request, signal);
         if (response.status >= 200 && response.status < 300) return apiResponse(response, release);
         const error = refusal(cluster, request, response, await rest(response).finally(release));
-        if (!await again(error, response.headers, identity, tries, signal)) throw error;
+        if (!await again(error, response.headers, request, { identity, tries, signal })) throw error;
       }
     },
     async upgrade(request, signal) {
@@ -129,7 +131,7 @@ export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
           const response = openBody(line.reader, head, request.method);
           const error = refusal(cluster, request, response, await rest(response));
           line.duplex.close();
-          if (!await again(error, head.headers, line.identity, tries, signal)) throw error;
+          if (!await again(error, head.headers, request, { identity: line.identity, tries, signal })) throw error;
         } catch (error) {
           line.duplex.close();
           signal?.throwIfAborted();
@@ -244,15 +246,15 @@ export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
   async function again(
     error: KubeError,
     headers: Headers,
-    identity: Identity,
-    tries: number,
-    signal: AbortSignal | undefined,
+    { onBusy }: ApiRequest,
+    { identity, tries, signal }: { identity: Identity; tries: number; signal: AbortSignal | undefined },
   ): Promise<boolean> {
     if (error.status === 401 && tries === 0) return credentials.refused(identity);
     const seconds = Number(headers.get("retry-after") ?? NaN);
     const asked = (error.status === 429 || error.status >= 500) && seconds >= 0;
     if (!asked || tries >= MAX_RETRIES) return false;
     log.debug(`${error.message}; again in ${seconds} s`);
+    onBusy?.(error);
     await sleep(Math.min(seconds, MAX_RETRY_AFTER_S) * 1000, signal);
     return true;
   }

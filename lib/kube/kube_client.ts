@@ -4,6 +4,7 @@ import type { ExecOptions, ExecResult } from "./exec.ts";
 import type { ExecStreamOptions } from "./exec_stream.ts";
 import type { PortForwardOptions } from "./port_forwarder.ts";
 import type { KubeObject, ObjectName, Resource } from "./resource.ts";
+import type { KubeError } from "./status.ts";
 import type { Selection, WatchEvent, WatchSelection } from "./watch.ts";
 
 /** What every call that waits can be given up by. */
@@ -12,8 +13,14 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What can be told meanwhile, too: calls that are sent again as long as the server asks for that (`Retry-After`). */
+export interface PatientOptions extends CallOptions {
+  /** Told of a refusal before the time passes that it names: a signal that ends the wait shows nothing of it. */
+  readonly onBusy?: (refusal: KubeError) => void;
+}
+
 /** What a change can be tried with. */
-export interface ChangeOptions extends CallOptions {
+export interface ChangeOptions extends PatientOptions {
   /** Whether the server only says what it would do. @default {false} */
   readonly dryRun?: boolean;
 }
@@ -33,7 +40,7 @@ export interface Patch {
 }
 
 /** How an object is deleted. */
-export interface DeleteOptions extends CallOptions {
+export interface DeleteOptions extends PatientOptions {
   /** What becomes of objects that it owns. @default {"Background"} */
   readonly propagation?: "Background" | "Foreground" | "Orphan";
   /** Precondition: the object that has this UID, not a later one of the same name. */
@@ -75,7 +82,7 @@ export interface KubeClient extends AsyncDisposable {
   /** The release that the server says it is. */
   version(options?: CallOptions): Promise<KubeVersion>;
   /** One object as it is stored now. Throws where there is none (`isNotFound`). */
-  get<T>(resource: Resource<T>, where: ObjectName, options?: CallOptions): Promise<T>;
+  get<T>(resource: Resource<T>, where: ObjectName, options?: PatientOptions): Promise<T>;
   /** All selected objects (pages are fetched inside), and the version from which a watch can go on. */
   list<T>(
     resource: Resource<T>,

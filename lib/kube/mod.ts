@@ -37,6 +37,7 @@ export type {
   LogOptions,
   NewObject,
   Patch,
+  PatientOptions,
 } from "./kube_client.ts";
 export { type ClientOptions, openKubeClient } from "./open_kube_client.ts";
 export type {
@@ -74,6 +75,7 @@ export {
   isForbidden,
   isGone,
   isInvalid,
+  isNamespaceTerminating,
   isNotFound,
   isUnauthorized,
   KubeError,

@@ -57,16 +57,16 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
       const { gitVersion, major, minor } = await ask(request, versionSchema.parse, signal);
       return { gitVersion, major: parseInt(major), minor: parseInt(minor) };
     },
-    async get(resource, where, { signal } = {}) {
+    async get(resource, where, { signal, onBusy } = {}) {
       const path = pathOf(resource, namespaceOf(where), where.name);
-      return await ask({ method: "GET", path, ...about("get", resource, where) }, resource.parse, signal);
+      return await ask({ method: "GET", path, onBusy, ...about("get", resource, where) }, resource.parse, signal);
     },
     async list(resource, where = {}, { signal } = {}) {
       const { items, resourceVersion } = await listRaw(resource, where, signal);
       const { action } = aboutList("list", resource, where);
       return { items: items.map((item) => parseAnswer(resource.parse, item, action)), resourceVersion };
     },
-    async create(resource, object, { dryRun = false, signal } = {}) {
+    async create(resource, object, { dryRun = false, signal, onBusy } = {}) {
       const { metadata } = object;
       return await ask(
         {
@@ -74,13 +74,14 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           path: pathOf(resource, namespaceOf(metadata)),
           query: dry(dryRun),
           body: { apiVersion: apiVersionOf(resource), kind: resource.kind, ...object },
+          onBusy,
           ...about("create", resource, { ...metadata, name: metadata.name ?? `${metadata.generateName}*` }),
         },
         resource.parse,
         signal,
       );
     },
-    async patch(resource, where, { type, body, fieldManager, force }, { dryRun = false, signal } = {}) {
+    async patch(resource, where, { type, body, fieldManager, force }, { dryRun = false, signal, onBusy } = {}) {
       return await ask(
         {
           method: "PATCH",
@@ -92,13 +93,14 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           ],
           contentType: CONTENT_TYPES[type],
           body,
+          onBusy,
           ...about("patch", resource, where),
         },
         resource.parse,
         signal,
       );
     },
-    async replace(resource, object, { dryRun = false, signal } = {}) {
+    async replace(resource, object, { dryRun = false, signal, onBusy } = {}) {
       const where = { name: "", ...object.metadata };
       return await ask(
         {
@@ -106,6 +108,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
           path: pathOf(resource, namespaceOf(where), where.name),
           query: dry(dryRun),
           body: { apiVersion: apiVersionOf(resource), kind: resource.kind, ...object },
+          onBusy,
           ...about("update", resource, where),
         },
         resource.parse,
@@ -113,7 +116,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
       );
     },
     async delete(resource, where, options = {}) {
-      const { propagation = "Background", uid, resourceVersion, gracePeriodSeconds, signal } = options;
+      const { propagation = "Background", uid, resourceVersion, gracePeriodSeconds, signal, onBusy } = options;
       await ask(
         {
           method: "DELETE",
@@ -125,6 +128,7 @@ export function openKubeClient(config: ClusterConfig, options: ClientOptions = {
             ...((uid !== undefined || resourceVersion !== undefined) && { preconditions: { uid, resourceVersion } }),
             ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),
           },
+          onBusy,
           ...about("delete", resource, where),
         },
         (answer) => answer,

@@ -2,7 +2,7 @@ import { UserError } from "@/util/mod.ts";
 import assert from "node:assert/strict";
 import { type Answer, type SeenRequest, startServer, type TestServer } from "./_test_server.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
-import type { KubeClient } from "./kube_client.ts";
+import type { KubeClient, PatientOptions } from "./kube_client.ts";
 import { configMaps, deployments, namespaces, pods } from "./objects.ts";
 import { openKubeClient } from "./open_kube_client.ts";
 import { untyped } from "./resource.ts";
@@ -337,6 +337,30 @@ Deno.test("KubeClient tries again when the server says after how long, and then 
     await assert.rejects(kube.get(configMaps, { name: "x" }), KubeError);
     assert.equal(server.seen.length, 1);
   });
+});
+
+Deno.test("KubeClient tells of a refusal before it waits as long as the server says", async () => {
+  const busy = { ...failure(429, "TooManyRequests", "busy"), headers: { "Retry-After": "60" } };
+  const where = { name: "x" };
+  const calls: Record<string, (kube: KubeClient, options: PatientOptions) => Promise<unknown>> = {
+    get: (kube, options) => kube.get(configMaps, where, options),
+    create: (kube, options) => kube.create(configMaps, configMap("x"), options),
+    patch: (kube, options) => kube.patch(configMaps, where, { type: "merge", body: {} }, options),
+    replace: (kube, options) => kube.replace(configMaps, configMap("x"), options),
+    delete: (kube, options) => kube.delete(configMaps, where, options),
+  };
+  for (const [name, call] of Object.entries(calls)) {
+    await against(() => busy, async (kube) => {
+      const waiting = new AbortController();
+      const told: string[] = [];
+      const onBusy = ({ status, words }: KubeError) => {
+        told.push(`${status} ${words}`);
+        waiting.abort(new Error("long enough"));
+      };
+      await assert.rejects(call(kube, { signal: waiting.signal, onBusy }), /^Error: long enough$/, name);
+      assert.deepEqual(told, ["429 busy"], name);
+    });
+  }
 });
 
 Deno.test("KubeClient sends whom to act as, on requests and on upgrades", async () => {

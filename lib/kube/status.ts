@@ -116,6 +116,11 @@ export function isForbidden(error: unknown): error is KubeError {
   return error instanceof KubeError && error.status === 403;
 }
 
+/** Whether nothing can be made in a namespace any more, as it is being deleted. */
+export function isNamespaceTerminating(error: unknown): error is KubeError {
+  return isForbidden(error) && error.causes.some(({ reason }) => reason === "NamespaceTerminating");
+}
+
 /** Whether the server does not know who we are (401). */
 export function isUnauthorized(error: unknown): error is KubeError {
   return error instanceof KubeError && error.status === 401;

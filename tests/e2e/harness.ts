@@ -159,6 +159,7 @@ export function start(
     },
     async [Symbol.asyncDispose]() {
       if (!over) child.kill("SIGTERM");
+      if (!over) child.kill("SIGCONT"); // one that its test has stopped hears nothing else
       await ended();
     },
   };

@@ -1,49 +1,26 @@
 /** The Role of docs/rbac.md, proved: with it everything works, and without any one rule of it a sentence says what lacks. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
-import { load } from "js-yaml";
-import * as z from "zod/mini";
 import {
   configMaps,
   daemonSets,
   deployments,
-  namespaces,
   type NewObject,
   pods,
   replicaSets,
-  type Resource,
   services,
   statefulSets,
-  untyped,
 } from "@/kube/mod.ts";
-import { type Cluster, clusterTest, makeNamespace, run, until, withToken } from "./harness.ts";
+import { clusterTest, run, until } from "./harness.ts";
 import { install } from "./install.ts";
-import { makeUser } from "./users.ts";
 import { HELLO, templateOf } from "./swap_harness.ts";
+import { makeSpace, type Role, type Rule, rulesOfDocs } from "./users.ts";
 
 type NamedIn = NewObject["metadata"];
-
-const Role = z.object({
-  rules: z.array(
-    z.object({ apiGroups: z.array(z.string()), resources: z.array(z.string()), verbs: z.array(z.string()) }),
-  ),
-});
-type Rule = z.infer<typeof Role>["rules"][number];
-
-/** The Roles of the page, in its order. */
-const ROLES = ["new", "swap", "existing"] as const;
-
-/** The rules of one of the page's Roles. */
-async function rulesOfDocs(which: (typeof ROLES)[number] = "new"): Promise<Rule[]> {
-  const page = await Deno.readTextFile(new URL("../../docs/rbac.md", import.meta.url));
-  const roles = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml = ""]) => z.parse(Role, load(yaml)).rules);
-  equals(roles.length, ROLES.length);
-  return roles[ROLES.indexOf(which)] ?? [];
-}
 
 /** Sessions beside those that are looked at verb by verb, each with the Role that the page has for it. */
 const SESSIONS: readonly {
   readonly name: string;
-  readonly role: (typeof ROLES)[number];
+  readonly role: Role;
   /** The kind of workload that the page adds rights for. */
   readonly kind?: string;
   /** Whether the page adds the right for `--serviceaccount`. */
@@ -247,38 +224,4 @@ function without(rules: readonly Rule[], resource: string, verb: string): Rule[]
   return rules.map((rule) =>
     rule.resources.includes(resource) ? { ...rule, verbs: rule.verbs.filter((one) => one !== verb) } : rule
   ).filter(({ verbs }) => verbs.length > 0);
-}
-
-interface Space extends AsyncDisposable {
-  readonly name: string;
-  /** The cluster as its service account `user` sees it. */
-  readonly cluster: Cluster;
-  /** Gives that account these rights in the namespace, and no others. */
-  allow(rules: readonly Rule[]): Promise<void>;
-}
-
-const rbac = (plural: string, kind: string) => untyped({ ...pods, group: "rbac.authorization.k8s.io", plural, kind });
-
-async function makeSpace(cluster: Cluster): Promise<Space> {
-  const { kube } = cluster;
-  await using stack = new AsyncDisposableStack();
-  const name = await makeNamespace(cluster, "e2e-rbac");
-  stack.defer(() => kube.delete(namespaces, { name }));
-  const token = await makeUser(cluster, name);
-  await kube.create(rbac("rolebindings", "RoleBinding"), {
-    metadata: { name: "user", namespace: name },
-    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "user" },
-    subjects: [{ kind: "ServiceAccount", name: "user", namespace: name }],
-  });
-  const roles: Resource<unknown> = rbac("roles", "Role");
-  await kube.create(roles, { metadata: { name: "user", namespace: name }, rules: [] });
-  const owned = stack.move();
-  return {
-    name,
-    cluster: await withToken(cluster, token),
-    async allow(rules) {
-      await kube.patch(roles, { namespace: name, name: "user" }, { type: "merge", body: { rules } });
-    },
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
 }

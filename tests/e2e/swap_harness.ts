@@ -8,6 +8,7 @@ import { deepStrictEqual as equals } from "node:assert/strict";
 import {
   deployments,
   events,
+  isNotFound,
   type KubeClient,
   type KubeObject,
   namespaces,
@@ -68,7 +69,9 @@ export async function openShop({ kube }: Cluster, labels: Record<string, string>
       });
     },
     async [Symbol.asyncDispose]() {
-      await kube.delete(namespaces, { name: namespace });
+      await kube.delete(namespaces, { name: namespace }).catch((error) => {
+        if (!isNotFound(error)) throw error; // its test has deleted it
+      });
     },
   };
 }
@@ -169,15 +172,19 @@ export async function startInPlace(
   return { ...running, command: Number(/^up (\d+)$/m.exec(running.heard())?.[1]) };
 }
 
+/** SIGKILL to the guardian of the only session that logs there. */
+export async function killGuardian({ directory }: Pick<Cluster, "directory">): Promise<void> {
+  const log = await Deno.readTextFile(`${directory}/telepresence.log`);
+  Deno.kill(Number(/Started a helper as process (\d+)/.exec(log)?.[1]), "SIGKILL");
+}
+
 /** SIGKILL to everything of the only session that logs there: itself, its guardian, its launcher and its command. */
 export async function killAll({ directory }: Cluster, running: InPlace): Promise<void> {
   const log = await Deno.readTextFile(`${directory}/telepresence.log`);
-  const [guardian, launcher] = [/Started a helper as process (\d+)/, /Started \S+ as process (\d+)/].map((line) => {
-    return Number(line.exec(log)?.[1]);
-  });
-  Deno.kill(guardian ?? 0, "SIGKILL");
+  const launcher = Number(/Started \S+ as process (\d+)/.exec(log)?.[1]);
+  await killGuardian({ directory });
   running.kill("SIGKILL");
-  for (const pid of [launcher ?? 0, running.command]) {
+  for (const pid of [launcher, running.command]) {
     try {
       Deno.kill(pid, "SIGKILL");
     } catch (error) {

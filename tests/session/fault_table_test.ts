@@ -105,10 +105,10 @@ const WAYS: readonly {
   {
     name: "SIGTERM while the API server is down",
     code: 143,
-    words: /The API server does not answer\. Trying again \.\.\./,
+    words: /The API server refuses for now: HTTP status 503: .*\. Trying again \.\.\./,
     async die({ child, release, cluster, stderr }) {
       for (const verb of ["delete", "patch", "get"]) {
-        cluster.faults.add({ verb, dryRun: false }, { kind: "refuse", refusal: unavailable() }, 4);
+        cluster.faults.add({ verb, dryRun: false }, { kind: "refuse", refusal: unavailable() }, 3);
       }
       child.kill("SIGTERM");
       while (!stderr().includes("Cleaning up")) await sleep(10);

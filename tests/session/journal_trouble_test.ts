@@ -30,6 +30,27 @@ Deno.test("a disk that is full by the end keeps nothing from being given back, n
   equals([healed, words], [0, "T: Nothing is left over by sessions of this machine.\n"]);
 });
 
+Deno.test("a journal that cannot be removed is told with its place, and everything is given back all the same", async () => {
+  await using cluster = await startFakeCluster();
+  await putWeb(cluster);
+  const before = essence(cluster);
+  const script = `echo > ${cluster.directory}/up; exec sleep 60`;
+  const session = start(cluster, ["-s", "web", "--run", "sh", "-c", script]);
+  await appears(cluster.directory, "up");
+  const path = await journalOf(cluster);
+  await Deno.remove(path);
+  await Deno.mkdir(`${path}/full`, { recursive: true }); // what cannot be removed by root either
+  session.send("SIGTERM");
+  const { code, stderr } = await session.ended;
+  equals(code, 143, stderr);
+  const [, told, reason] =
+    /^T: Everything is given back, but (\S+) cannot be removed \((.*)\): telepresence recover does it$/m
+      .exec(stderr) ?? [];
+  equals(told, path, stderr);
+  match(reason ?? "", /not empty/i);
+  equals([essence(cluster), await cluster.remaining()], [before, []]);
+});
+
 Deno.test("a relative KUBECONFIG is written down as what it meant, for whoever heals elsewhere", async () => {
   await using cluster = await startFakeCluster();
   const script = `echo > ${cluster.directory}/up; exec sleep 60`;

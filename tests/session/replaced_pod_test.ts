@@ -35,3 +35,26 @@ Deno.test("after its pod was replaced, status and status --watch name the one th
   session.send("SIGTERM");
   equals((await session.ended).code, 143);
 });
+
+Deno.test("a session that was away for longer than its agent waits goes on in the same pod", async () => {
+  await using cluster = await startFakeCluster();
+  const go = `${cluster.directory}/go`;
+  const script = `until [ -e ${go} ]; do sleep 0.05; done; exec curl -sS -o ${cluster.directory}/page http://10.96.0.1`;
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => new Response("still there"));
+  cluster.route("10.96.0.1:80", server.addr.port);
+  const session = await startRunning(cluster, ["sh", "-c", script]);
+  const { name } = cluster.pod().metadata;
+  // Away: its connections are gone, and no other comes before the agent has forgotten it.
+  const hold = cluster.faults.hold({ resource: "pods/portforward" });
+  cluster.dropCarriers();
+  await hold.reached;
+  await cluster.forgetLinks();
+  hold.release();
+  await session.said(new RegExp(`Connected to the proxy's pod "${name}"`));
+  match(session.stderr(), /^T: The agent has given us up, .*\(--grace\)\. Connecting anew \.\.\.$/m);
+  await Deno.writeTextFile(go, "");
+  const { code, stderr } = await session.ended;
+  equals(code, 0, stderr);
+  equals(await Deno.readTextFile(`${cluster.directory}/page`), "still there");
+  equals(await cluster.remaining(), []);
+});

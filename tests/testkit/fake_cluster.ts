@@ -72,6 +72,8 @@ export interface FakeCluster extends AsyncDisposable {
   dropCarriers(): void;
   /** The pod is deleted, as by `kubectl delete pod`; its replica set makes another. Of several, the one named so. */
   deletePod(beginning?: string): void;
+  /** The agent forgets its links; a host that is connected is told goodbye. */
+  forgetLinks(): Promise<void>;
   /** The node takes the pod away. */
   evictPod(): Promise<void>;
   /** The pod's container ends. */
@@ -164,6 +166,7 @@ export async function startFakeCluster(options: FakeClusterOptions = {}): Promis
       const { metadata } = pod(beginning);
       deleteGently(store, { resource: served("pods"), namespace: textAt(metadata, "namespace"), name: metadata.name });
     },
+    forgetLinks: () => kubelet.forgetLinks(pod()),
     evictPod: () => kubelet.evict(pod()),
     crashPod: (exitCode, ...log) => kubelet.crash(pod(), exitCode, log),
     podPort: (port) => kubelet.networkOf(pod()).portOf(port),

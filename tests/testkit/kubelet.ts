@@ -32,6 +32,8 @@ export interface Kubelet extends AsyncDisposable {
   logOf(pod: StoredObject, query: URLSearchParams): string;
   /** Ends the container of a pod, as a crash does; it is started again, as such are the first time: at once. */
   crash(pod: StoredObject, exitCode: number, log: readonly string[]): Promise<void>;
+  /** Lets the agent of a pod forget its links, as it does when nobody came back within their time of grace. */
+  forgetLinks(pod: StoredObject): Promise<void>;
   /** Takes a pod from the node for want of memory. */
   evict(pod: StoredObject): Promise<void>;
   /** Lets go the pods that are held up by their trouble. */
@@ -84,6 +86,10 @@ export function startKubelet(options: KubeletOptions): Kubelet {
         ending.restarts++;
         startContainer(pod, undefined, { terminated });
       });
+    },
+    async forgetLinks(pod) {
+      await end(pod);
+      runAgent(pod, undefined);
     },
     async evict(pod) {
       await end(pod);
@@ -143,9 +149,13 @@ export function startKubelet(options: KubeletOptions): Kubelet {
   }
 
   function startContainer(pod: StoredObject, answers: AgentAnswer | undefined, lastState: JsonObject = {}): void {
+    runAgent(pod, answers);
+    setStatus(pod, "Running", { running: { startedAt: new Date().toISOString() } }, lastState);
+  }
+
+  function runAgent(pod: StoredObject, answers: AgentAnswer | undefined): void {
     const agent = startAgent(pod, runOf(pod), answers);
     if (agent !== undefined) runOf(pod).agent = agent;
-    setStatus(pod, "Running", { running: { startedAt: new Date().toISOString() } }, lastState);
   }
 
   function startAgent(pod: StoredObject, { network, log }: Run, answers: AgentAnswer | undefined) {

@@ -81,3 +81,8 @@ export function leftoverOf(step: Step): string {
   const had = step.workload === "deployment" || step.workload === "replicaset" || step.workload === "statefulset";
   return `${titleOf(step)}${had ? ` (had ${step.replicas} replicas)` : " (without pods)"}`;
 }
+
+/** The command with which anybody gives back what a session left, from what the cluster says of it. */
+export function recoverBy({ namespace, sessionId }: Pick<SessionRecord, "namespace" | "sessionId">): string {
+  return `telepresence recover --namespace ${namespace} ${sessionId.slice(0, 10)}`;
+}

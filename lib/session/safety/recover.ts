@@ -4,7 +4,16 @@
  *
  * @module
  */
-import { configMaps, deployments, type KubeClient, loadKubeconfig, openKubeClient, services } from "@/kube/mod.ts";
+import {
+  configMaps,
+  deployments,
+  isForbidden,
+  isUnauthorized,
+  type KubeClient,
+  loadKubeconfig,
+  openKubeClient,
+  services,
+} from "@/kube/mod.ts";
 import { isMachineLeft, recoverMachine } from "@/capture/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { messageOf, UserError } from "@/util/mod.ts";
@@ -13,8 +22,8 @@ import type { Wanted } from "../plan/plan.ts";
 import { CLAIM_LABEL, placeOfClaim } from "../workload/claim.ts";
 import { hasSteps, journalDirectory, readJournals, removeRecord, type StoredRecord } from "./journal.ts";
 import { isRunning, isSuspended } from "./process_identity.ts";
-import { leftoverOf, type Step } from "./record.ts";
-import { makeCleanUp, undoAll } from "./undo.ts";
+import { leftoverOf, recoverBy, type Step } from "./record.ts";
+import { makeCleanUp, undoAll, type Undone } from "./undo.ts";
 
 /** What healing needs of the machine. */
 export interface RecoverOptions {
@@ -141,7 +150,7 @@ async function recoverStored(stored: readonly StoredRecord[], options: RecoverOp
         );
       }
       await using kube = openKubeClient(config, { log: log.room("API") });
-      const isBack = await undoSteps(record.steps, { ...options, kube, namespace, sessionId });
+      const isBack = await undoSteps(record.steps, { ...options, kube, namespace, sessionId, path });
       if (isBack) await removeRecord(path);
       isWhole &&= isBack;
     } catch (error) {
@@ -230,13 +239,24 @@ interface UndoStepsOptions extends Pick<RecoverOptions, "log" | "say" | "signal"
   readonly kube: KubeClient;
   readonly namespace: string;
   readonly sessionId: string;
+  /** The journal's file, where there is one. */
+  readonly path?: string;
 }
 
 async function undoSteps(steps: readonly Step[], options: UndoStepsOptions): Promise<boolean> {
-  const { namespace, say } = options;
-  const done = (step: Step) => Promise.resolve(say(`Gave back ${leftoverOf(step)} in namespace "${namespace}"`));
+  const { namespace, say, path } = options;
+  const done = (step: Step, undone: Undone) => {
+    if (undone === "undone") say(`Gave back ${leftoverOf(step)} in namespace "${namespace}"`); // else it was told why not
+    return Promise.resolve();
+  };
   const failures = await undoAll({ steps: [...steps] }, done, { ...options, cleanUp: makeCleanUp() });
   failures.forEach((error) => tellFailure(error, say));
+  const isForbiddenAll = failures.length > 0 && failures.every((error) => isForbidden(error) || isUnauthorized(error));
+  if (isForbiddenAll) {
+    say(`Hint: Whoever has the rights to give it back can do so from anywhere: ${recoverBy(options)}`);
+  }
+  // Rights go with their namespace, so that who had them there cannot learn that it is gone.
+  if (isForbiddenAll && path) say(`Hint: If namespace "${namespace}" was deleted, all of it is gone: rm ${path}`);
   return failures.length === 0;
 }
 

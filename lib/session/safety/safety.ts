@@ -6,7 +6,7 @@ import { resolve } from "node:path";
 import { type Guardian, startGuardian } from "./guardian.ts";
 import { type Journal, journalDirectory, openJournal } from "./journal.ts";
 import { identifyProcess } from "./process_identity.ts";
-import type { SessionRecord } from "./record.ts";
+import { recoverBy, type SessionRecord } from "./record.ts";
 import { byHand } from "./undo.ts";
 
 /** What stands behind a session: disposing it comes last. */
@@ -59,8 +59,9 @@ export async function openSafety({ plan, cluster, around }: SafetyOptions): Prom
           `Everything is given back, but ${path} cannot be removed (${reasonOf(error)}): telepresence recover does it`,
         );
       }
-      if (journal.record.steps.length === 0) await guardian?.[Symbol.asyncDispose]();
-      else if (guardian?.isThere()) around.teller.say("A process in the background goes on trying to give it back.");
+      if (journal.record.steps.length === 0) return await guardian?.[Symbol.asyncDispose]();
+      if (guardian?.isThere()) around.teller.say("A process in the background goes on trying to give it back.");
+      around.teller.say(`Whoever has the rights to give it back can do so from anywhere: ${recoverBy(journal.record)}`);
     },
   };
 }

@@ -17,6 +17,7 @@ import {
   type KubeClient,
   KubeError,
   type Metadata,
+  type PatientOptions,
   pods,
   replicaSets,
   type Resource,
@@ -26,6 +27,7 @@ import {
 import type { Log } from "@/log/mod.ts";
 import { deadline, messageOf, sleep, UserError } from "@/util/mod.ts";
 import { SESSION_LABEL } from "../labels.ts";
+import { isNamespaceGone } from "./namespace_gone.ts";
 import type { DeleteStep, PlaceStep, SessionRecord, Step } from "./record.ts";
 import { titleOf } from "./record.ts";
 
@@ -35,8 +37,9 @@ const CLEAN_UP_MS = 10_000;
 const LAST_TRY_MS = 1_000;
 /** What a bare Pod gets, which can be made again only when it is gone: 30 s of grace are usual. */
 const POD_MS = 45_000;
-/** Between two attempts. */
+/** Between the first two attempts; twice as long each time, up to the other. */
 const PAUSE_MS = 250;
+const MAX_PAUSE_MS = 1_000;
 /** The key in a DaemonSet's node selector that no node has. */
 export const NOWHERE = "telepresence/nowhere";
 
@@ -51,6 +54,9 @@ export interface UndoOptions {
   /** How much time is left, shared by all steps. */
   readonly cleanUp: CleanUp;
 }
+
+/** What became of a step: `left` is what was no longer ours to give back. */
+export type Undone = "undone" | "left";
 
 /** The time of a clean-up, which begins with its first step. */
 export interface CleanUp {
@@ -80,19 +86,18 @@ export function madeResource(step: DeleteStep): Resource<{ readonly metadata: Me
 /**
  * Undoes everything, each step by itself.
  *
- * @param strike called after each step that is undone
+ * @param strike called after each step of which nothing is left to do
  * @returns what could not be undone, as errors for the user
  */
 export async function undoAll(
   record: Pick<SessionRecord, "steps">,
-  strike: (step: Step) => Promise<void>,
+  strike: (step: Step, undone: Undone) => Promise<void>,
   options: UndoOptions,
 ): Promise<UserError[]> {
   const failures: UserError[] = [];
   const attempt = async (step: Step) => {
     try {
-      await undoStep(step, options);
-      await strike(step);
+      await strike(step, await undoStep(step, options));
       return true;
     } catch (error) {
       failures.push(error instanceof UserError ? error : new UserError(messageOf(error), { cause: error }));
@@ -113,7 +118,7 @@ export async function undoAll(
  *
  * @throws {UserError} when it cannot be, with the command that does it by hand
  */
-export async function undoStep(step: Step, options: UndoOptions): Promise<void> {
+export async function undoStep(step: Step, options: UndoOptions): Promise<Undone> {
   const { namespace, cleanUp } = options;
   const title = titleOf(step);
   const act = `Cannot ${step.kind === "delete" ? "delete" : "give back"} ${title} in namespace "${namespace}"`;
@@ -121,22 +126,47 @@ export async function undoStep(step: Step, options: UndoOptions): Promise<void> 
   cleanUp.until ??= performance.now() + cleanUp.ms;
   const isPod = step.kind === "place" && step.workload === "pod";
   const ms = isPod ? POD_MS : Math.max(cleanUp.until - performance.now(), LAST_TRY_MS);
+  const seconds = (isPod ? POD_MS : cleanUp.ms) / 1000;
+  const server: Server = {};
   // Its own signal: what ended the session does not end its clean-up.
   using late = deadline(ms, () => {
-    return new UserError(`${act}: the API server did not answer within ${(isPod ? POD_MS : cleanUp.ms) / 1000} s`, {
-      hints,
-    });
+    const { refusal } = server;
+    if (refusal === undefined) {
+      return new UserError(`${act}: the API server did not answer within ${seconds} s`, { hints });
+    }
+    return new KubeError(`${act}: the API server refused it for ${seconds} s: ${told(refusal)}`, { ...refusal, hints });
   });
-  const undo = () =>
-    step.kind === "delete" ? deleteMade(step, options, late.signal) : restore(step, options, late.signal);
+  const asking: Asking = { signal: late.signal, onBusy: (refusal) => tellBusy(refusal, server, options) };
+  const undo = () => step.kind === "delete" ? deleteMade(step, options, asking) : restore(step, options, asking);
   try {
-    await stubbornly(undo, { ...options, signal: late.signal });
+    return await stubbornly(undo, server, { ...options, ...asking });
   } catch (error) {
     if (error === late.signal.reason) throw error;
     if (!(error instanceof KubeError)) throw new UserError(`${act}: ${messageOf(error)}`, { hints, cause: error });
     // The server's own words alone: the whole sentence would say again what ours says.
-    throw new UserError(`${act}: ${error.words}`, { hints: [...hints, ...error.hints] });
+    throw new KubeError(`${act}: ${error.words}`, { ...error, hints: [...hints, ...error.hints] });
   }
+}
+
+/** How the API server is by the last that was heard of it. */
+interface Server {
+  /** Why it does nothing for now, where it says so. */
+  refusal?: KubeError | undefined;
+}
+
+/** What each request of a step is made with. */
+type Asking = Required<Pick<PatientOptions, "signal" | "onBusy">>;
+
+function tellBusy(refusal: KubeError, server: Server, { say, cleanUp }: UndoOptions): void {
+  server.refusal = refusal;
+  if (!cleanUp.told) say(`The API server refuses for now: ${told(refusal)}. Trying again ...`);
+  cleanUp.told = true;
+}
+
+/** A refusal as its status and the server's own words. */
+function told({ status, words }: KubeError): string {
+  const code = `HTTP status ${status}`;
+  return words === code ? code : `${code}: ${words}`;
 }
 
 /** The command that does by hand what a step would. */
@@ -154,16 +184,18 @@ export function byHand(step: Step, namespace: string): string {
 }
 
 /**
- * Tries again after a conflict, and while the server is not to be reached or not well, until the signal ends it: a
- * connection that breaks and an API server that is being restarted leave nothing behind.
+ * Tries again after a conflict, and while the server is not to be reached, not well or too busy, until the signal ends
+ * it: a connection that breaks and an API server that is being restarted leave nothing behind.
  *
- * @throws the error of the last attempt
+ * @throws the error of the last attempt; the signal's reason where that was a refusal for now
  */
-async function stubbornly(
-  attempt: () => Promise<void>,
-  { signal, log, say, cleanUp }: UndoOptions & { signal: AbortSignal },
-): Promise<void> {
-  for (;;) {
+async function stubbornly<T>(
+  attempt: () => Promise<T>,
+  server: Server,
+  options: UndoOptions & Asking,
+): Promise<T> {
+  const { signal, onBusy, log, say, cleanUp } = options;
+  for (let pauseMs = PAUSE_MS;;) {
     try {
       return await attempt();
     } catch (error) {
@@ -172,95 +204,113 @@ async function stubbornly(
       const isRefusal = error instanceof KubeError && error.status < 500 && error.status !== 429;
       if (isRefusal && !isConflict) throw error;
       log.info(`Not yet: ${messageOf(error)}`);
-      if (!isConflict && !cleanUp.told) say("The API server does not answer. Trying again ...");
-      if (!isConflict) cleanUp.told = true;
-      await sleep(PAUSE_MS, signal).catch(() => {
-        throw error;
+      const isBusy = error instanceof KubeError && !isConflict;
+      if (isBusy) onBusy(error);
+      else server.refusal = undefined;
+      if (!isBusy && !isConflict && !cleanUp.told) {
+        say("The API server does not answer. Trying again ...");
+        cleanUp.told = true;
+      }
+      // After a conflict the server is well, and waiting longer would only let others come in between again.
+      await sleep(isConflict ? PAUSE_MS : pauseMs, signal).catch((reason) => {
+        throw isBusy ? reason : error;
       });
+      if (!isConflict) pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS);
     }
   }
 }
 
-async function deleteMade(step: DeleteStep, options: UndoOptions, signal: AbortSignal): Promise<void> {
+async function deleteMade(step: DeleteStep, options: UndoOptions, asking: Asking): Promise<Undone> {
   const { kube, namespace, sessionId, log } = options;
   const resource = madeResource(step);
   const { name } = step;
   try {
     let { uid } = step;
     if (uid === undefined) {
-      const found = await kube.get(resource, { namespace, name }, { signal });
-      if (found.metadata.labels[SESSION_LABEL] !== sessionId) return;
+      const found = await kube.get(resource, { namespace, name }, asking);
+      if (found.metadata.labels[SESSION_LABEL] !== sessionId) return "undone";
       uid = found.metadata.uid;
     }
-    await kube.delete(resource, { namespace, name }, { uid, signal });
+    await kube.delete(resource, { namespace, name }, { uid, ...asking });
     log.info(`Deleted ${titleOf(step)}`);
   } catch (error) {
     // Gone, or another object of the same name by now (a conflict with the precondition): nothing of ours is there.
     if (!isNotFound(error) && !isConflict(error)) throw error;
   }
+  return "undone";
 }
 
-async function restore(step: PlaceStep, options: UndoOptions, signal: AbortSignal): Promise<void> {
+async function restore(step: PlaceStep, options: UndoOptions, asking: Asking): Promise<Undone> {
   switch (step.workload) {
     case "deployment":
-      return await scaleBack(deployments, step, options, signal);
+      return await scaleBack(deployments, step, options, asking);
     case "replicaset":
-      return await scaleBack(replicaSets, step, options, signal);
+      return await scaleBack(replicaSets, step, options, asking);
     case "statefulset":
-      return await scaleBack(statefulSets, step, options, signal);
+      return await scaleBack(statefulSets, step, options, asking);
     case "daemonset":
-      return await sendBackToNodes(step, options, signal);
+      return await sendBackToNodes(step, options, asking);
     case "pod":
-      return await makeAgain(step, options, signal);
+      return await makeAgain(step, options, asking);
   }
 }
 
 type Scaled = Resource<{ readonly metadata: Metadata; readonly spec: { readonly replicas: number } }>;
 
-async function scaleBack(resource: Scaled, step: PlaceStep, options: UndoOptions, signal: AbortSignal): Promise<void> {
+async function scaleBack(resource: Scaled, step: PlaceStep, options: UndoOptions, asking: Asking): Promise<Undone> {
   const { kube, namespace, log, say } = options;
   const { name, uid, replicas } = step;
-  const found = await found404(() => kube.get(resource, { namespace, name }, { signal }));
+  const found = await found404(() => kube.get(resource, { namespace, name }, asking));
   if (found?.metadata.uid !== uid) {
-    return void say(`${titleOf(step)} was deleted meanwhile, so it is not scaled back`);
+    say(`${titleOf(step)} was deleted meanwhile, so it is not scaled back`);
+    return "left";
   }
-  if (found.spec.replicas === replicas) return;
+  if (found.spec.replicas === replicas) return "undone";
   if (found.spec.replicas !== 0) {
     say(`${titleOf(step)} has ${found.spec.replicas} replicas by now, not ${replicas}: somebody else scaled it`);
-    return;
+    return "left";
   }
-  if (await isSomebodyElses(step, options, signal)) return;
+  if (await isSomebodyElses(step, options, asking)) return "left";
   const { resourceVersion } = found.metadata;
   const body = { metadata: { resourceVersion }, spec: { replicas } };
-  await kube.patch(resource, { namespace, name }, { type: "merge", body }, { signal });
+  await kube.patch(resource, { namespace, name }, { type: "merge", body }, asking);
   log.info(`Scaled ${titleOf(step)} back to ${replicas}`);
+  return "undone";
 }
 
-async function sendBackToNodes(step: PlaceStep, options: UndoOptions, signal: AbortSignal): Promise<void> {
+async function sendBackToNodes(step: PlaceStep, options: UndoOptions, asking: Asking): Promise<Undone> {
   const { kube, namespace, log } = options;
   const { name, uid } = step;
-  const found = await found404(() => kube.get(daemonSets, { namespace, name }, { signal }));
+  const found = await found404(() => kube.get(daemonSets, { namespace, name }, asking));
   const nodes = found?.spec.template.spec["nodeSelector"] as Record<string, string> | undefined;
-  if (found?.metadata.uid !== uid || nodes?.[NOWHERE] === undefined) return;
-  if (await isSomebodyElses(step, options, signal)) return;
+  if (found?.metadata.uid !== uid || nodes?.[NOWHERE] === undefined) return "undone";
+  if (await isSomebodyElses(step, options, asking)) return "left";
   const { resourceVersion } = found.metadata;
   // A map that becomes empty would be kept as an empty one: it was not there before.
   const nodeSelector = Object.keys(nodes).length === 1 ? null : { [NOWHERE]: null };
   const body = { metadata: { resourceVersion }, spec: { template: { spec: { nodeSelector } } } };
-  await kube.patch(daemonSets, { namespace, name }, { type: "merge", body }, { signal });
+  await kube.patch(daemonSets, { namespace, name }, { type: "merge", body }, asking);
   log.info(`Sent ${titleOf(step)} back to its nodes`);
+  return "undone";
 }
 
-async function makeAgain(step: PlaceStep, options: UndoOptions, signal: AbortSignal): Promise<void> {
-  const { kube, namespace, log } = options;
+async function makeAgain(step: PlaceStep, options: UndoOptions, asking: Asking): Promise<Undone> {
+  const { kube, namespace, log, say } = options;
   const { name, uid, manifest } = step;
-  const found = await found404(() => kube.get(pods, { namespace, name }, { signal }));
-  if (found !== undefined && found.metadata.uid !== uid) return; // somebody made it again
-  if (found !== undefined && !found.metadata.deletionTimestamp) return; // it never went
-  if (await isSomebodyElses(step, options, signal)) return;
+  const found = await found404(() => kube.get(pods, { namespace, name }, asking));
+  if (found !== undefined && found.metadata.uid !== uid) return "left"; // somebody made it again
+  if (found !== undefined && !found.metadata.deletionTimestamp) return "undone"; // it never went
+  if (await isSomebodyElses(step, options, asking)) return "left";
   if (manifest === undefined) throw new TypeError(`The journal has no manifest of ${titleOf(step)}`);
-  await kube.create(pods, { ...manifest, metadata: { ...manifest.metadata, namespace } }, { signal });
+  try {
+    await kube.create(pods, { ...manifest, metadata: { ...manifest.metadata, namespace } }, asking);
+  } catch (error) {
+    if (!isNamespaceGone(error)) throw error;
+    say(`${titleOf(step)} is not made again: namespace "${namespace}" was deleted`);
+    return "left";
+  }
   log.info(`Made ${titleOf(step)} again`);
+  return "undone";
 }
 
 /**
@@ -271,9 +321,9 @@ async function makeAgain(step: PlaceStep, options: UndoOptions, signal: AbortSig
 async function isSomebodyElses(
   step: PlaceStep,
   { kube, namespace, sessionId, say }: UndoOptions,
-  signal: AbortSignal,
+  asking: Asking,
 ): Promise<boolean> {
-  const found = await found404(() => kube.get(configMaps, { namespace, name: step.claim }, { signal }));
+  const found = await found404(() => kube.get(configMaps, { namespace, name: step.claim }, asking));
   const holder = found?.metadata.labels[SESSION_LABEL];
   if (holder === undefined || holder === sessionId) return false;
   say(`${titleOf(step)} is left alone: session ${holder.slice(0, 10)} has it by now`);

@@ -1,12 +1,14 @@
 /**
  * The way to the agent, for as long as there is one: over the loss of connections (the link's business) and over the
  * loss of its pod (ours). A proxy's pod may be evicted, drained from its node, deleted, or its agent be killed; its
- * Deployment then makes another, in which nothing is known of us but our key.
+ * Deployment then makes another, in which nothing is known of us but our key. Nor is there in an agent that has waited
+ * for us in vain: a machine that was asleep for minutes comes back to the same pod with a link that is forgotten.
  *
  * @module
  */
-import { messageOf, sleep, UserError } from "@/util/mod.ts";
+import { messageOf, sleep, unfold, UserError } from "@/util/mod.ts";
 import { type LinkedPod, openLastingPod } from "@/pod/mod.ts";
+import { LinkUnknown } from "@/transport/mod.ts";
 import { openTunnel, type Tunnel, type TunnelOptions } from "./open_tunnel.ts";
 import type { Plan } from "../plan/plan.ts";
 import { type AgentRun, findLoss } from "./pod_loss.ts";
@@ -39,7 +41,7 @@ export interface LastingTunnelOptions extends TunnelOptions {
 
 /**
  * Opens the tunnel to the proxy's agent. When the run of the agent at its other end is known to be over, its successor
- * is waited for, and the user is told.
+ * is waited for, and the user is told; when it goes on and has forgotten us, another tunnel leads to it.
  *
  * @throws as {@linkcode openTunnel}
  */
@@ -54,9 +56,16 @@ export async function openLastingTunnel(
   return openLastingPod(tunnel.pod, {
     log,
     async next(loss, signal) {
-      const why = await requireOver(tunnel.run, loss, options, signal);
-      say(`${why}. Waiting for the one that comes after it ...`);
-      tunnel = await openNext(plan, proxy, tunnel.run, { ...options, signal });
+      const why = await findEnd(tunnel.run, loss, options, signal);
+      if (why === undefined) {
+        say(
+          "The agent has given us up, as nothing came from here for longer than it waits (--grace). Connecting anew ...",
+        );
+        tunnel = await openTunnel(plan, proxy.pod, { ...options, signal });
+      } else {
+        say(`${why}. Waiting for the one that comes after it ...`);
+        tunnel = await openNext(plan, proxy, tunnel.run, { ...options, signal });
+      }
       return tunnel.pod;
     },
     async attached(signal) {
@@ -66,18 +75,21 @@ export async function openLastingTunnel(
   });
 }
 
-/** Why the run is over. @throws the loss itself, when nothing says that it is */
-async function requireOver(
+/** Why the run is over; undefined when it goes on without us. @throws the loss itself, when nothing explains it */
+async function findEnd(
   run: AgentRun,
   loss: unknown,
   { kube }: LastingTunnelOptions,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<string | undefined> {
   const end = performance.now() + TOLD_WITHIN_MS;
   for (;;) {
     const found = await findLoss(kube, run);
     if (found !== undefined) return found.message;
-    if (performance.now() > end) throw loss;
+    if (performance.now() > end) {
+      if (unfold(loss).some((each) => each instanceof LinkUnknown)) return undefined;
+      throw loss;
+    }
     await sleep(PAUSE_MS, signal);
   }
 }

@@ -3,6 +3,7 @@ import { deadline, sleep, UserError } from "@/util/mod.ts";
 import type { Plan } from "../plan/plan.ts";
 import { judgeProxy } from "../proxy/proxy_state.ts";
 import { failure } from "../proxy/wait_for_proxy.ts";
+import { whatBecameOf } from "../safety/namespace_gone.ts";
 import { TakenOver } from "../workload/take_over.ts";
 
 /** The kubelet tells what became of a container a moment after its connections are gone. */
@@ -12,10 +13,15 @@ const PAUSE_MS = 250;
 const ASK_MS = 4_000;
 
 /**
- * The error for a tunnel that was lost: with its cause as far as the cluster tells (the pod was deleted, evicted, its
- * agent ended), or else with what the connection says of itself.
+ * The error for a tunnel that was lost: with its cause as far as the cluster tells (the namespace or the pod was deleted,
+ * it was evicted, its agent ended), or else with what the connection says of itself.
  */
 export async function explainLoss(plan: Plan, name: string, kube: KubeClient, error: unknown): Promise<UserError> {
+  const { namespace } = plan;
+  const end = await whatBecameOf(namespace, kube); // first: all else that is lost is lost by that
+  if (end !== undefined) {
+    return new UserError(`Cannot go on in namespace "${namespace}": ${end}, and the proxy with it`);
+  }
   if (error instanceof TakenOver) return error;
   const isKnown = error instanceof UserError && !isNotFound(error);
   const cause = isKnown ? error : await askCluster(plan, name, kube) ?? error;

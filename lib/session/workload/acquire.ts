@@ -143,15 +143,15 @@ async function claim(place: PlaceStep, options: AcquireOptions): Promise<AsyncDi
   };
 }
 
-/** Gives the place back that the journal tells of, if it does. */
+/** Gives the place back that the journal tells of. @returns it; undefined where it is not ours to give back any more */
 async function giveBack(options: AcquireOptions): Promise<PlaceStep | undefined> {
   const { journal } = options;
   const place = placeIn(journal);
   if (place === undefined) return undefined;
   const { namespace, sessionId } = journal.record;
-  await undoStep(place, { ...options, namespace, sessionId });
-  await journal.strike(place);
-  return place;
+  const undone = await undoStep(place, { ...options, namespace, sessionId });
+  await (undone === "undone" ? journal.strike(place) : journal.forget(place));
+  return undone === "undone" ? place : undefined;
 }
 
 /** For a new proxy: a Service of its own, there while the ports are bound, so that nobody is sent to a closed port. */

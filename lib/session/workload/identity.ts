@@ -1,6 +1,7 @@
-import { type KubeClient, pods } from "@/kube/mod.ts";
+import type { KubeClient } from "@/kube/mod.ts";
 import { messageOf } from "@/util/mod.ts";
 import type { Original } from "./original.ts";
+import { podsOf } from "./pods_of.ts";
 import type { Identity } from "./proxy_template.ts";
 
 /** What finding out needs. */
@@ -27,11 +28,7 @@ export async function readIdentity(original: Original, options: IdentityOptions)
   const told = identityInTemplate(original);
   if (told !== undefined) return told;
   const { kube, namespace, signal } = options;
-  const labels = Object.entries(original.template.metadata.labels).map(([name, value]) => `${name}=${value}`).join(",");
-  const { items } = labels === ""
-    ? { items: [] }
-    : await kube.list(pods, { namespace, labelSelector: labels }, { signal });
-  const running = items.find(({ status }) => status.phase === "Running");
+  const running = (await podsOf(original, options)).find(({ status }) => status.phase === "Running");
   const status = running?.status.containerStatuses.find(({ name }) => name === original.container);
   const linux = status?.user?.linux;
   if (linux !== undefined) {

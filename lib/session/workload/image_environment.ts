@@ -1,7 +1,8 @@
-import { type KubeClient, pods } from "@/kube/mod.ts";
+import type { KubeClient } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { deadline, messageOf } from "@/util/mod.ts";
 import type { Original } from "./original.ts";
+import { podsOf } from "./pods_of.ts";
 
 /** How long the container may take to answer. */
 const ANSWER_MS = 5_000;
@@ -34,11 +35,7 @@ export async function readImageEnvironment(original: Original, options: ImageEnv
 }
 
 async function ask(original: Original, { kube, namespace, signal }: ImageEnvironmentOptions): Promise<string> {
-  const labelSelector = Object.entries(original.template.metadata.labels).map(([name, value]) => `${name}=${value}`)
-    .join();
-  const { items } = await kube.list(pods, { namespace, labelSelector }, { signal });
-  const candidates = original.kind === "pod" ? items.filter(({ metadata }) => metadata.name === original.name) : items;
-  const running = candidates.find(({ status }) =>
+  const running = (await podsOf(original, { kube, namespace, signal })).find(({ status }) =>
     status.containerStatuses.some(({ name, state }) => name === original.container && state.running !== undefined)
   );
   if (running === undefined) throw new Error("it has no running pod to ask");

@@ -10,10 +10,11 @@
  *
  * @module
  */
-import { type ConfigMap, configMaps, isConflict, isNotFound, type KubeClient } from "@/kube/mod.ts";
+import { type ConfigMap, configMaps, isConflict, isNotFound, type KubeClient, type Metadata } from "@/kube/mod.ts";
 import type { Log } from "@/log/mod.ts";
 import { messageOf, sleep, UserError } from "@/util/mod.ts";
 import { SESSION_LABEL } from "../labels.ts";
+import { recoverBy } from "../safety/record.ts";
 import { type Holder, holderOf, nameOfClaim } from "./claim.ts";
 import type { WorkloadName } from "./original.ts";
 
@@ -100,7 +101,7 @@ async function findClaim(
 function tooLong({ kind, name }: WorkloadName, { by, sessionId }: Holder, { namespace }: TakeOverOptions): UserError {
   return new UserError(
     `Cannot take ${kind} "${name}" over: ${by} has been giving it back for ${ENDED_WITHIN_MS / 1000} s`,
-    { hints: [`telepresence recover --namespace ${namespace} ${sessionId.slice(0, 10)} gives it back for them`] },
+    { hints: [`${recoverBy({ namespace, sessionId })} gives it back for them`] },
   );
 }
 
@@ -142,13 +143,22 @@ export function watchClaim(
         if (type === "DELETED") throw new TakenOver(`${lead} was given back by somebody else`);
         const by = object.data[WANTED_BY];
         if (by === undefined) continue;
-        const body = { data: { [ENDING]: new Date().toISOString() } };
-        await kube.patch(configMaps, { namespace, name }, { type: "merge", body }, { signal });
+        await sayHeard(object.metadata);
         throw new TakenOver(`${lead} is taken over by ${by}`);
       }
     } catch (error) {
       if (error instanceof TakenOver) throw error;
       if (!signal.aborted) log.info(`The claim is not watched: ${messageOf(error)}`);
+    }
+  }
+
+  /** On our claim alone: who was asleep meanwhile finds the next holder's under the same name. */
+  async function sayHeard({ name, uid }: Metadata): Promise<void> {
+    const body = { metadata: { uid }, data: { [ENDING]: new Date().toISOString() } };
+    try {
+      await kube.patch(configMaps, { namespace, name }, { type: "merge", body }, { signal });
+    } catch (error) {
+      log.info(`Who takes over has not heard of us: ${messageOf(error)}`); // and gives back for us, or has done so
     }
   }
 }
