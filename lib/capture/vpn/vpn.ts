@@ -64,6 +64,8 @@ export interface VpnOptions {
   readonly nsswitchConf?: string;
   /** How often names that were given as words are resolved again. @default {30 s} */
   readonly namesMs?: number;
+  /** Tells the user what happened to this machine. @default {the log alone} */
+  readonly say?: (line: string) => void;
   readonly log?: Log;
   /** Stops the capture, as disposing it does. */
   readonly signal?: AbortSignal;
@@ -103,9 +105,10 @@ export async function startVpn(pod: Pod, options: VpnOptions): Promise<Capture> 
 
   const resolver = keepResolver(options.resolvConf ?? "/etc/resolv.conf", machine);
   const probes = makeProbes({ machine, pod, log, signal: ending.signal });
+  const cluster = { domain: await readClusterDomain(pod, { signal: ending.signal }), namespace: options.namespace };
   const split = makeSplit({
     records: keepRecords(pod, { signal: ending.signal }),
-    cluster: { domain: await readClusterDomain(pod, { signal: ending.signal }), namespace: options.namespace },
+    cluster,
     isHosts: (name) => ["localhost", hostname.toLowerCase(), ...never.names].includes(name),
     alsoProxy: also.names,
     isWildcard: probes.isWildcard,
@@ -158,6 +161,12 @@ export async function startVpn(pod: Pod, options: VpnOptions): Promise<Capture> 
   await captured.exclude(LINK_RANGES.filter((link) => [...also.ranges, ...found].some((range) => covers(range, link))));
   await captureNames();
   await resolver.read();
+  await withhold(machine, [cluster.domain, "svc", ...also.names], log);
+  machine.whenWoken(() => {
+    (options.say ?? log.info)(
+      "This session was stopped: meanwhile this machine's own servers alone answered for names",
+    );
+  });
   await layNsswitch(machine, options.nsswitchConf ?? "/etc/nsswitch.conf");
   await probes.begin(resolver.current());
 
@@ -211,6 +220,14 @@ function keepResolver(path: string, machine: Machine) {
       }
     },
   };
+}
+
+/** Keeps names of the cluster from this machine's servers while this process is stopped: they would deny them. */
+async function withhold(machine: Machine, domains: readonly string[], log: Log): Promise<void> {
+  for (const domain of domains) {
+    // Of more than the helper keeps, the rest is denied by then; that is no reason not to begin.
+    await machine.tell("withhold", domain.toLowerCase()).catch((error) => log.info(messageOf(error)));
+  }
 }
 
 /** Has names looked for in DNS before services of this machine answer in its place; nothing where that is so. */

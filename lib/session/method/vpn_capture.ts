@@ -68,6 +68,7 @@ export async function prepareVpn(options: VpnPreparation): Promise<PreparedVpn> 
         neverProxy,
         later: followServices({ kube, namespace, log, signal: ending.signal }),
         ...(wanted.localCluster && { localCluster: true }),
+        say,
         log: room,
       }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
