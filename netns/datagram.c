@@ -75,7 +75,7 @@ static int open_flow_socket(const struct flow *flow)
 }
 
 /**
- * pass_out() - Gives a datagram to the session, or drops it
+ * pass_out() - Gives a datagram to the session, or drops it; a question that goes around the session to its server
  * @flow:	Its flow
  * @bytes:	The datagram, with two free bytes before it
  * @size:	Its size
@@ -84,7 +84,17 @@ static void pass_out(struct flow *flow, uint8_t *bytes, size_t size)
 {
     uint8_t *frame = bytes - 2;
     ssize_t count;
+    size_t failure;
 
+    if (flow->around != flow_goes_around(flow) && !flow_ask_again(flow)) {
+        flow_end(flow, false);
+        return;
+    }
+    failure = flow->around ? fail_withheld(bytes, size) : 0;
+    if (failure) {
+        send(flow->inner.fd, bytes, failure, MSG_NOSIGNAL);
+        return;
+    }
     frame[0] = (uint8_t)(size >> 8);
     frame[1] = (uint8_t)size;
     if (flow->outer.held_at < flow->outer.held_end)

@@ -57,6 +57,7 @@ enum state {
  * @held:	Whether the queue holds a packet of it
  * @head:	The beginning of that packet
  * @head_size:	How much of it
+ * @around:	Whether it goes around the session, which is stopped, to the name server itself (stopped.c)
  * @again:	Whether there was more to read when its turn was over
  * @dead:	Whether it is to be freed after this turn
  * @began:	When it began (CLOCK_MONOTONIC, seconds)
@@ -72,7 +73,7 @@ struct flow {
     uint32_t packet;
     uint8_t head[HEAD_BYTES];
     size_t head_size;
-    bool held, again, dead;
+    bool held, around, again, dead;
     time_t began, touched;
     char line[LINE_BYTES];
     size_t line_length;
@@ -84,6 +85,8 @@ struct flow *flow_find(int protocol, const struct end_point *from, const struct 
 void flow_end(struct flow *flow, bool abruptly);
 void flow_watch(struct end *end, int fd);
 bool flow_ask(struct flow *flow);
+bool flow_goes_around(const struct flow *flow);
+bool flow_ask_again(struct flow *flow);
 extern uint8_t scratch[READ_BYTES];
 
 /* copy.c */

@@ -296,9 +296,12 @@ static int obey(char *line)
         return lay_over(first, second);
     if (!strcmp(verb, "ask") && second && parse_address(first, &range.base))
         return ask_for(&range.base, second);
+    if (!strcmp(verb, "withhold"))
+        return withhold(first);
     if (!strcmp(verb, "names") && parse_address(first, &range.base)) {
         range.base.port = htons(53);
         range.bits = range.base.family == AF_INET ? 32 : 128;
+        know_server(&range.base);
     } else if (!parse_range(first, &range)) {
         errno = EINVAL;
         return -1;

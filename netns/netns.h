@@ -180,6 +180,15 @@ void end_machine(void) __attribute__((noreturn));
 void note_iptables(void);
 extern int guardian;
 
+/* stopped.c */
+void know_session(int life);
+void know_server(const struct end_point *server);
+int withhold(const char *domain);
+bool session_is_stopped(void);
+bool is_server(const struct end_point *to);
+void tell_around(void);
+size_t fail_withheld(uint8_t *query, size_t size);
+
 /* queue.c */
 int open_queue(uint16_t number);
 bool read_queue(int queue, void (*held)(uint32_t id, const struct end_point *from, const struct end_point *to,
@@ -192,7 +201,7 @@ void tell_unreachable(const uint8_t *packet, size_t size, uint8_t code);
 /* socket.c */
 void open_gates(const struct wanted *wanted, struct sockets *sockets);
 int listen_unix(const char *path);
-int connect_unix(const char *path);
+int connect_unix(const char *path, bool waits);
 void prepare_socket(int fd);
 socklen_t to_sockaddr(const struct end_point *point, struct sockaddr_storage *out);
 struct end_point from_sockaddr(const struct sockaddr_storage *in);

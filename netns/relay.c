@@ -172,26 +172,66 @@ void flow_watch(struct end *end, int fd)
 }
 
 /**
+ * flow_goes_around() - Whether a flow is one of questions for names that a stopped session would not answer
+ * @flow:	A flow: one without a program's end is the way around itself
+ */
+bool flow_goes_around(const struct flow *flow)
+{
+    return wanted->machine && flow->from.family && is_server(&flow->to) && session_is_stopped();
+}
+
+/**
  * flow_ask() - Opens the session's side and says where the flow goes
  * @flow:	A flow with both ends known
+ *
+ * A flow that goes around the session has ourselves on that side. Neither we nor a stopped session would make room where
+ * too many wait already: that is not waited for.
  *
  * Return: false when the session cannot be reached
  */
 bool flow_ask(struct flow *flow)
 {
     char line[LINE_BYTES] = "";
-    int at = snprintf(line, sizeof(line), "%s ", flow->protocol == IPPROTO_TCP ? "tcp" : "udp");
-    int fd = connect_unix(wanted->control);
+    const char *kind = flow->protocol == IPPROTO_TCP ? "tcp" : "udp";
+    bool stopped = wanted->machine && session_is_stopped();
+    int at, fd;
 
+    flow->around = stopped && is_server(&flow->to);
+    if (flow->around && flow->protocol == IPPROTO_TCP)
+        kind = "connect";
+    if (flow->around)
+        tell_around();
+    fd = connect_unix(flow->around ? wanted->inside : wanted->control, !stopped);
+    at = snprintf(line, sizeof(line), "%s ", kind);
     at += format_point(&flow->to, line + at, sizeof(line) - (size_t)at);
-    line[at++] = ' ';
-    at += format_point(&flow->from, line + at, sizeof(line) - (size_t)at);
+    if (!flow->around) {
+        line[at++] = ' ';
+        at += format_point(&flow->from, line + at, sizeof(line) - (size_t)at);
+    }
     line[at++] = '\n';
     flow->state = AWAITS_ANSWER;
     if (fd < 0)
         return false;
     flow_watch(&flow->outer, fd);
     return send(fd, line, (size_t)at, MSG_NOSIGNAL) == at;
+}
+
+/**
+ * flow_ask_again() - Asks anew for a flow of datagrams, with nothing left of what was said so far
+ * @flow:	The flow
+ *
+ * Return: as flow_ask() does
+ */
+bool flow_ask_again(struct flow *flow)
+{
+    close(flow->outer.fd);
+    flow->outer.fd = -1;
+    free(flow->outer.held);
+    flow->outer.held = NULL;
+    flow->outer.held_at = flow->outer.held_end = 0;
+    flow->inner.held_end = 0;
+    flow->line_length = 0;
+    return flow_ask(flow);
 }
 
 /**
@@ -488,12 +528,14 @@ void run_relay(const struct wanted *for_whom, const struct sockets *with)
         setrlimit(RLIMIT_NOFILE, &files);
     }
     events = epoll_create1(EPOLL_CLOEXEC);
-    life = connect_unix(wanted->control);
+    life = connect_unix(wanted->control, true);
     if (events < 0 || life < 0 || send(life, hello, strlen(hello), MSG_NOSIGNAL) != (ssize_t)strlen(hello)) {
         if (wanted->machine)
             end_machine();
         _exit(1);
     }
+    if (wanted->machine)
+        know_session(life);
     for (unsigned i = 0; i < 2; i++) {
         watch(sockets->tcp[i], &sockets->tcp[i]);
         watch(sockets->udp[i], &sockets->udp[i]);

@@ -208,16 +208,19 @@ int listen_unix(const char *path)
 /**
  * connect_unix() - Connects to a path
  * @path:	The path
+ * @waits:	Whether to wait while as many wait there as there is room for
  *
  * Return: the socket, not blocking, or -1 with errno
  */
-int connect_unix(const char *path)
+int connect_unix(const char *path, bool waits)
 {
     struct sockaddr_un address;
     int fd = unix_socket(path, &address);
 
     if (fd < 0)
         return -1;
+    if (!waits)
+        prepare_socket(fd);
     if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
         close(fd);
         return -1;

@@ -83,7 +83,7 @@ export const METHOD_FACTS: Readonly<Record<MethodName, MethodFacts>> = {
       "Where the kernel has no nftables, a connection is accepted first, and reset when the pod cannot make it",
       "Programs that are bound to one network device are left alone",
       "Hosts within a range that leads to the cluster cannot connect to this machine meanwhile: answers go the other way",
-      "While the session is stopped (Ctrl-Z), names and new connections to the cluster wait for it on the whole machine",
+      "While the session is stopped (Ctrl-Z), connections to the cluster wait for it, and its names are not resolved",
       "A name server that is reached by a link-local address alone is not seen",
     ],
   },

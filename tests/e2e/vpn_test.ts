@@ -176,6 +176,28 @@ vpnTest("when everything is killed at once, telepresence recover gives the machi
   equals(await isMachineLeft(), false, "the real machine was never touched");
 }, SOMETHING_OF_EACH);
 
+vpnTest(
+  "while the session is stopped the machine has its own names, and then those of the cluster again",
+  async (on) => {
+    const { machine, cluster } = on;
+    const before = await machine.state();
+    await using running = startOn(machine, cluster, "--method", "vpn-tcp", "--run", "sh", "-c", WAIT);
+    await running.said(/^ready$/m);
+    const carried = await machine.state();
+    Deno.kill(running.pid, "SIGSTOP");
+    try {
+      match(await machine.shell("timeout 60 getent ahostsv4 www.public.example"), /^192\.168\.77\.1 /);
+      equals(await machine.state(), carried, "nothing is given back");
+    } finally {
+      Deno.kill(running.pid, "SIGCONT");
+    }
+    await running.said(/This session was stopped: meanwhile this machine's own servers alone answered for names/);
+    match(await machine.shell(`curl -sS --max-time 60 http://${NAMES[0]}`), PAGE);
+    equals((await running.ended()).code, 0);
+    equals(await machine.state(), before, "the machine is as it was");
+  },
+);
+
 vpnTest("when its pod is deleted, every program of the machine goes on with the next one", async (on) => {
   const { machine, cluster } = on;
   const before = await machine.state();

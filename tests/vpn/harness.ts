@@ -41,9 +41,12 @@ export const NAMES: Readonly<Record<string, readonly string[]>> = {
   "kubernetes.default.svc.cluster.local": ["10.96.0.1"],
   "helloworld.default.svc.cluster.local": ["10.96.7.7"],
   "both.default.svc.cluster.local": ["10.96.7.8", "fd00:96::7"],
+  "six.default.svc.cluster.local": ["fd00:96::6"],
+  "silent.default.svc.cluster.local": [],
   "far.default.svc.cluster.local": ["10.200.1.1"],
   "web.other.svc.cluster.local": ["10.96.8.8"],
   "db.private.example": ["10.77.0.5"],
+  "six.private.example": ["2001:db8:77::6"],
   "db.cloud.example": ["203.0.113.5", "203.0.113.6", "2001:db8:5::1"],
 };
 

@@ -1,9 +1,12 @@
 /** Static programs of musl on a machine that vpn-tcp carries: their resolver reads resolv.conf in its own way. */
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import type { DnsRecord } from "@/dns/mod.ts";
+import type { DnsAnswer } from "@/pod/mod.ts";
 import { runProgram } from "@/process/mod.ts";
 import { needing } from "../testkit/needing.ts";
-import { vpnTest } from "./harness.ts";
+import { lookUp, vpnTest } from "./harness.ts";
+import type { Machine } from "./played_machine.ts";
 
 const hasMusl = (await runProgram(["sh", "-c", "command -v musl-gcc"])).code === 0;
 const muslTest = needing(hasMusl ? undefined : "musl-gcc is not installed", vpnTest);
@@ -24,7 +27,14 @@ const NAMES: Readonly<Record<string, string>> = {
     ),
   ),
   "web.other": "10.96.8.8",
+  "both.default": "10.96.7.8 fd00:96::7",
+  "six.default": "fd00:96::6",
+  "silent.default": "Name does not resolve",
+  "db.private.example": "10.77.0.5",
+  "six.private.example": "2001:db8:77::6",
+  "db.cloud.example": "2001:db8:5::1 203.0.113.5 203.0.113.6",
   "printer.corp.example": "192.168.77.9",
+  "six.corp.example": "fd77::9",
   "nowhere.example": "Name does not resolve",
   "nowhere": "Name does not resolve",
 };
@@ -48,7 +58,52 @@ const WILD = { "nowhere": "192.168.77.40" };
 for (const [what, more] of Object.entries(LISTS)) {
   const names = { ...NAMES, ...(more.includes("wild") && WILD) };
   muslTest(`musl resolves each name with ${what}`, async ({ machine }) => {
-    const said = await machine.shell(`${PROGRAM} ${Object.keys(names).join(" ")}`);
-    equals(said.split("\n"), Object.entries(names).map(([name, address]) => `${name}: ${address}`));
-  }, { played: { resolvConf: `nameserver 192.168.77.1\n${more}`, names: { "*.wild.example": "192.168.77.40" } } });
+    equals(await addressesOf(machine, Object.keys(names)), Object.entries(names).map((each) => each.join(": ")));
+  }, {
+    played: {
+      resolvConf: `nameserver 192.168.77.1\n${more}`,
+      names: { "*.wild.example": "192.168.77.40", "six.corp.example": "fd77::9" },
+    },
+  });
+}
+
+const ALIASES: Readonly<Record<string, string>> = {
+  "alias.default.svc.cluster.local": "between.other.svc.cluster.local",
+  "between.other.svc.cluster.local": "both.default.svc.cluster.local",
+};
+/** So many that a datagram without EDNS, which musl does not ask for, cannot carry them. */
+const MANY = Array.from({ length: 60 }, (_, index) => `10.96.20.${index}`);
+
+muslTest("musl follows a chain of aliases in both families, and has what a datagram carries of many", async (on) => {
+  const [alias, many = ""] = await addressesOf(on.machine, ["alias.default", "many.default"]);
+  equals(alias, "alias.default: 10.96.7.8 fd00:96::7");
+  const [, ...found] = many.split(" ");
+  equals(found.length > 20 && found.every((address) => MANY.includes(address)), true, many);
+}, {
+  resolve(name, type) {
+    if (name === "many.default.svc.cluster.local.") return Promise.resolve(recordsOf(name, type === 1 ? MANY : []));
+    if (!(name.slice(0, -1) in ALIASES)) return undefined;
+    const aliases: DnsRecord[] = [];
+    let at = name.slice(0, -1);
+    for (let next; (next = ALIASES[at]) !== undefined; at = next) {
+      aliases.push({ name: at, ttl: 5, data: { type: "CNAME", target: next } });
+    }
+    const last = lookUp(`${at}.`, type);
+    return Promise.resolve({ ...last, name: name.slice(0, -1), records: [...aliases, ...last.records] });
+  },
+});
+
+/** What musl finds, a line for each name; its order of addresses, which goes by this machine's routes, does not matter. */
+async function addressesOf(machine: Machine, names: readonly string[]): Promise<string[]> {
+  const said = await machine.shell(`${PROGRAM} ${names.join(" ")}`);
+  return said.split("\n").map((line) => {
+    const [name, words = ""] = line.split(/: (.*)/);
+    return `${name}: ${/\d/.test(words) ? words.split(" ").sort().join(" ") : words}`;
+  });
+}
+
+function recordsOf(name: string, addresses: readonly string[]): DnsAnswer {
+  const own = name.replace(/\.$/, "");
+  const records = addresses.map((address): DnsRecord => ({ name: own, ttl: 5, data: { type: "A", address } }));
+  return { rcode: 0, name: own, records, authority: [] };
 }

@@ -44,6 +44,8 @@ export interface Machine extends AsyncDisposable {
   outside(kind: "tcp" | "udp", to: Endpoint): Promise<Duplex>;
   /** Hands on what programs of the machine begin, from now on. */
   serve(take: (conn: Duplex) => void): void;
+  /** Hears, when this process goes on, that it was stopped and that questions for names went around it meanwhile. */
+  whenWoken(hear: () => void): void;
   /** Resolves at disposal; rejects when the helper has ended. */
   readonly closed: Promise<void>;
 }
@@ -74,7 +76,8 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
   const words = [...asRoot, ...enter, place.shim, mode, "--control", place.socket, "--inside", inside];
   const process = startAsRoot(words, log);
   const life = await firstConnection(listener, process);
-  const helperAnswers = makeAnswers(life, log);
+  let woken = () => {};
+  const helperAnswers = makeAnswers(life, { hear: () => woken(), log });
   stack.defer(() => giveBack(life, process));
   let take: (conn: Duplex) => void = closeQuietly;
   void acceptAll(
@@ -100,6 +103,7 @@ export async function openMachine(options: MachineOptions): Promise<Machine> {
     },
     outside: (kind, to) => connectOutside(inside, kind, to),
     serve: (taker) => take = taker,
+    whenWoken: (hear) => woken = hear,
     closed: lost,
     async [Symbol.asyncDispose]() {
       disposed = true;
@@ -165,8 +169,11 @@ function refusalOf(code: number, stderr: string): UserError {
   return new UserError(`${ACT}: it needs root for a helper process: ${words}`, { hints: OTHERS });
 }
 
-/** The conversation on the life line: a line, and its answer. */
-function makeAnswers(life: Duplex, log: Log) {
+/** The only line on the life line that is no answer (netns/README.md, "The machine"). */
+const NEWS = "stopped";
+
+/** The conversation on the life line: a line, and its answer; and the news. */
+function makeAnswers(life: Duplex, { hear, log }: { readonly hear: () => void; readonly log: Log }) {
   const waiting: ((answer: string | undefined) => void)[] = [];
   const decoder = new TextDecoder();
   let text = "";
@@ -177,7 +184,10 @@ function makeAnswers(life: Duplex, log: Log) {
       text += decoder.decode(buffer.subarray(0, count), { stream: true });
       const lines = text.split("\n");
       text = lines.pop() ?? "";
-      for (const line of lines) waiting.shift()?.(line);
+      for (const line of lines) {
+        if (line === NEWS) hear();
+        else waiting.shift()?.(line);
+      }
     }
     over = true;
     for (const resolve of waiting.splice(0)) resolve(undefined);

@@ -67,7 +67,7 @@ export interface VpnOptions {
   readonly namesMs?: number;
   /** How often it is looked whether others have taken the machine's rules away. @default {3 s} */
   readonly lookMs?: number;
-  /** Tells the user what others did to the machine meanwhile. @default {the log has it} */
+  /** Tells the user what happened to the machine meanwhile. @default {the log has it} */
   readonly say?: (line: string) => void;
   readonly log?: Log;
   /** Stops the capture, as disposing it does. */
@@ -97,7 +97,8 @@ const NAMES_MS = 30_000;
  * @throws {UserError} when it cannot be, or a name of `--also-proxy` is none; the machine is then as it was
  */
 export async function startVpn(pod: Pod, options: VpnOptions): Promise<Capture> {
-  const { machine, neverProxy = [], alsoProxy = [], say = () => {}, log = silentLog, signal } = options;
+  const { machine, neverProxy = [], alsoProxy = [], log = silentLog, signal } = options;
+  const { say = (line) => log.info(line) } = options;
   const { hostname = Deno.hostname(), ownAddresses = interfaceAddresses(), resolve = resolveOnHost } = options;
   await using stack = new AsyncDisposableStack();
   stack.use(machine);
@@ -110,9 +111,10 @@ export async function startVpn(pod: Pod, options: VpnOptions): Promise<Capture> 
 
   const resolver = keepResolver(options.resolvConf ?? "/etc/resolv.conf", machine);
   const probes = makeProbes({ machine, pod, log, signal: ending.signal });
+  const cluster = { domain: await readClusterDomain(pod, { signal: ending.signal }), namespace: options.namespace };
   const split = makeSplit({
     records: keepRecords(pod, { signal: ending.signal }),
-    cluster: { domain: await readClusterDomain(pod, { signal: ending.signal }), namespace: options.namespace },
+    cluster,
     isHosts: (name) => ["localhost", hostname.toLowerCase(), ...never.names].includes(name),
     alsoProxy: also.names,
     isWildcard: probes.isWildcard,
@@ -165,6 +167,10 @@ export async function startVpn(pod: Pod, options: VpnOptions): Promise<Capture> 
   await captured.exclude(LINK_RANGES.filter((link) => [...also.ranges, ...found].some((range) => covers(range, link))));
   await captureNames();
   await resolver.read();
+  await withhold(machine, [cluster.domain, "svc", ...also.names], log);
+  machine.whenWoken(() => {
+    say("This session was stopped: meanwhile this machine's own servers alone answered for names");
+  });
   const nsswitch = keepNsswitch(machine, options.nsswitchConf ?? "/etc/nsswitch.conf");
   await nsswitch.lay();
   await probes.begin(resolver.current());
@@ -227,6 +233,14 @@ function keepResolver(path: string, machine: Machine) {
       }
     },
   };
+}
+
+/** Keeps names of the cluster from this machine's servers while this process is stopped: they would deny them. */
+async function withhold(machine: Machine, domains: readonly string[], log: Log): Promise<void> {
+  for (const domain of domains) {
+    // Of more than the helper keeps, the rest is denied by then; that is no reason not to begin.
+    await machine.tell("withhold", domain.toLowerCase()).catch((error) => log.info(messageOf(error)));
+  }
 }
 
 /** Has names looked for in DNS before services of this machine answer in its place; nothing where that is so. */
