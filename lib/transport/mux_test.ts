@@ -305,24 +305,26 @@ function slowed(carrier: Duplex, ms: number): Duplex {
 Deno.test("streams that have much to say take turns", async () => {
   const [a, b] = duplexPair();
   const came: string[] = [];
+  const readings: Promise<void>[] = [];
   await using _agent = openMux(b, {
     role: "agent",
     onOpen: (incoming) => {
       const name = words(incoming.request);
       const stream = incoming.accept();
-      (async () => {
+      const read = async () => {
         const buffer = new Uint8Array(65528);
         for (let count; (count = await stream.read(buffer)) !== null;) {
           for (; count > 0; count -= 65528) came.push(name);
         }
-      })();
+      };
+      readings.push(read());
     },
   });
   await using host = openMux(a, { role: "host", onOpen: (incoming) => incoming.refuse(NO) });
   const streams = await Promise.all(["a", "b", "c"].map((name) => host.open(text(name))));
   await Promise.all(streams.map((stream) => writeAll(stream, new Uint8Array(40 * 65528))));
   await Promise.all(streams.map((stream) => stream.closeWrite()));
-  while (came.length < 120) await sleep(1);
+  await Promise.all(readings); // to the ends of the streams: the host's goodbye would fail a read that came later
   for (const name of ["a", "b", "c"]) {
     const half = came.slice(0, 60).filter((each) => each === name).length;
     ok(half >= 10 && half <= 30, `${name} had ${half} of the first 60 turns`);
