@@ -238,6 +238,8 @@ Deno.test("a peer that breaks the protocol is told so, and the link ends", async
       name: "early DATA that overlaps without end",
       wire: [open(1), ...[1, 2, 3, 4, 5].map((n) => data(1, n, 65000))],
     },
+    { name: "DATA over early DATA", wire: [open(1), data(1, 100, 100), data(1, 0, 150)] },
+    { name: "FIN before early DATA", wire: [open(1), data(1, 9, 9), fin(1, 12)] },
     { name: "DATA after FIN", wire: [open(1), fin(1), data(1, 0, 1)] },
     { name: "FIN twice", wire: [open(1), fin(1), fin(1)] },
     { name: "FIN before what came", wire: [open(1), data(1, 0, 9), fin(1, 3)] },
@@ -264,6 +266,7 @@ Deno.test("a peer that breaks the protocol is told so, and the link ends", async
 });
 
 Deno.test("a window grows where the path keeps a reader waiting, and its growth goes back when the stream is over", async () => {
+  await using _lastRead = { [Symbol.asyncDispose]: () => sleep(5) }; // it comes late, when all is over
   const [a, b] = duplexPair({ capacityBytes: 64 * 1024 });
   await using agent = openMux(b, { role: "agent", onOpen: drainOrStall });
   await using host = openMux(slowed(a, 2), { role: "host", onOpen: (incoming) => incoming.refuse(NO) });
