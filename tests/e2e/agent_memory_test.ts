@@ -13,7 +13,7 @@ const MARGIN_BYTES = 32 * 1024 * 1024;
  */
 const BOTH = `
 import socket, sys, threading, time
-TOTAL, CHUNK = 40 << 20, bytes(range(256)) * 1024
+TOTAL, CHUNK = 48 << 20, bytes(range(256)) * 1024
 def write(c):
     for _ in range(TOTAL // len(CHUNK)): c.sendall(CHUNK)
     c.shutdown(socket.SHUT_WR)
@@ -22,9 +22,9 @@ def both(c):
     writing.start()
     count, stopped = 0, False
     while True:
-        if count > TOTAL // 4 and not stopped:
+        if count > TOTAL // 8 and not stopped:
             stopped = True
-            time.sleep(6)
+            time.sleep(8)
         got = c.recv(1 << 18)
         if not got: break
         count += len(got)
@@ -55,7 +55,7 @@ streams = [threading.Thread(target=stream, daemon=True) for _ in range(8)]
 for each in streams: each.start()
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 u.connect((host, 7008))
-until, sent = time.monotonic() + 8, 0
+until, sent = time.monotonic() + 4, 0
 while time.monotonic() < until:
     u.send(bytes(1200))
     sent += 1
@@ -73,7 +73,7 @@ embeddedTest("the agent keeps its memory limit under eight full streams both way
       const words = ["--namespace", namespace, "--new-deployment", "memory"];
       await using running = start(cluster, [...words, "--run", "python3", "-c", CLIENT, address]);
       await until("all is carried", () => Promise.resolve(/^carried|Traceback|^T: Error/m.test(running.heard())), 300);
-      match(running.heard(), /^carried 8 streams of 41943040 bytes, \d{4,} datagrams there, one of 1200 bytes back$/m);
+      match(running.heard(), /^carried 8 streams of 50331648 bytes, \d{4,} datagrams there, one of 1200 bytes back$/m);
       const { items } = await cluster.kube.list(pods, { namespace, labelSelector: "telepresence" });
       const [agent] = items.flatMap(({ status }) => status.containerStatuses);
       ok(agent);
