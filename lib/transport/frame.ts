@@ -16,6 +16,9 @@ export const OFFSET_BYTES = 8;
  */
 export const MAX_DATA_BYTES = 131004;
 
+/** The most that a direction's sender may have leave to say at a time (spec.md, "Limits"). */
+export const MAX_CREDIT_BYTES = 64 * 1024 * 1024;
+
 /** Types of frames, by their numbers on the wire. */
 export const FrameType = {
   DATA: 0,
@@ -139,9 +142,11 @@ export function encodeCredit(bytes: number): Uint8Array {
   return payload;
 }
 
-/** The bytes that a CREDIT gives; also what OPEN and ACCEPT begin with. */
+/** The bytes that a CREDIT gives; also what OPEN and ACCEPT begin with. @throws {ProtocolError} beyond the limit */
 export function decodeCredit(payload: Uint8Array): number {
-  return uint32At(payload, 0);
+  const credit = uint32At(payload, 0);
+  if (credit > MAX_CREDIT_BYTES) throw new ProtocolError("CREDIT beyond every window");
+  return credit;
 }
 
 /** The payload of OPEN and of ACCEPT: the first credit, then a request or an answer. */

@@ -134,8 +134,9 @@ Deno.test("decodeReset() gives back what encodeReset() was given, and refuses a 
   throws(() => decodeReset(bytes(9, 65)), ProtocolError);
 });
 
-Deno.test("decodeCredit() gives back what encodeCredit() was given", () => {
-  for (const value of [0, 1, 65535, 65536, 0xffffffff]) equals(decodeCredit(encodeCredit(value)), value);
+Deno.test("decodeCredit() gives back what encodeCredit() was given, and refuses more than any window", () => {
+  for (const value of [0, 1, 65535, 65536, 0x4000000]) equals(decodeCredit(encodeCredit(value)), value);
+  for (const value of [0x4000001, 0xffffffff]) throws(() => decodeCredit(encodeCredit(value)), ProtocolError);
 });
 
 Deno.test("what a splice reads at a time fills DATA frames to the last byte", () => {

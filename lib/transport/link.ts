@@ -157,8 +157,9 @@ export class Link implements AsyncDisposable {
 
   /** Sends a control frame; its payload must not change afterwards. */
   control(frame: Frame): void {
-    this.#outbox.control(frame);
-    this.#kick();
+    if (this.#outbox.control(frame)) return this.#kick();
+    const error = new LinkLost("The other end takes nothing, and too much waits for it");
+    queueMicrotask(() => this.end(error)); // whoever sends is in the middle of something
   }
 
   /**

@@ -22,6 +22,8 @@ import { WindowBudget } from "./window.ts";
 export const MAX_STREAMS = 8192;
 /** How many OPENs of ours may be unanswered at a time; more wait for their turn. */
 export const MAX_OPENING = 1024;
+/** What the requests of all OPENs that we have not answered may have in sum. */
+const MAX_REQUESTS_BYTES = 4 * 1024 * 1024;
 
 /** Options of {@linkcode openMux}. */
 export interface MuxOptions {
@@ -72,6 +74,12 @@ interface Opening {
   readonly answer: PromiseWithResolvers<MuxStream>;
 }
 
+/** A stream of the peer that we have not answered. */
+interface Asked {
+  readonly gone: AbortController;
+  readonly requestBytes: number;
+}
+
 class LinkedMux implements Mux, FrameTaker {
   readonly #link: Link;
   readonly #onOpen: MuxOptions["onOpen"];
@@ -83,7 +91,8 @@ class LinkedMux implements Mux, FrameTaker {
   /** Those that wait until they may ask. */
   readonly #queue: (() => void)[] = [];
   /** Streams that the peer asked for and we have not answered. */
-  readonly #incoming = new Map<number, AbortController>();
+  readonly #incoming = new Map<number, Asked>();
+  #requestBytes = 0;
   #nextStream: number;
   #lastPeerStream = 0;
   #ended: { error: Error } | undefined;
@@ -179,7 +188,7 @@ class LinkedMux implements Mux, FrameTaker {
       answer.reject(error);
       stream.fail(error);
     }
-    for (const incoming of this.#incoming.values()) incoming.abort(error);
+    for (const { gone } of this.#incoming.values()) gone.abort(error);
     this.#opening.clear();
     this.#incoming.clear();
     for (const stream of [...this.#open.values()]) stream.fail(error);
@@ -213,18 +222,23 @@ class LinkedMux implements Mux, FrameTaker {
       throw new ProtocolError(`Wrong number in OPEN: ${number}`);
     }
     this.#lastPeerStream = number;
+    if (this.#incoming.size >= MAX_OPENING) throw new ProtocolError("Too many OPENs without an answer");
     if (this.#open.size + this.#incoming.size >= MAX_STREAMS) {
       return this.#sendReset(number, { code: "EMFILE", message: "Too many streams are open" });
     }
+    if (this.#requestBytes + request.length > MAX_REQUESTS_BYTES) {
+      return this.#sendReset(number, { code: "ENOBUFS", message: "Too much is asked at a time" });
+    }
     const gone = new AbortController();
-    this.#incoming.set(number, gone);
+    this.#incoming.set(number, { gone, requestBytes: request.length });
+    this.#requestBytes += request.length;
     this.#onOpen({
       request,
       signal: gone.signal,
       accept: (reply = new Uint8Array()) => {
         const window = this.#budget.first(this.streamCount, this.#link.pathMs);
         const accepted = this.#makeStream(number, window);
-        if (this.#incoming.delete(number)) {
+        if (this.#answer(number) !== undefined) {
           this.#open.set(number, accepted);
           this.#send(FrameType.ACCEPT, number, encodeOpening(window, reply));
           accepted.grant(credit);
@@ -235,7 +249,7 @@ class LinkedMux implements Mux, FrameTaker {
         return accepted;
       },
       refuse: (reset) => {
-        if (this.#incoming.delete(number)) this.#sendReset(number, reset);
+        if (this.#answer(number) !== undefined) this.#sendReset(number, reset);
       },
     });
   }
@@ -256,17 +270,23 @@ class LinkedMux implements Mux, FrameTaker {
 
   #takeReset(number: number, reset: StreamReset): void {
     const opening = this.#opening.get(number);
-    const incoming = this.#incoming.get(number);
+    const asked = this.#answer(number);
     if (opening) {
       this.#answered(number);
       opening.stream.fail(reset); // what its window has of the budget goes back
       opening.answer.reject(reset);
-    } else if (incoming) {
-      this.#incoming.delete(number);
-      incoming.abort(reset);
+    } else if (asked) {
+      asked.gone.abort(reset);
     } else {
       this.#known(number)?.fail(reset);
     }
+  }
+
+  /** An OPEN of the peer waits for no answer of ours any more. @returns what it was, if it was still waiting */
+  #answer(number: number): Asked | undefined {
+    const asked = this.#incoming.get(number);
+    if (this.#incoming.delete(number)) this.#requestBytes -= asked?.requestBytes ?? 0;
+    return asked;
   }
 
   /** An OPEN of ours waits for no answer any more: the next may ask. @returns whether it was still waiting */

@@ -1,6 +1,6 @@
 import type { Duplex } from "@/util/mod.ts";
-import { MAX_DATA_BYTES, ProtocolError, type Reset } from "./frame.ts";
-import { MAX_WINDOW_BYTES, type WindowBudget } from "./window.ts";
+import { MAX_CREDIT_BYTES, MAX_DATA_BYTES, ProtocolError, type Reset } from "./frame.ts";
+import type { WindowBudget } from "./window.ts";
 
 /** What a stream may have sent lately and still be in the express lane. */
 const EXPRESS_BYTES = 256 * 1024;
@@ -8,6 +8,8 @@ const EXPRESS_BYTES = 256 * 1024;
 const FORGET_BYTES_PER_MS = 8 * 1024;
 /** A window grows when half of it is used up within this many round trips. */
 const GROW_ROUND_TRIPS = 2;
+/** Up to here what came in little pieces is put together: kept apart, a piece of one byte costs two hundred. */
+const JOINED_BYTES = 1024;
 
 /** The stream was ended from one side before both had finished; `code` is the name of an errno. */
 export class StreamReset extends Error {
@@ -57,6 +59,8 @@ export class MuxStream implements Duplex {
   /** By position, what came before what it follows. */
   readonly #early = new Map<number, Uint8Array>();
   #earlyBytes = 0;
+  /** Where the last of it ends. */
+  #earlyEnd = 0;
   /** Positions of receiving: up to here read, here without a gap, and what the peer may send up to. */
   #readAt = 0;
   #receivedAt = 0;
@@ -175,31 +179,35 @@ export class MuxStream implements Duplex {
     if (position < this.#receivedAt || this.#early.has(position)) throw new ProtocolError("DATA that came already");
     if (payload.length === 0 || this.#done) return;
     if (position > this.#receivedAt) {
-      this.#earlyBytes += payload.length;
-      if (this.#receivedAt + this.#earlyBytes > this.#grantedAt) throw new ProtocolError("DATA that overlaps");
+      this.#port.budget.takeEarly();
       this.#early.set(position, this.#port.budget.keep(payload));
-      return;
+      this.#earlyBytes += payload.length;
+      this.#earlyEnd = Math.max(this.#earlyEnd, end);
+      return this.#requireApart();
     }
     this.#append(payload, false);
     for (let next; (next = this.#early.get(this.#receivedAt)) !== undefined;) {
       this.#early.delete(this.#receivedAt);
+      this.#port.budget.releaseEarly(1);
       this.#earlyBytes -= next.length;
       this.#append(next, true);
     }
+    this.#requireApart();
     this.#settle();
   }
 
   /** The mux tells: the peer takes more. @throws {ProtocolError} when that is more than any window */
   grant(bytes: number): void {
     this.#takenUpTo += bytes;
-    if (this.#takenUpTo - this.#sentAt > 2 * MAX_WINDOW_BYTES) throw new ProtocolError("CREDIT beyond every window");
+    if (this.#takenUpTo - this.#sentAt > MAX_CREDIT_BYTES) throw new ProtocolError("CREDIT beyond every window");
     this.#wakeWriter?.();
   }
 
   /** The mux tells: the peer's direction has so many bytes. @throws {ProtocolError} the second time, or when more came */
   finish(position: number): void {
     if (this.#finAt !== undefined) throw new ProtocolError("FIN after FIN");
-    if (position < this.#receivedAt || position > this.#grantedAt) throw new ProtocolError("FIN at a wrong place");
+    const came = Math.max(this.#receivedAt, this.#earlyEnd);
+    if (position < came || position > this.#grantedAt) throw new ProtocolError("FIN at a wrong place");
     this.#finAt = position;
     this.#settle();
   }
@@ -234,9 +242,29 @@ export class MuxStream implements Duplex {
       if (owned) this.#port.budget.drop(bytes);
       return;
     }
-    this.#received.push(owned ? rest : this.#port.budget.keep(rest));
+    if (!this.#join(rest)) this.#received.push(owned ? rest : this.#port.budget.keep(rest));
+    else if (owned) this.#port.budget.drop(bytes);
     this.#receivedBytes += rest.length;
     this.#wakeReader?.();
+  }
+
+  /** Puts a little piece behind the last one, where that is little too. @returns whether it did */
+  #join(piece: Uint8Array): boolean {
+    const last = this.#received.at(-1);
+    if (last === undefined || last.length + piece.length > JOINED_BYTES) return false;
+    const joined = new Uint8Array(last.length + piece.length);
+    joined.set(last);
+    joined.set(piece, last.length);
+    this.#received[this.#received.length - 1] = joined;
+    this.#port.budget.drop(last);
+    return true;
+  }
+
+  /** What is early fits between what has come without a gap and its own end, unless pieces of it lie over others. */
+  #requireApart(): void {
+    if (this.#earlyBytes > 0 && this.#receivedAt + this.#earlyBytes > this.#earlyEnd) {
+      throw new ProtocolError("DATA that overlaps");
+    }
   }
 
   #readReceived(into: Uint8Array): number {
@@ -300,6 +328,7 @@ export class MuxStream implements Duplex {
 
   #finishStream(): void {
     this.#done = true;
+    this.#port.budget.releaseEarly(this.#early.size);
     this.#early.clear();
     this.#port.budget.release(this.#window, this.#firstWindow);
     this.#port.done();

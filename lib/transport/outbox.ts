@@ -6,6 +6,14 @@ const REPLAY_BYTES: Record<Lane, number> = {
   [SegmentKind.EXPRESS]: 8 * 1024 * 1024,
   [SegmentKind.BULK]: 32 * 1024 * 1024,
 };
+/**
+ * What control frames may have under way beyond that. What they free does not wait for room, so a peer that has us answer
+ * and acknowledges nothing would have no end of it.
+ */
+const MORE_CONTROL_BYTES = 8 * 1024 * 1024;
+/** Control frames that may wait; a peer that has more of them said reads nothing (spec.md, "Limits"). */
+const MAX_CONTROL_FRAMES = 65536;
+const MAX_CONTROL_BYTES = 16 * 1024 * 1024;
 /** How many numbers may be under way; half of what the peer bears (`MAX_AHEAD`). */
 const REPLAY_SEGMENTS = 32768;
 /** The longest segment that we send, one DATA of the longest; buffers of this size are used again. */
@@ -51,14 +59,18 @@ export class Outbox {
     [SegmentKind.BULK]: new LaneState(),
   };
   #control: Frame[] = [];
+  #controlBytes = 0;
   readonly #data: Record<Lane, WaitingData[]> = { [SegmentKind.EXPRESS]: [], [SegmentKind.BULK]: [] };
   readonly #pool: Uint8Array[] = [];
   #failed: { error: Error } | undefined;
   #emptied: (() => void)[] = [];
 
-  /** Queues a control frame; its payload must not change afterwards. */
-  control(frame: Frame): void {
-    if (!this.#failed) this.#control.push(frame);
+  /** Queues a control frame; its payload must not change afterwards. @returns whether the peer lets as many wait */
+  control(frame: Frame): boolean {
+    if (this.#failed) return true;
+    this.#control.push(frame);
+    this.#controlBytes += frame.payload.length;
+    return this.#control.length <= MAX_CONTROL_FRAMES && this.#controlBytes <= MAX_CONTROL_BYTES;
   }
 
   /** Queues DATA and waits until it is in a segment; then the payload may change again. @throws the end's reason */
@@ -142,7 +154,8 @@ export class Outbox {
     const oldest: number = underWay.keys().next().value ?? nextNumber;
     if (nextNumber - oldest >= REPLAY_SEGMENTS) return true;
     // Control frames are small and few for each stream: what frees memory must not wait for it.
-    return bytes >= REPLAY_BYTES[lane] && (lane === SegmentKind.BULK || this.#control.length === 0);
+    const more = lane === SegmentKind.EXPRESS && this.#control.length > 0 ? MORE_CONTROL_BYTES : 0;
+    return bytes >= REPLAY_BYTES[lane] + more;
   }
 
   /** Builds a segment of what waits: as many frames as fit. */
@@ -162,7 +175,10 @@ export class Outbox {
     if (controls + datas === 0) return undefined;
     const bytes = this.#allocate(size);
     let end = SEGMENT_HEADER_BYTES;
-    for (const frame of control.splice(0, controls)) end = encodeFrame(frame, bytes, end);
+    for (const frame of control.splice(0, controls)) {
+      end = encodeFrame(frame, bytes, end);
+      this.#controlBytes -= frame.payload.length;
+    }
     for (const { stream, position, payload, taken } of data.splice(0, datas)) {
       end = encodeData(stream, position, payload, bytes, end);
       taken.resolve();

@@ -1,3 +1,5 @@
+import { ProtocolError } from "./frame.ts";
+
 /** A stream's window before anything is known of its path (spec.md, "Flow control"). */
 export const FIRST_WINDOW_BYTES = 256 * 1024;
 /** What a path is taken to carry, from which its streams are given as large a window at once as earlier ones needed. */
@@ -8,6 +10,8 @@ export const MAX_WINDOW_BYTES = 32 * 1024 * 1024;
 const CHUNK_BYTES = 128 * 1024;
 /** How many of them are kept for the next bytes. */
 const KEPT_CHUNKS = 16;
+/** How many pieces may wait for what is before them: each costs more than its bytes (spec.md, "Limits"). */
+const MAX_EARLY = 131072;
 /** What all windows of a mux may have grown by, in sum. */
 const GROWTH_BYTES = 64 * 1024 * 1024;
 
@@ -22,6 +26,7 @@ export class WindowBudget {
   /** The largest window that a stream has needed. */
   #needed = FIRST_WINDOW_BYTES;
   readonly #chunks: Uint8Array[] = [];
+  #early = 0;
 
   /**
    * The first window of one more stream beside `openStreams`, on a path that takes `pathMs` there and back. Where earlier
@@ -42,6 +47,17 @@ export class WindowBudget {
     const more = Math.min(window, this.#left, MAX_WINDOW_BYTES - window);
     this.#left -= more;
     return window + more;
+  }
+
+  /** One more piece of a stream waits for what is before it. @throws {ProtocolError} when they are too many */
+  takeEarly(): void {
+    if (this.#early >= MAX_EARLY) throw new ProtocolError("Too much DATA before what it follows");
+    this.#early++;
+  }
+
+  /** So many pieces wait no longer. */
+  releaseEarly(count: number): void {
+    this.#early -= count;
   }
 
   /**

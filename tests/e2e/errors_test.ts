@@ -8,12 +8,14 @@ import { runProgram } from "@/process/mod.ts";
 import {
   type Cluster,
   clusterTest,
+  endedSoon,
   leavesNothing,
   makeNamespace,
   PROGRAM,
   run,
   start,
   until,
+  withNamespace,
   withToken,
 } from "./harness.ts";
 import { writeKubeconfig } from "../cluster/write_kubeconfig.ts";
@@ -176,13 +178,34 @@ clusterTest("a proxy that is deleted for good ends the session with 255, and the
     await running.said(/^up \d+$/m);
     const where = { namespace: cluster.namespace, name: "short" };
     await cluster.kube.delete(deployments, where);
-    const { code, stderr } = await running.ended();
+    const { code, stderr } = await endedSoon(running);
     equals(code, 255);
     match(stderr, /Proxy to Kubernetes exited\. This is typically due to a lost connection\./);
     const [, pid] = /^up (\d+)$/m.exec(stderr) ?? [];
     equals((await runProgram(["kill", "-0", pid ?? "none"])).code, 1, "the command is still there");
   });
 });
+
+clusterTest(
+  "a proxy whose namespace is deleted is gone for good: 255, and the command ends with it",
+  async (cluster) => {
+    await withNamespace(cluster, "gone", async (namespace) => {
+      await using running = start(cluster, [
+        "--namespace",
+        namespace,
+        "--run",
+        "sh",
+        "-c",
+        "echo up >&2; exec sleep 300",
+      ]);
+      await running.said(/^up$/m);
+      await cluster.kube.delete(namespaces, { name: namespace });
+      const { code, stderr } = await endedSoon(running);
+      equals(code, 255, stderr);
+      match(stderr, /^T: Error: Proxy to Kubernetes exited\./m);
+    });
+  },
+);
 
 clusterTest("a log that cannot be written here goes to the state directory, in one line", async (cluster) => {
   const state = `${cluster.directory}/state`;

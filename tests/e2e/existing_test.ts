@@ -3,7 +3,7 @@ import { deepStrictEqual as equals, match } from "node:assert/strict";
 import { probeNamespace } from "@/capture/mod.ts";
 import { configMaps, deployments, pods, secrets } from "@/kube/mod.ts";
 import { whyNoLiveMount } from "@/volumes/mod.ts";
-import { type Cluster, clusterTest, inAnotherPod, run, start, until } from "./harness.ts";
+import { type Cluster, clusterTest, endedSoon, inAnotherPod, run, start, until } from "./harness.ts";
 import { apply, install } from "./install.ts";
 import { openShop, serveLocally, untilAnswer } from "./swap_harness.ts";
 
@@ -157,7 +157,7 @@ clusterTest("--deployment follows a pod that is replaced, and ends with 255 when
   await kube.delete(pods, { namespace, name: pod?.metadata.name ?? "" });
   await running.said(/Connected to the proxy's pod "proxy-\S+"\. Connections that were open are broken/);
   await kube.patch(deployments, { namespace, name: "proxy" }, { type: "merge", body: { spec: { replicas: 0 } } });
-  const { code, stderr } = await running.ended();
+  const { code, stderr } = await endedSoon(running);
   equals(code, 255, stderr);
   match(stderr, /deployment "proxy" was scaled to 0$/m);
 

@@ -9,7 +9,15 @@
  */
 import { deepStrictEqual as equals } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { type KubeClient, loadKubeconfig, namespaces, openKubeClient, pods, serviceAccounts } from "@/kube/mod.ts";
+import {
+  isNotFound,
+  type KubeClient,
+  loadKubeconfig,
+  namespaces,
+  openKubeClient,
+  pods,
+  serviceAccounts,
+} from "@/kube/mod.ts";
 import { abortable, deadline, sleep } from "@/util/mod.ts";
 import { FIXTURE_IMAGES, foreignImages } from "../cluster/fixture_images.ts";
 import { FIXTURES_LABEL } from "../cluster/fixtures.ts";
@@ -165,6 +173,15 @@ export function start(
   };
 }
 
+/** What a session whose pod is known to be gone may take to end here; it has 10 s, and the time of grace is 60 s. */
+const GONE_MS = 20_000;
+
+/** Waits for the end of a session whose pod is gone for good. @throws when it does not notice, and waits for its grace */
+export async function endedSoon(running: Running): Promise<Ended> {
+  using late = deadline(GONE_MS, () => new Error(`The session does not end within 20 s:\n${running.heard()}`));
+  return await abortable(running.ended(), late.signal);
+}
+
 /** Runs the program to its end. */
 export async function run(cluster: Cluster, ...args: string[]): Promise<Ended> {
   return await start(cluster, args).ended();
@@ -244,7 +261,9 @@ export async function withNamespace(
     });
     await body(name);
   } finally {
-    await kube.delete(namespaces, { name });
+    await kube.delete(namespaces, { name }).catch((error) => {
+      if (!isNotFound(error)) throw error; // the test itself may have deleted it
+    });
   }
 }
 

@@ -2,7 +2,7 @@
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { probeNamespace } from "@/capture/mod.ts";
 import { deployments, type Pod, pods, type Resource } from "@/kube/mod.ts";
-import { type Cluster, clusterTest, type Running, start, until } from "./harness.ts";
+import { type Cluster, clusterTest, endedSoon, type Running, start, until } from "./harness.ts";
 import {
   askWeb,
   makeWeb,
@@ -123,7 +123,7 @@ clusterTest(
     await using running = await startInPlace(cluster, shop);
     const { items } = await kube.list(deployments, { namespace, labelSelector: "telepresence" });
     await kube.delete(deployments, { namespace, name: items[0]?.metadata.name ?? "" });
-    const { code, stderr } = await running.ended();
+    const { code, stderr } = await endedSoon(running);
     equals(code, 255, stderr);
     match(stderr, /^T: Error: Proxy to Kubernetes exited\./m);
     match(stderr, /deployment "web-telepresence-\w+" was deleted$/m);

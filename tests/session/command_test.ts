@@ -3,7 +3,7 @@ import { deepStrictEqual as equals, match, ok, strictEqual as equal } from "node
 import { requireProgram } from "@/process/mod.ts";
 import { freePort } from "../testkit/free_port.ts";
 import { at, type FakeCluster, startFakeCluster, textAt, TROUBLES } from "../testkit/mod.ts";
-import { appears, endedWith, readLog, run, type Running, start, startRunning } from "./harness.ts";
+import { appears, endedSoon, endedWith, readLog, run, type Running, start, startRunning } from "./harness.ts";
 
 const STARTING = "T: Starting network proxy to cluster using new Deployment web";
 const LOST = "T: Error: Proxy to Kubernetes exited. This is typically due to a lost connection.";
@@ -100,6 +100,14 @@ const ENDS: {
       /^T: Cause: (?:No other pod of the proxy comes|The proxy does not come back: no other pod comes): deployment "web" was deleted$/m,
   },
   {
+    name: "the Deployment is deleted, and the agent cannot say goodbye",
+    act: (cluster) => {
+      cluster.dropCarriers();
+      cluster.remove("deployments", "web");
+    },
+    says: /^T: Cause: No other pod of the proxy comes: deployment "web" was deleted$/m,
+  },
+  {
     name: "the next pod cannot have its image",
     before: (cluster) => cluster.trouble(TROUBLES.image),
     act: (cluster) => cluster.deletePod(),
@@ -120,7 +128,7 @@ Deno.test("a proxy that is gone for good ends the command and then us with 255, 
       const session = await startRunning(cluster);
       before?.(cluster);
       act(cluster);
-      const { code, stdout, stderr } = await session.ended;
+      const { code, stdout, stderr } = await endedSoon(session);
       equals({ code, stdout }, { code: 255, stdout: "" }, stderr);
       ok(stderr.includes(`\n${LOST}\n`), stderr);
       match(stderr, says);

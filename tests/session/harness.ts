@@ -10,6 +10,7 @@ import { deepStrictEqual as equals } from "node:assert/strict";
 import { type Host, main, type SignalName } from "@/cli/mod.ts";
 import type { openKubeClient } from "@/kube/mod.ts";
 import { recover, runSession, showAgentManifest, showStatus, type Teller } from "@/session/mod.ts";
+import { abortable, deadline } from "@/util/mod.ts";
 import type { FakeCluster } from "../testkit/mod.ts";
 
 /**
@@ -180,6 +181,15 @@ export async function startRunning(cluster: FakeCluster, words: readonly string[
   ]);
   await appears(cluster.directory, "up");
   return session;
+}
+
+/** What a session whose pod is known to be gone may take to end here; it has 10 s, and the time of grace is 60 s. */
+const GONE_MS = 20_000;
+
+/** Waits for the end of a session whose pod is gone for good. @throws when it does not notice, and waits for its grace */
+export async function endedSoon({ ended, stderr }: Running): Promise<Ended> {
+  using late = deadline(GONE_MS, () => new Error(`The session does not end within 20 s:\n${stderr()}`));
+  return await abortable(ended, late.signal);
 }
 
 /** Waits until a file is in the folder. */
