@@ -1,5 +1,5 @@
 import { closeQuietly, type Duplex, writeAll } from "./duplex.ts";
-import { spendTurn } from "./turns.ts";
+import { spendTurnOf } from "./turns.ts";
 
 /**
  * Large enough that the cost of a call does not show: 256 KiB carried 1.5 GB/s where 16 KiB carried 1.1. A little less
@@ -47,7 +47,7 @@ async function carry(from: Duplex, to: Duplex): Promise<void> {
     }
     await writeAll(to, buffer.subarray(0, count));
     giveBack(buffer, size); // after an error nobody knows whether a call still looks at it
-    await spendTurn(count);
+    await spendTurnOf(count);
     if (count === buffer.length) size = Math.min(size + 1, SIZES.length - 1);
     else if (count < buffer.length / TOO_LARGE) size = Math.max(size - 1, 0);
   }

@@ -13,8 +13,11 @@
  * @module
  */
 
-/** How much all loops carry before they wait: about a millisecond of work. */
-const TURN_BYTES = 256 * 1024;
+/** How much all loops carry before they wait: a millisecond or two of work. */
+const TURN_BYTES = 512 * 1024;
+/** The same for as long after somebody has said something small: who does it again waits for a turn at each end. */
+const SHORT_TURN_BYTES = 64 * 1024;
+const TALK_MS = 100;
 /** Less than this is no bulk: it does not wait for a turn of others. */
 const SMALL_BYTES = 8 * 1024;
 /** Anything small: what is wanted is the way to another thread and back. */
@@ -23,10 +26,16 @@ const NOTHING = new Uint8Array(1);
 class Turns {
   #spent = 0;
   #turn: Promise<void> | undefined;
+  #talkMs = -Infinity;
+
+  hearTalk(): void {
+    this.#talkMs = performance.now();
+  }
 
   async spend(bytes: number): Promise<void> {
     this.#spent += bytes;
-    if (this.#spent >= TURN_BYTES) {
+    const isTalk = this.#spent >= SHORT_TURN_BYTES && performance.now() - this.#talkMs < TALK_MS;
+    if (this.#spent >= (isTalk ? SHORT_TURN_BYTES : TURN_BYTES)) {
       this.#spent = 0;
       this.#turn ??= this.#take();
     }
@@ -47,6 +56,12 @@ const turns = new Turns();
 
 /** Counts what a busy loop has carried, and lets everything else go first when that is much. */
 export async function spendTurn(bytes: number): Promise<void> {
+  await turns.spend(bytes);
+}
+
+/** As {@linkcode spendTurn}, for a connection of its own among many: what it says is small, turns are short for a while. */
+export async function spendTurnOf(bytes: number): Promise<void> {
+  if (bytes < SMALL_BYTES) turns.hearTalk();
   await turns.spend(bytes);
 }
 
