@@ -254,7 +254,7 @@ export function openApi(cluster: ClusterConfig, options: ApiOptions = {}): Api {
     const asked = (error.status === 429 || error.status >= 500) && seconds >= 0;
     if (!asked || tries >= MAX_RETRIES) return false;
     log.debug(`${error.message}; again in ${seconds} s`);
-    onBusy?.(error);
+    if (seconds > 0) onBusy?.(error);
     await sleep(Math.min(seconds, MAX_RETRY_AFTER_S) * 1000, signal);
     return true;
   }
