@@ -202,7 +202,10 @@ clusterTest(
       await cluster.kube.delete(namespaces, { name: namespace });
       const { code, stderr } = await endedSoon(running);
       equals(code, 255, stderr);
-      match(stderr, /^T: Error: Proxy to Kubernetes exited\./m);
+      match(
+        stderr,
+        /^T: Error: Cannot go on in namespace "gone-[^"]+": it (was|is being) deleted, and the proxy with it$/m,
+      );
     });
   },
 );
