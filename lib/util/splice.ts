@@ -1,5 +1,5 @@
 import { closeQuietly, type Duplex, writeAll } from "./duplex.ts";
-import { spendTurnOf } from "./turns.ts";
+import { Talk } from "./turns.ts";
 
 /**
  * Large enough that the cost of a call does not show: 256 KiB carried 1.5 GB/s where 16 KiB carried 1.1. A little less
@@ -29,13 +29,14 @@ export async function splice(a: Duplex, b: Duplex): Promise<unknown> {
     closeQuietly(a);
     closeQuietly(b);
   };
-  await Promise.all([carry(a, b).catch(fail), carry(b, a).catch(fail)]);
+  const talk = new Talk();
+  await Promise.all([carry(a, b, talk).catch(fail), carry(b, a, talk).catch(fail)]);
   closeQuietly(a);
   closeQuietly(b);
   return reason;
 }
 
-async function carry(from: Duplex, to: Duplex): Promise<void> {
+async function carry(from: Duplex, to: Duplex, talk: Talk): Promise<void> {
   for (let size = 0;;) {
     // A stream of the tunnel that is idle holds no buffer; in the middle of bulk it gives its bytes to one that waits.
     if (size === 0) await from.ready?.();
@@ -47,7 +48,7 @@ async function carry(from: Duplex, to: Duplex): Promise<void> {
     }
     await writeAll(to, buffer.subarray(0, count));
     giveBack(buffer, size); // after an error nobody knows whether a call still looks at it
-    await spendTurnOf(count);
+    await talk.spendTurn(count);
     if (count === buffer.length) size = Math.min(size + 1, SIZES.length - 1);
     else if (count < buffer.length / TOO_LARGE) size = Math.max(size - 1, 0);
   }

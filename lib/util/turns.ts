@@ -28,8 +28,8 @@ class Turns {
   #turn: Promise<void> | undefined;
   #talkMs = -Infinity;
 
-  hearTalk(): void {
-    this.#talkMs = performance.now();
+  hearTalk(now: number): void {
+    this.#talkMs = now;
   }
 
   async spend(bytes: number): Promise<void> {
@@ -59,10 +59,17 @@ export async function spendTurn(bytes: number): Promise<void> {
   await turns.spend(bytes);
 }
 
-/** As {@linkcode spendTurn}, for a connection of its own among many: what it says is small, turns are short for a while. */
-export async function spendTurnOf(bytes: number): Promise<void> {
-  if (bytes < SMALL_BYTES) turns.hearTalk();
-  await turns.spend(bytes);
+/** What is said on one connection of many, in both directions. */
+export class Talk {
+  #bulkMs = -Infinity;
+
+  /** As {@linkcode spendTurn}; turns are short for a while after something small on a connection without bulk. */
+  async spendTurn(bytes: number): Promise<void> {
+    const now = performance.now();
+    if (bytes >= SMALL_BYTES) this.#bulkMs = now;
+    else if (now - this.#bulkMs >= TALK_MS) turns.hearTalk(now);
+    await turns.spend(bytes);
+  }
 }
 
 /** Waits for the turn that others are taking, if there is one: who ends leaves none under way. */
