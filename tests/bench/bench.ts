@@ -9,6 +9,7 @@
  */
 import { type KubeClient, loadKubeconfig, openKubeClient, pods } from "@/kube/mod.ts";
 import { requireProgram, runProgram } from "@/process/mod.ts";
+import { sleep } from "@/util/mod.ts";
 import { ensureCluster } from "../cluster/mod.ts";
 import {
   BESIDE,
@@ -31,6 +32,8 @@ import {
 
 /** At which round trips, in milliseconds: of delayed bytes, or of delayed packets (20p), for which it takes root. */
 const RTTS = (Deno.env.get("RTTS") ?? "0,20,20p,80p").split(",");
+/** What one way has still under way when its client has ended, kubectl some seconds of a download, is no burden of the next. */
+const REST_MS = 2_000;
 const POD = { namespace: "default", name: `bench-${crypto.randomUUID().slice(0, 8)}` };
 
 /** MiB of each of the four patterned streams: `make bench-patterned` takes 2560, 10 GB in sum. */
@@ -120,6 +123,7 @@ async function measureAt(title: string, from: From): Promise<void> {
       for (const way of ways) {
         const numbers = await way.measure([metric, String(number)]).catch(() => [NaN]);
         taken.set(way, [...taken.get(way) ?? [], numbers]);
+        await sleep(REST_MS);
       }
     }
     for (const [index, column] of columns.entries()) {
