@@ -1,6 +1,7 @@
 import type { Log } from "@/log/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
-import { closeQuietly, messageOf, reasonOf, splice, UserError } from "@/util/mod.ts";
+import { acceptAll, closeQuietly, messageOf, splice } from "@/util/mod.ts";
+import { listenHere } from "../listen_here.ts";
 
 /** What forwarding needs. */
 export interface ForwardOptions {
@@ -22,33 +23,21 @@ export interface ToPod extends Disposable {
  */
 export function listenToPod(ports: readonly number[]): ToPod {
   using stack = new DisposableStack();
-  const listeners = ports.map((port) => ({ port, listener: stack.use(listen(port)) }));
+  const listeners = ports.map((port) => ({
+    port,
+    listener: stack.use(listenHere(port, `forward port ${port} to the pod`)),
+  }));
   const owned = stack.move();
   return {
     forward(pod, options) {
-      for (const { port, listener } of listeners) void serve(listener, port, pod, options);
+      for (const { port, listener } of listeners) {
+        const failed = (error: unknown) =>
+          options.log.info(`A connection to port ${port} was not accepted: ${messageOf(error)}`);
+        void acceptAll(listener, (connection) => void join(connection, port, pod, options), failed);
+      }
     },
     [Symbol.dispose]: () => owned.dispose(),
   };
-}
-
-function listen(port: number): Deno.TcpListener {
-  try {
-    return Deno.listen({ hostname: "127.0.0.1", port });
-  } catch (cause) {
-    throw new UserError(`Cannot forward port ${port} to the pod: ${reasonOf(cause)}`, {
-      hints: [`See who has it: ss --listening --tcp --processes sport = ${port}`],
-      cause,
-    });
-  }
-}
-
-async function serve(listener: Deno.TcpListener, port: number, pod: Pod, options: ForwardOptions): Promise<void> {
-  try {
-    for await (const connection of listener) void join(connection, port, pod, options);
-  } catch (error) {
-    options.log.info(`The listener on port ${port} failed: ${messageOf(error)}`);
-  }
 }
 
 async function join(connection: Deno.TcpConn, port: number, pod: Pod, { log, signal }: ForwardOptions): Promise<void> {

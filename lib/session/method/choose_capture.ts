@@ -12,8 +12,9 @@ import {
   startNamespace,
 } from "@/capture/mod.ts";
 import type { Pod } from "@/pod/mod.ts";
-import { reasonOf, UserError } from "@/util/mod.ts";
+import { UserError } from "@/util/mod.ts";
 import type { Around } from "../around.ts";
+import { listenHere } from "../listen_here.ts";
 import { prepareVpn, type VpnPreparation } from "./vpn_capture.ts";
 
 /** What a session tells its method. */
@@ -110,16 +111,7 @@ export async function chooseCapture(
  * @throws {UserError} when one is taken
  */
 function requireFree(published: readonly number[]): void {
-  for (const port of published) {
-    try {
-      Deno.listen({ hostname: "127.0.0.1", port }).close();
-    } catch (cause) {
-      throw new UserError(`Cannot publish port ${port} on this machine: ${reasonOf(cause)}`, {
-        hints: [`See who has it: ss --listening --tcp --processes sport = ${port}`],
-        cause,
-      });
-    }
-  }
+  for (const port of published) listenHere(port, `publish port ${port} on this machine`).close();
 }
 
 /** What a plan has on a system without any method: nothing of it is asked for. */
