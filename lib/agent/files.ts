@@ -13,7 +13,7 @@ import {
   STATUS,
   type Status,
 } from "@/pod/mod.ts";
-import { type Duplex, messageOf, writeAll } from "@/util/mod.ts";
+import { comesWithin, type Duplex, messageOf, writeAll } from "@/util/mod.ts";
 import {
   type Asked,
   codeOf,
@@ -112,17 +112,6 @@ class Writing {
 
   get mayWait(): boolean {
     return this.#runBytes >= BULK_BYTES && this.#unansweredBytes < ANSWERS_WAIT_BYTES;
-  }
-}
-
-/** Whether something resolves within so many milliseconds. @throws what it rejects with, if that is within them */
-async function comesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
-  const late = Promise.withResolvers<false>();
-  const timer = setTimeout(late.resolve, ms, false);
-  try {
-    return await Promise.race([promise.then(() => true), late.promise]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

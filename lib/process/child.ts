@@ -1,5 +1,5 @@
 import { type Log, silentLog } from "@/log/mod.ts";
-import { messageOf, UserError } from "@/util/mod.ts";
+import { comesWithin, messageOf, UserError } from "@/util/mod.ts";
 import { notRunnable } from "./not_runnable.ts";
 
 /** How the user's process ended. */
@@ -75,9 +75,9 @@ export function startChild(command: readonly [string, ...string[]], options: Chi
   };
   const end = async (signal: Deno.Signal | undefined) => {
     if (signal !== undefined) tell(signal);
-    if (!await within(exit, afterFirst)) tell("SIGTERM");
+    if (!await comesWithin(exit, afterFirst)) tell("SIGTERM");
     // The launcher ends the whole group at this signal: SIGKILL would reach itself alone.
-    if (!await within(exit, afterTerm)) tell(launcher === undefined ? "SIGKILL" : "SIGUSR1");
+    if (!await comesWithin(exit, afterTerm)) tell(launcher === undefined ? "SIGKILL" : "SIGUSR1");
     return await exit;
   };
   return {
@@ -89,15 +89,4 @@ export function startChild(command: readonly [string, ...string[]], options: Chi
       if (running) await end("SIGTERM");
     },
   };
-}
-
-/** Whether `promise` is settled within `ms`. */
-async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<false>();
-  const timer = setTimeout(resolve, ms, false as const);
-  try {
-    return await Promise.race([promise.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

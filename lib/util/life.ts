@@ -34,3 +34,14 @@ export function deadline(ms: number, reason: () => Error): Disposable & { readon
   const timer = setTimeout(() => controller.abort(reason()), ms);
   return { signal: controller.signal, [Symbol.dispose]: () => clearTimeout(timer) };
 }
+
+/** Whether `promise` resolves within `ms` milliseconds. @throws what it rejects with, if that is within them */
+export async function comesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<false>();
+  const timer = setTimeout(resolve, ms, false as const);
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -9,7 +9,7 @@ export { acceptAll, type Acceptor } from "./accept.ts";
 export { closeQuietly, type Duplex, readFull, UnexpectedEnd, writeAll } from "./duplex.ts";
 export { duplexPair, type DuplexPairOptions } from "./duplex_pair.ts";
 export { messageOf, reasonOf, unfold, UserError } from "./fault.ts";
-export { abortable, deadline, sleep } from "./life.ts";
+export { abortable, comesWithin, deadline, sleep } from "./life.ts";
 export { splitLines } from "./lines.ts";
 export { collectGarbage, collectMuchGarbage, keepHeapSmall, keepYoungSmall, SMALL_HEAP_VARIABLES } from "./memory.ts";
 export { isReplaceable } from "./replaceable.ts";

@@ -1,17 +1,14 @@
 /** An API server that is there and does not do what gives things back: busy, overloaded, or failing inside. */
 import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { type FakeCluster, Refusal, startFakeCluster, tooManyRequests, unavailable } from "../testkit/mod.ts";
-import { appears, run, start } from "./harness.ts";
-import { essence, putWeb } from "./web.ts";
+import { run } from "./harness.ts";
+import { essence, putWeb, startInPlace } from "./web.ts";
 
 const FAILED = new Refusal(500, "etcdserver: request timed out", { reason: "InternalError" });
 
 /** A session in the place of `web`, ended by a signal once `spoil` has been called. */
 async function endSpoiled(cluster: FakeCluster, spoil: () => void, cleanUpMs?: number) {
-  const script = `echo > ${cluster.directory}/up; exec sleep 60`;
-  const options = cleanUpMs === undefined ? {} : { cleanUpMs };
-  const session = start(cluster, ["-s", "web", "--run", "sh", "-c", script], options);
-  await appears(cluster.directory, "up");
+  const session = await startInPlace(cluster, cleanUpMs === undefined ? {} : { cleanUpMs });
   spoil();
   session.send("SIGTERM");
   return await session.ended;

@@ -3,7 +3,7 @@ import { deepStrictEqual as equals, match, ok } from "node:assert/strict";
 import { relative } from "node:path";
 import { type FakeCluster, startFakeCluster } from "../testkit/mod.ts";
 import { appears, run, start } from "./harness.ts";
-import { essence, putWeb } from "./web.ts";
+import { essence, putWeb, startInPlace } from "./web.ts";
 
 const journalsOf = ({ directory }: FakeCluster) => `${directory}/.local/state/telepresence/sessions`;
 
@@ -17,9 +17,7 @@ Deno.test("a disk that is full by the end keeps nothing from being given back, n
   await using cluster = await startFakeCluster();
   await putWeb(cluster);
   const before = essence(cluster);
-  const script = `echo > ${cluster.directory}/up; exec sleep 60`;
-  const session = start(cluster, ["-s", "web", "--run", "sh", "-c", script]);
-  await appears(cluster.directory, "up");
+  const session = await startInPlace(cluster);
   await Deno.mkdir(`${await journalOf(cluster)}.new`); // in the way of each draft, for root as well
   session.send("SIGTERM");
   const { code, stderr } = await session.ended;
@@ -34,9 +32,7 @@ Deno.test("a journal that cannot be removed is told with its place, and everythi
   await using cluster = await startFakeCluster();
   await putWeb(cluster);
   const before = essence(cluster);
-  const script = `echo > ${cluster.directory}/up; exec sleep 60`;
-  const session = start(cluster, ["-s", "web", "--run", "sh", "-c", script]);
-  await appears(cluster.directory, "up");
+  const session = await startInPlace(cluster);
   const path = await journalOf(cluster);
   await Deno.remove(path);
   await Deno.mkdir(`${path}/full`, { recursive: true }); // what cannot be removed by root either

@@ -4,6 +4,15 @@
  * @module
  */
 import type { FakeCluster, StoredObject } from "../testkit/mod.ts";
+import { appears, type Running, start, type StartOptions } from "./harness.ts";
+
+/** Starts a session in the place of `web`, and waits until its command runs. */
+export async function startInPlace(cluster: FakeCluster, options: StartOptions = {}): Promise<Running> {
+  const script = `echo > ${cluster.directory}/up; exec sleep 60`;
+  const session = start(cluster, ["-s", "web", "--run", "sh", "-c", script], options);
+  await appears(cluster.directory, "up");
+  return session;
+}
 
 /** The original but for what every write changes. */
 export function essence(cluster: FakeCluster): string {
